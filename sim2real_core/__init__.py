@@ -1,0 +1,1 @@
+"""What every room shares: robot profile, parameter addresses, records, messages, errors."""

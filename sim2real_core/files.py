@@ -1,0 +1,65 @@
+"""Where the package's own files lie, and JSON output."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sim2real_core.errors import Fault, InputError
+
+
+def share() -> Path:
+    """Folder that holds ``config``, ``description`` and ``launch``.
+
+    The source tree when run from it, else the installed package share (ament's layout).
+    """
+    source = Path(__file__).resolve().parent.parent
+    if (source / 'package.xml').is_file():
+        return source
+    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
+        installed = Path(prefix) / 'share' / 'sim2real'
+        if prefix and (installed / 'config').is_dir():
+            return installed
+    for parent in source.parents:  # <prefix>/lib/python3.x/site-packages
+        if (parent / 'share' / 'sim2real' / 'config').is_dir():
+            return parent / 'share' / 'sim2real'
+    raise InputError(Fault('share/sim2real', str(source), 'source the workspace (setup.bash)'))
+
+
+def names(kind: str, suffix: str = '.yaml') -> list[str]:
+    """Names of the shipped files of a kind, e.g. ``names('robots')``."""
+    return sorted(p.stem for p in (share() / 'config' / kind).glob(f'*{suffix}'))
+
+
+def find(kind: str, name: str | Path, suffix: str = '.yaml') -> Path:
+    """Resolve a file given as a path or as the name of a shipped one.
+
+    Args:
+        kind: folder under ``config``: ``robots``, ``randomization``, ``policies``, ...
+        name: an existing path, or a name such as ``arm6``.
+        suffix: ending of shipped files.
+
+    Raises:
+        InputError: neither exists; names what is shipped.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path.resolve()
+    shipped = share() / 'config' / kind / f'{name}{suffix}'
+    if path.name == str(name) and shipped.is_file():
+        return shipped
+    known = ', '.join(names(kind, suffix)) or 'none'
+    raise InputError(
+        Fault(kind, str(name), f'give an existing file or one of the shipped names: {known}')
+    )
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write JSON whole or not at all (temporary file, then rename)."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + '.part')
+    part.write_text(json.dumps(data, indent=2, sort_keys=True) + '\n', encoding='utf-8')
+    part.replace(path)

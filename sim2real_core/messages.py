@@ -1,0 +1,200 @@
+"""Records as ``diagnostic_msgs/DiagnosticArray``, exactly and back.
+
+One DiagnosticStatus per address; floats travel as ``repr``, so that decoding gives the same
+bits. The first status, ``__draw__``, ``__estimate__`` or ``__event__``, carries the record's own
+fields and the schema number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from sim2real_core.addresses import parse_address, quantity
+from sim2real_core.errors import Fault, InputError
+from sim2real_core.records import Draw, Estimate, Event, ParameterEstimate
+
+SCHEMA = 1
+_LEVEL = {
+    'verified': DiagnosticStatus.OK,
+    'applied': DiagnosticStatus.OK,
+    'identified': DiagnosticStatus.OK,
+    'unsupported': DiagnosticStatus.WARN,
+    'not_identified': DiagnosticStatus.WARN,
+    'stale': DiagnosticStatus.STALE,
+    'failed': DiagnosticStatus.ERROR,
+}
+
+
+def to_time(seconds: float) -> Time:
+    """Seconds as a message time, rounded to the nanosecond."""
+    nanoseconds = round(seconds * 1e9)
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def to_seconds(time: Time) -> float:
+    """A message time in seconds."""
+    return time.sec + time.nanosec * 1e-9
+
+
+def _status(name: str, message: str = '', **values: object) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        name=name,
+        message=message,
+        level=_LEVEL.get(message, DiagnosticStatus.OK),
+        values=[
+            KeyValue(key=k, value=repr(v) if isinstance(v, float) else str(v))
+            for k, v in values.items()
+        ],
+    )
+
+
+def _fields(status: DiagnosticStatus) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}
+
+
+def _opened(message: DiagnosticArray, kind: str) -> tuple[dict[str, str], list[Any]]:
+    """Fields of the record itself, and the remaining statuses."""
+    name = f'__{kind}__'
+    if not message.status or message.status[0].name != name:
+        found = message.status[0].name if message.status else 'an empty array'
+        raise InputError(Fault('status[0].name', found, f'a {kind} starts with {name}'))
+    head = _fields(message.status[0])
+    if head.get('schema') != str(SCHEMA):
+        raise InputError(
+            Fault(f'{kind}.schema', head.get('schema'), f'this version reads schema {SCHEMA}')
+        )
+    return head, list(message.status[1:])
+
+
+def _array(stamp: float, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
+    message = DiagnosticArray(status=statuses)
+    message.header.stamp = to_time(stamp)
+    return message
+
+
+def _decoded(kind: str, decode: Any) -> Any:
+    try:
+        return decode()
+    except (KeyError, ValueError) as error:
+        raise InputError(Fault(kind, str(error), 'not a whole record; send it again')) from error
+
+
+def draw_to_message(draw: Draw, stamp: float = 0.0) -> DiagnosticArray:
+    """Encode a Draw."""
+    head = _status(
+        '__draw__',
+        schema=SCHEMA,
+        episode=draw.episode,
+        seed=draw.seed,
+        environment=draw.environment,
+        space=draw.space,
+        profile=draw.profile,
+    )
+    rows = [
+        _status(a, draw.outcomes.get(a, ''), value=float(v), unit=quantity(parse_address(a)).unit)
+        for a, v in draw.values.items()
+    ]
+    return _array(stamp, [head, *rows])
+
+
+def draw_from_message(message: DiagnosticArray) -> Draw:
+    """Decode a Draw.
+
+    Raises:
+        InputError: not a draw, or not whole.
+    """
+    head, rows = _opened(message, 'draw')
+    return _decoded(
+        'draw',
+        lambda: Draw(
+            episode=int(head['episode']),
+            seed=int(head['seed']),
+            environment=int(head['environment']),
+            values={row.name: float(_fields(row)['value']) for row in rows},
+            outcomes={row.name: row.message for row in rows if row.message},
+            space=head['space'],
+            profile=head['profile'],
+        ),
+    )
+
+
+def estimate_to_message(estimate: Estimate) -> DiagnosticArray:
+    """Encode an Estimate."""
+    head = _status('__estimate__', schema=SCHEMA, stamp=float(estimate.stamp))
+    rows = [
+        _status(a, p.status, mean=float(p.mean), std=float(p.std), status=p.status, unit=p.unit)
+        for a, p in estimate.parameters.items()
+    ]
+    covariance = _status(
+        '__covariance__',
+        order=' '.join(estimate.order),
+        value=' '.join(repr(float(v)) for v in np.asarray(estimate.covariance).ravel()),
+    )
+    return _array(estimate.stamp, [head, *rows, covariance])
+
+
+def estimate_from_message(message: DiagnosticArray) -> Estimate:
+    """Decode an Estimate.
+
+    Raises:
+        InputError: not an estimate, or not whole.
+    """
+    head, rows = _opened(message, 'estimate')
+
+    def decode() -> Estimate:
+        parameters = {}
+        order: tuple[str, ...] = ()
+        covariance = np.zeros((0, 0))
+        for row in rows:
+            values = _fields(row)
+            if row.name == '__covariance__':
+                order = tuple(values['order'].split())
+                flat = [float(v) for v in values['value'].split()]
+                covariance = np.array(flat, dtype=float).reshape(len(order), len(order))
+            else:
+                parameters[row.name] = ParameterEstimate(
+                    float(values['mean']), float(values['std']), values['status'], values['unit']
+                )
+        return Estimate(float(head['stamp']), parameters, order, covariance)
+
+    return _decoded('estimate', decode)
+
+
+def event_to_message(event: Event) -> DiagnosticArray:
+    """Encode an Event."""
+    head = _status(
+        '__event__',
+        schema=SCHEMA,
+        stamp=float(event.stamp),
+        detector=event.detector,
+        score=float(event.score),
+        threshold=float(event.threshold),
+        clip=event.clip,
+        detail=event.detail,
+    )
+    head.level = DiagnosticStatus.ERROR
+    return _array(event.stamp, [head])
+
+
+def event_from_message(message: DiagnosticArray) -> Event:
+    """Decode an Event.
+
+    Raises:
+        InputError: not an event, or not whole.
+    """
+    head, _ = _opened(message, 'event')
+    return _decoded(
+        'event',
+        lambda: Event(
+            stamp=float(head['stamp']),
+            detector=head['detector'],
+            score=float(head['score']),
+            threshold=float(head['threshold']),
+            clip=head['clip'],
+            detail=head['detail'],
+        ),
+    )

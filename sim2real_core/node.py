@@ -1,0 +1,276 @@
+"""What every node needs: parameters from a Config, health on /diagnostics, pacing, a main."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from std_msgs.msg import Header
+
+from sim2real_core.config import Config, ParameterRow, fault_of
+from sim2real_core.errors import InputError, Sim2RealError
+from sim2real_core.qos import RELIABLE
+
+Settings = TypeVar('Settings', bound=Config)
+HEALTH_PERIOD = 0.5
+SILENCE = 1.5  # a peer silent for longer is reported; below the 2 s in which it must be
+STOPPED = 'stopped'
+
+
+def declare(node: Node, config_class: type[Settings]) -> Settings:
+    """Declare a room's settings as ROS parameters and read them.
+
+    Setting a parameter later only validates; a node that honours the change calls :func:`read`
+    at the moment it applies.
+
+    Raises:
+        InputError: a given value does not fit; every fault is named.
+    """
+    for row in config_class.table():
+        default = list(row.default) if isinstance(row.default, tuple) else row.default
+        node.declare_parameter(row.name, default, _descriptor(row))
+    rows = {row.name: row for row in config_class.table()}
+
+    def validate(parameters: list[Parameter]) -> SetParametersResult:
+        given = {p.name: _value(rows[p.name], p.value) for p in parameters if p.name in rows}
+        for name, value in given.items():
+            mend = fault_of(rows[name], config_class._coerced(rows[name], value))
+            if mend:
+                reason = f'{name} = {value!r}: {mend}'
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    config = read(node, config_class)
+    node.add_on_set_parameters_callback(validate)
+    return config
+
+
+def read(node: Node, config_class: type[Settings]) -> Settings:
+    """The node's present parameters as a Config.
+
+    Raises:
+        InputError: they do not fit together; every fault is named.
+    """
+    values = {
+        row.name: _value(row, node.get_parameter(row.name).value) for row in config_class.table()
+    }
+    return config_class.from_mapping(values, file=node.get_fully_qualified_name())
+
+
+def _value(row: ParameterRow, value: Any) -> Any:
+    if isinstance(row.default, tuple):
+        return () if value is None else tuple(value)
+    return value
+
+
+def _descriptor(row: ParameterRow) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        description=row.description + (f' [{row.unit}]' if row.unit else ''),
+        read_only=row.read_only,
+        # A YAML integer must do where a float is declared, an empty list where a list is;
+        # the Config checks the type.
+        dynamic_typing=isinstance(row.default, (float, tuple)),
+    )
+    bounds = []
+    if row.low is not None:
+        bounds.append(f'at least {row.low:g}')
+    if row.high is not None:
+        bounds.append(f'at most {row.high:g}')
+    if row.choices is not None:
+        bounds.append('one of ' + ', '.join(map(str, row.choices)))
+    descriptor.additional_constraints = ', '.join(bounds)
+    if row.low is not None and row.high is not None:
+        if type(row.default) is int:
+            bounds_message = IntegerRange(from_value=int(row.low), to_value=int(row.high), step=1)
+            descriptor.integer_range = [bounds_message]
+        elif type(row.default) is float:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(row.low), to_value=float(row.high))
+            ]
+    return descriptor
+
+
+class Health:
+    """Publishes the node's health and notices peers that fell silent.
+
+    Every node of a namespace publishes on ``/diagnostics`` twice a second of steady time, so a
+    stopped ``/clock`` changes nothing. A peer that was heard and then is silent for 1.5 s is
+    reported once in the log and until it returns in this node's own status; one that ends
+    cleanly says so and is forgotten.
+
+    Args:
+        node: the node.
+        status: called for each message; returns (level, message, values) of this node.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        status: Callable[[], tuple[bytes, str, dict[str, object]]] | None = None,
+    ) -> None:
+        self._node = node
+        self._status = status or (lambda: (DiagnosticStatus.OK, 'running', {}))
+        self._name = node.get_fully_qualified_name()
+        self._heard: dict[str, float] = {}
+        self.silent: set[str] = set()
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        node.create_subscription(DiagnosticArray, '/diagnostics', self._on_peer, RELIABLE)
+        node.create_timer(
+            HEALTH_PERIOD, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def _on_peer(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            peer, colon, what = status.name.partition(': ')
+            if what != 'health' or peer == self._name:
+                continue
+            if peer.rpartition('/')[0] != self._name.rpartition('/')[0]:
+                continue
+            if status.message == STOPPED:
+                self._heard.pop(peer, None)
+                self.silent.discard(peer)
+                continue
+            self._heard[peer] = time.monotonic()
+            if peer in self.silent:
+                self.silent.discard(peer)
+                self._node.get_logger().info(f'{peer} is heard again')
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for peer, heard in self._heard.items():
+            if now - heard > SILENCE and peer not in self.silent:
+                self.silent.add(peer)
+                self._node.get_logger().error(
+                    f'{peer} has not been heard for {now - heard:.1f} s: dead or stuck'
+                )
+        level, message, values = self._status()
+        if self.silent:
+            level = max(level, DiagnosticStatus.ERROR)
+            message = f'{message}; silent: {", ".join(sorted(self.silent))}'
+        self._publish(level, message, values)
+
+    def _publish(self, level: bytes, message: str, values: dict[str, object]) -> None:
+        status = DiagnosticStatus(
+            name=f'{self._name}: health',
+            level=level,
+            message=message,
+            hardware_id=self._node.get_namespace(),
+            values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+
+    def close(self) -> None:
+        """Say goodbye, so that peers do not report this node as dead."""
+        self._publish(DiagnosticStatus.STALE, STOPPED, {})
+
+
+class Pace:
+    """A consumer's side of pacing: says which sensor sample was fully processed.
+
+    Args:
+        node: the consumer; its name is what the producer waits for.
+        paced: False makes every call do nothing.
+    """
+
+    def __init__(self, node: Node, paced: bool) -> None:
+        self._name = node.get_name()
+        self._publisher = node.create_publisher(Header, 'pace', RELIABLE) if paced else None
+
+    def done(self, stamp: Time, sent: int = 0) -> None:
+        """Acknowledge the sample of this stamp; ``sent``: commands sent so far."""
+        if self._publisher is not None:
+            self._publisher.publish(Header(stamp=stamp, frame_id=f'{self._name}#{sent}'))
+
+
+def spin(node: Node, stop: threading.Event) -> None:
+    """Spin a node in one thread until ``stop`` is set."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stop.is_set():
+            executor.spin_once()
+    finally:
+        executor.remove_node(node)
+
+
+def main(
+    make_node: Callable[[], Node],
+    args: list[str] | None = None,
+    spin: Callable[[Node, threading.Event], None] = spin,
+) -> int:
+    """Run a node until SIGINT or SIGTERM; the process's exit status is returned.
+
+    The context stays valid while the node closes (``node.close()`` where it has one), so that
+    it can publish a safe last command, its last estimate and its goodbye.
+
+    Args:
+        make_node: makes the node.
+        args: command line, ``sys.argv`` when None.
+        spin: spins it until the event is set.
+    """
+    signals = {signal.SIGINT, signal.SIGTERM}
+    # Blocked before any other thread exists, so that only the waiting thread takes them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    rclpy.init(args=args, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    node: Any = None
+    status = 0
+    try:
+        node = make_node()
+        stop = threading.Event()
+        wake = node.create_guard_condition(lambda: None)
+
+        def wait_for_signal() -> None:
+            signal.sigwait(signals)
+            stop.set()
+            wake.trigger()
+
+        threading.Thread(target=wait_for_signal, daemon=True).start()
+        spin(node, stop)
+    except ExternalShutdownException:
+        status = 0
+    except Sim2RealError as error:
+        kind = 'bad input' if isinstance(error, InputError) else 'error'
+        print(f'{kind}: {error}', file=sys.stderr, flush=True)
+        status = error.exit_code
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    finally:
+        status = _close(node) or status
+        rclpy.try_shutdown()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return status
+
+
+def _close(node: Any) -> int:
+    """Close and destroy a node; 1 when that raised."""
+    if node is None:
+        return 0
+    try:
+        if hasattr(node, 'close'):
+            node.close()
+        node.destroy_node()
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

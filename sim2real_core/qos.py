@@ -1,0 +1,32 @@
+"""Quality of service, in one place. Never KEEP_ALL."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _keep_last(depth: int, reliability: ReliabilityPolicy, latched: bool = False) -> QoSProfile:
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=reliability,
+        durability=durability,
+    )
+
+
+SENSOR = _keep_last(5, ReliabilityPolicy.BEST_EFFORT)
+"""Sensor topics: the newest matters, a lost sample does not."""
+SENSOR_RELIABLE = _keep_last(100, ReliabilityPolicy.RELIABLE)
+"""Sensor topics of a paced run (replay, lockstep simulation): nothing may be lost."""
+COMMAND = _keep_last(1, ReliabilityPolicy.RELIABLE)
+"""Commands: the newest, certainly."""
+RELIABLE = _keep_last(50, ReliabilityPolicy.RELIABLE)
+"""Events, requests, diagnostics, acknowledgements."""
+LATCHED = _keep_last(1, ReliabilityPolicy.RELIABLE, latched=True)
+"""Records and descriptions that a late subscriber needs too."""
+
+
+def sensor_qos(reliable: bool) -> QoSProfile:
+    """Sensor quality of service: reliable in a paced run, best effort otherwise."""
+    return SENSOR_RELIABLE if reliable else SENSOR

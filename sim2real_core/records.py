@@ -1,0 +1,108 @@
+"""The three records that travel between rooms: Draw, Estimate and Event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+OUTCOMES = ('verified', 'applied', 'unsupported', 'failed')
+STATUSES = ('identified', 'not_identified', 'stale')
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One randomized world.
+
+    Attributes:
+        episode: number of the episode it was drawn for.
+        seed: seed of the space.
+        environment: index of the environment.
+        values: address to absolute value [SI].
+        outcomes: address to one of ``verified`` (read back equal), ``applied`` (set, cannot be
+            read back), ``unsupported``, ``failed``; empty before it was applied.
+        space: content hash of the space it came from.
+        profile: content hash of the robot profile.
+    """
+
+    episode: int
+    seed: int
+    environment: int = 0
+    values: Mapping[str, float] = field(default_factory=dict)
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    space: str = ''
+    profile: str = ''
+
+
+@dataclass(frozen=True)
+class ParameterEstimate:
+    """What is known of one parameter.
+
+    Attributes:
+        mean: best value [unit]; the nominal one where nothing is known.
+        std: its standard deviation [unit]; infinite where nothing is known.
+        status: ``identified``, ``not_identified`` or ``stale``.
+        unit: SI unit.
+    """
+
+    mean: float
+    std: float
+    status: str
+    unit: str = ''
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the identification knows at one instant.
+
+    Attributes:
+        stamp: time of the newest sample used [s].
+        parameters: address to its estimate.
+        order: addresses of the rows and columns of ``covariance`` (the identified ones).
+        covariance: (n, n) covariance of the identified parameters.
+    """
+
+    stamp: float
+    parameters: Mapping[str, ParameterEstimate]
+    order: tuple[str, ...] = ()
+    covariance: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def identified(self) -> dict[str, ParameterEstimate]:
+        """The parameters whose status is ``identified``."""
+        return {a: p for a, p in self.parameters.items() if p.status == 'identified'}
+
+    def as_json(self) -> dict[str, dict[str, float | str | None]]:
+        """``{address: {mean, std, status}}``; an infinite std becomes None (JSON has none)."""
+        return {
+            a: {
+                'mean': p.mean,
+                'std': p.std if math.isfinite(p.std) else None,
+                'status': p.status,
+            }
+            for a, p in self.parameters.items()
+        }
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that went wrong.
+
+    Attributes:
+        stamp: when it was detected [s].
+        detector: which detector.
+        score: what it saw, in the detector's unit.
+        threshold: what it was compared with.
+        clip: id of the clip that was written, ``''`` before it was sealed.
+        detail: for people, e.g. the joint.
+    """
+
+    stamp: float
+    detector: str
+    score: float
+    threshold: float
+    clip: str = ''
+    detail: str = ''
