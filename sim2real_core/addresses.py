@@ -56,7 +56,7 @@ def _axes(prefix: str, axes: str | tuple[str, ...], quantity: Quantity) -> dict[
 
 # Units in braces depend on the joint: see _joint_unit.
 _FRICTION = Quantity('{effort}', 0.0, 1e5, 'scale')
-_VISCOUS = Quantity('{effort}/{rate}', 0.0, 1e6, 'scale')
+_VISCOUS = Quantity('{effort}*s/{position}', 0.0, 1e6, 'scale')
 QUANTITIES: dict[str, dict[str, Quantity]] = {
     'world': {
         **_axes('gravity', 'xyz', Quantity('m/s^2', -100.0, 100.0, 'additive')),
@@ -136,8 +136,8 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
     },
 }
 SENSED = ('position', 'velocity', 'effort')
-_LINEAR = dict(position='m', rate='(m/s)', effort='N', inertia='kg')
-_ANGULAR = dict(position='rad', rate='(rad/s)', effort='N*m', inertia='kg*m^2')
+_LINEAR = dict(position='m', effort='N', inertia='kg')
+_ANGULAR = dict(position='rad', effort='N*m', inertia='kg*m^2')
 
 
 def parse_address(text: str) -> Address:

@@ -30,8 +30,8 @@ from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.qos import RELIABLE
 
 Settings = TypeVar('Settings', bound=Config)
-HEALTH_PERIOD = 0.5
-SILENCE = 1.5  # a peer silent for longer is reported; below the 2 s in which it must be
+HEALTH_PERIOD = 0.4
+SILENCE = 1.4  # a peer silent for longer is reported; with the period below the 2 s allowed
 STOPPED = 'stopped'
 
 
@@ -111,8 +111,8 @@ def _descriptor(row: ParameterRow) -> ParameterDescriptor:
 class Health:
     """Publishes the node's health and notices peers that fell silent.
 
-    Every node of a namespace publishes on ``/diagnostics`` twice a second of steady time, so a
-    stopped ``/clock`` changes nothing. A peer that was heard and then is silent for 1.5 s is
+    Every node of a namespace publishes on ``/diagnostics`` every 0.4 s of steady time, so a
+    stopped ``/clock`` changes nothing. A peer that was heard and then is silent for 1.4 s is
     reported once in the log and until it returns in this node's own status; one that ends
     cleanly says so and is forgotten.
 
