@@ -1,0 +1,73 @@
+"""Records survive the way through a message, bit for bit."""
+
+import math
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.serialization import deserialize_message, serialize_message
+
+from sim2real_core.errors import InputError
+from sim2real_core.messages import (
+    draw_from_message,
+    draw_to_message,
+    estimate_from_message,
+    estimate_to_message,
+    event_from_message,
+    event_to_message,
+)
+from sim2real_core.records import Draw, Estimate, Event, ParameterEstimate
+
+AWKWARD = [1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 0.1 + 0.2, math.pi * 1e-17]
+
+
+def over_the_wire(message):
+    return deserialize_message(serialize_message(message), DiagnosticArray)
+
+
+def test_draw():
+    values = {f'joint.j{i}.effort_offset': v for i, v in enumerate(AWKWARD)}
+    draw = Draw(3, 2**62, 17, values, {next(iter(values)): 'verified'}, 'space', 'profile')
+    back = draw_from_message(over_the_wire(draw_to_message(draw, stamp=1.5)))
+    assert back == draw
+    assert [math.copysign(1, v) for v in back.values.values()] == [
+        math.copysign(1, v) for v in AWKWARD
+    ]
+
+
+def test_estimate():
+    parameters = {
+        'joint.a.armature': ParameterEstimate(1 / 3, 1e-3 / 7, 'identified', 'kg*m^2'),
+        'joint.a.viscous_friction': ParameterEstimate(0.1, math.inf, 'not_identified', 'x'),
+    }
+    covariance = np.array([[1 / 7]])
+    estimate = Estimate(12.25 + 1e-7, parameters, ('joint.a.armature',), covariance)
+    back = estimate_from_message(over_the_wire(estimate_to_message(estimate)))
+    assert back.stamp == estimate.stamp
+    assert back.parameters == parameters
+    assert back.order == estimate.order
+    np.testing.assert_array_equal(back.covariance, covariance)
+
+
+def test_event():
+    event = Event(1.1, 'tracking_error', 1 / 3, 0.2, 'clip-1', 'elbow: soft')
+    assert event_from_message(over_the_wire(event_to_message(event))) == event
+
+
+def test_another_record_is_refused():
+    with pytest.raises(InputError, match='__draw__'):
+        draw_from_message(event_to_message(Event(0.0, 'd', 0.0, 0.0)))
+
+
+def test_another_schema_is_refused():
+    message = event_to_message(Event(0.0, 'd', 0.0, 0.0))
+    next(pair for pair in message.status[0].values if pair.key == 'schema').value = '99'
+    with pytest.raises(InputError, match='schema 1'):
+        event_from_message(message)
+
+
+def test_a_broken_record_is_refused():
+    message = event_to_message(Event(0.0, 'd', 0.0, 0.0))
+    message.status[0].values = [p for p in message.status[0].values if p.key != 'score']
+    with pytest.raises(InputError, match='not a whole record'):
+        event_from_message(message)
