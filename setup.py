@@ -1,0 +1,80 @@
+"""Packaging; name, version and the rest of what package.xml says are read from there."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import find_packages, setup
+
+MANIFEST = ElementTree.parse(Path(__file__).parent / 'package.xml').getroot()
+NAME = MANIFEST.findtext('name')
+
+# Robots need these alone. On a ROS machine rosdep brings most of them, from package.xml.
+ROBOT = [
+    'setuptools',
+    'PyYAML',
+    'honcho',
+    'jinja2',
+    'lxml',
+    'matplotlib',
+    'mcap',
+    'numpy>=1.21',
+    'onnxruntime',
+    'pin',
+    'psutil',
+    'rich',
+    'rosbags',
+    'scipy',
+    'xacro',
+]
+SIM = ['mujoco>=4']
+EXTRAS = {
+    'sim': SIM,
+    'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
+    'vision': [*SIM, 'opencv-python-headless'],
+    'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
+    'test': ['pytest', 'pytest-timeout'],
+}
+
+
+def tree(folder):
+    """The files of a folder, as data files of the package's share."""
+    folders = {}
+    for path in sorted(Path(folder).rglob('*')):
+        if path.is_file() and '__pycache__' not in path.parts:
+            folders.setdefault(f'share/{NAME}/{path.parent}', []).append(str(path))
+    return list(folders.items())
+
+
+setup(
+    name=NAME,
+    version=MANIFEST.findtext('version'),
+    description=' '.join(MANIFEST.findtext('description').split()),
+    maintainer=MANIFEST.findtext('maintainer'),
+    maintainer_email=MANIFEST.find('maintainer').get('email'),
+    license=MANIFEST.findtext('license'),
+    python_requires='>=3.10',
+    packages=find_packages(include=['sim2real_*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        ('bin', ['scripts/sim2real']),
+        *tree('config'),
+        *tree('description'),
+        *tree('launch'),
+    ],
+    zip_safe=False,
+    install_requires=ROBOT,
+    extras_require=EXTRAS,
+    entry_points={
+        'console_scripts': [
+            'sim2real = sim2real_bringup.cli:main',
+            'simulator = sim2real_sim.node:main',
+            'randomizer = sim2real_randomizer.node:main',
+            'policy = sim2real_policy.node:main',
+            'sysid = sim2real_sysid.node:main',
+            'capture = sim2real_capture.node:main',
+            'receiver = sim2real_capture.receiver_node:main',
+            'visualizer = sim2real_bringup.visualizer:main',
+        ],
+    },
+)
