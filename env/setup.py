@@ -11,6 +11,7 @@ not done again, and what was interrupted is. Any Python from 3.6 can run this fi
 environment itself gets 3.11 or 3.12. Exit status: 1 a step failed, 3 something is missing.
 """
 
+import collections
 import fcntl
 import glob
 import hashlib
@@ -21,6 +22,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -90,7 +92,8 @@ def texts(paths):
 def make_venv():
     python = find_python()
     moved = (STAMPS / 'wheels').exists()  # made for another folder: its scripts name that folder
-    if not moved and version_of(str(PYTHON)) in SUPPORTED and runs([str(PYTHON), '-m', 'pip', '-V']):
+    works = runs([str(PYTHON), '-m', 'pip', '--version'])
+    if works and not moved and version_of(str(PYTHON)) in SUPPORTED:
         return
     say('venv: {} with {}'.format(VENV, python))
     if VENV.exists():
@@ -232,16 +235,18 @@ def need(packages, reason):
 
 
 def runs(command):
-    """Whether a command ends well."""
+    """Whether a command exists and ends well."""
     null = subprocess.DEVNULL
-    return subprocess.call(command, stdin=null, stdout=null, stderr=null) == 0
+    try:
+        return subprocess.call(command, stdin=null, stdout=null, stderr=null) == 0
+    except OSError:
+        return False
 
 
 def run(label, command, environment=None):
     """Run a command with its last line shown as progress and all of its output in the log."""
     VENV.mkdir(exist_ok=True)
     progress = Progress(label)
-    lines = []
     with LOG.open('a') as log:
         log.write('$ {}\n'.format(' '.join(command)))
         process = subprocess.Popen(
@@ -253,33 +258,39 @@ def run(label, command, environment=None):
         )
         for line in process.stdout:
             log.write(line)
-            lines.append(line.rstrip())
-            progress.show(lines[-1].strip())
-    progress.clear()
-    if process.wait() != 0:
-        tail = '\n'.join('    ' + line for line in lines[-25:])
+            progress.lines.append(line.rstrip())
+    status = process.wait()
+    progress.stop()
+    if status != 0:
+        tail = '\n'.join('    ' + line for line in progress.lines)
         raise SetupError('{} failed, see {}\n{}'.format(label, LOG, tail), 1)
 
 
-class Progress:
-    """One line that is rewritten on a terminal; a line every ten seconds elsewhere."""
+class Progress(threading.Thread):
+    """Shows the newest line: rewritten in place on a terminal, now and then elsewhere."""
 
     def __init__(self, label):
+        super().__init__(daemon=True)
         self.label = label
-        self.terminal = sys.stdout.isatty()
-        self.width = shutil.get_terminal_size().columns - 1
-        self.shown = time.time()
+        self.lines = collections.deque(maxlen=25)
+        self.start_time = time.time()
+        self.stopped = threading.Event()
+        self.start()
 
-    def show(self, text):
-        if time.time() - self.shown > (0.1 if self.terminal else 10.0):
-            self.shown = time.time()
-            line = '{}: {}'.format(self.label, text)[: self.width]
-            print('\r' + line.ljust(self.width) if self.terminal else line, flush=True,
-                  end='' if self.terminal else '\n')
+    def run(self):
+        terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns - 1
+        before, after = ('\r', '') if terminal else ('', '\n')
+        while not self.stopped.wait(0.2 if terminal else 15.0):
+            newest = self.lines[-1].strip() if self.lines else ''
+            text = '{} {:4.0f} s  {}'.format(self.label, time.time() - self.start_time, newest)
+            print(before + text[:width].ljust(width), end=after, flush=True)
+        if terminal:
+            print('\r' + ' ' * width, end='\r', flush=True)
 
-    def clear(self):
-        if self.terminal:
-            print('\r' + ' ' * self.width, end='\r', flush=True)
+    def stop(self):
+        self.stopped.set()
+        self.join()
 
 
 def say(text):
