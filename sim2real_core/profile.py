@@ -269,7 +269,8 @@ def _number(
     """A finite number, given plain or as text with the right unit; None after a fault."""
     if isinstance(value, str):
         number, _, given = value.strip().partition(' ')
-        if given.strip() != unit:
+        # YAML 1.1 reads 1e6 (without a sign in the exponent) as text.
+        if given.strip() not in ('', unit):
             faults.add(name, value, f'the unit is {unit}; write a plain number in it', path=path)
             return None
         try:
