@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 
@@ -30,3 +32,22 @@ LATCHED = _keep_last(1, ReliabilityPolicy.RELIABLE, latched=True)
 def sensor_qos(reliable: bool) -> QoSProfile:
     """Sensor quality of service: reliable in a paced run, best effort otherwise."""
     return SENSOR_RELIABLE if reliable else SENSOR
+
+
+def recorder_qos(reliable: bool, latched: bool = False) -> QoSProfile:
+    """For one who records all: deep, and no stricter than the publishers are.
+
+    Args:
+        reliable: every publisher offers it (or the run is paced).
+        latched: every publisher offers it.
+    """
+    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    return _keep_last(100, reliability, latched)
+
+
+def offered_qos(offers: Sequence[QoSProfile]) -> QoSProfile:
+    """The strictest recorder's quality of service that hears every one of these publishers."""
+    return recorder_qos(
+        all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
+        all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
+    )
