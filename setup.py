@@ -12,6 +12,7 @@ NAME = MANIFEST.findtext('name')
 ROBOT = [
     'setuptools',
     'PyYAML',
+    'aiohttp',
     'honcho',
     'jinja2',
     'lxml',
