@@ -1,0 +1,58 @@
+"""The producer waits for its consumers, and never for a dead one."""
+
+import pytest
+
+from sim2real_core.errors import InputError
+from sim2real_core.pacing import PaceKeeper
+
+
+def test_waits_for_every_consumer():
+    keeper = PaceKeeper(['policy', 'sysid'], timeout=2.0)
+    assert keeper.waiting(0.0) == set()
+    keeper.sent(4, now=0.0)
+    assert keeper.waiting(0.1) == {'policy', 'sysid'}
+    keeper.acknowledge('sysid#0', 4)
+    assert keeper.waiting(0.1) == {'policy'}
+    keeper.acknowledge('policy#7', 4)
+    assert keeper.waiting(0.1) == set()
+    assert keeper.commands == {'policy': 7, 'sysid': 0}
+
+
+def test_an_older_acknowledgement_does_not_count():
+    keeper = PaceKeeper(['policy'], timeout=2.0)
+    keeper.sent(4, now=0.0)
+    keeper.acknowledge('policy#1', 0)
+    assert keeper.waiting(0.1) == {'policy'}
+
+
+def test_the_same_stamp_again_needs_a_new_acknowledgement():
+    keeper = PaceKeeper(['policy'], timeout=2.0)
+    keeper.sent(4, now=0.0)
+    keeper.acknowledge('policy#1', 4)
+    keeper.sent(4, now=0.1)
+    assert keeper.waiting(0.2) == {'policy'}
+
+
+def test_a_late_consumer_is_let_go_until_it_acknowledges():
+    keeper = PaceKeeper(['policy', 'sysid'], timeout=2.0)
+    keeper.sent(4, now=0.0)
+    keeper.acknowledge('sysid#0', 4)
+    assert keeper.waiting(2.1) == set()
+    assert keeper.late == {'policy'}
+    keeper.sent(8, now=2.2)
+    assert keeper.waiting(2.3) == {'sysid'}
+    keeper.acknowledge('policy#1', 4)
+    assert keeper.late == set()
+    assert keeper.waiting(2.3) == {'policy', 'sysid'}
+
+
+def test_strangers_do_not_count():
+    keeper = PaceKeeper(['policy'], timeout=2.0)
+    keeper.sent(4, now=0.0)
+    keeper.acknowledge('stranger#1', 4)
+    assert keeper.waiting(0.1) == {'policy'}
+
+
+def test_names_are_checked():
+    with pytest.raises(InputError, match='name each consumer once'):
+        PaceKeeper(['policy', 'policy', ''], timeout=2.0)
