@@ -57,13 +57,15 @@ def main():
             'folder as a package of a colcon workspace (see README.md)',
             3,
         )
-    key = stage('venv', [str(VENV)], make_venv)
-    key = stage('wheels', [key] + texts(ENV.glob('*.txt')), install_wheels)
-    stage('interfaces', [key] + texts(ENV.glob('interfaces/**/*')), build_interfaces)
+    made = stage('venv', [str(VENV)], make_venv)
+    stage('wheels', [made] + texts(ENV.glob('*.txt')), install_wheels)
+    wheels = [line for _, text in texts(ENV.glob('*.txt')) for line in text.splitlines()]
+    ros = [made] + [line for line in wheels if line.startswith('ros-')]
+    stage('interfaces', ros + texts(ENV.glob('interfaces/**/*')), build_interfaces)
     packaging = [ROOT / name for name in ('package.xml', 'setup.py', 'setup.cfg')]
     rooms = sorted(path.parent.name for path in ROOT.glob('sim2real_*/__init__.py'))
-    stage('sim2real', [key, rooms] + texts(packaging), install_sim2real)
-    stage('rendering', [key], prepare_rendering)
+    stage('sim2real', [made, rooms] + texts(packaging), install_sim2real)
+    stage('rendering', [made], prepare_rendering)
 
 
 def stage(name, inputs, make):
