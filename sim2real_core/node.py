@@ -27,7 +27,7 @@ from std_msgs.msg import Header
 
 from sim2real_core.config import Config, ParameterRow, fault_of
 from sim2real_core.errors import InputError, Sim2RealError
-from sim2real_core.qos import RELIABLE
+from sim2real_core.qos import LATCHED, RELIABLE
 
 Settings = TypeVar('Settings', bound=Config)
 HEALTH_PERIOD = 0.4
@@ -194,7 +194,8 @@ class Pace:
 
     def __init__(self, node: Node, paced: bool) -> None:
         self._name = node.get_name()
-        self._publisher = node.create_publisher(Header, 'pace', RELIABLE) if paced else None
+        # Latched: a producer that discovers us late still gets the newest acknowledgement.
+        self._publisher = node.create_publisher(Header, 'pace', LATCHED) if paced else None
 
     def done(self, stamp: Time, sent: int = 0) -> None:
         """Acknowledge the sample of this stamp; ``sent``: commands sent so far."""
