@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,17 @@ from typing import Any
 import yaml
 
 from sim2real_core.errors import Fault, InputError
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads ``1e-5`` as the number people mean; YAML 1.1, which PyYAML speaks, wants 1.0e-5."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float',
+    re.compile(r'^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
+    list('-+.0123456789'),
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,8 @@ def read_yaml(path: str | Path) -> YamlFile:
 def parse_yaml(text: str, path: Path) -> YamlFile:
     """Parse YAML text; ``path`` names it in errors. See :func:`read_yaml`."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, 'problem_mark', None)
         line = mark.line + 1 if mark else None
