@@ -1,0 +1,1 @@
+"""What varies: distributions, spaces, keyed draws, narrowing, apply-and-verify."""

@@ -1,0 +1,381 @@
+"""A space: what varies, and how, from one YAML file.
+
+::
+
+    parameters:
+      link.gripper.mass: {distribution: uniform, low: 0.0, high: 2.5, combine: additive, unit: kg}
+      joint.*.viscous_friction: {distribution: log_uniform, low: 0.5, high: 2.0}
+
+Keys are addresses; ``*`` and ``?`` stand for the robot's own joints, links and joint sensors,
+and an address written out has precedence over a pattern. ``combine`` says how a drawn number
+meets the nominal value (``absolute``, ``additive``, ``scale``; default: the address's own).
+``unit`` may be written and must then be right: the address's SI unit, or 1 for a scale.
+What a draw holds is always absolute and SI, and every draw starts from the nominal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sim2real_core import nominal as core_nominal
+from sim2real_core.addresses import (
+    COMBINATIONS,
+    SENSED,
+    Address,
+    Quantity,
+    combine,
+    parse_address,
+    quantity,
+)
+from sim2real_core.errors import Faults, InputError
+from sim2real_core.files import find
+from sim2real_core.profile import RobotProfile
+from sim2real_core.records import Draw
+from sim2real_core.yaml_file import YamlFile, read_yaml
+from sim2real_randomizer import distributions
+from sim2real_randomizer.distributions import Array, Distribution
+from sim2real_randomizer.keyed import Integers, uniforms
+
+Nominal = Callable[[str], float]
+WILDCARDS = '*?['
+# Parameters of a distribution that set the lower and the upper end of what it can give.
+_ENDS = {'constant': ('value', 'value'), 'categorical': ('values', 'values')}
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How one address varies: its distribution, and how a drawn number meets the nominal."""
+
+    distribution: Distribution
+    combine: str = 'absolute'
+
+    def values(self, uniforms: Array, nominal: float) -> Array:
+        """Absolute values [SI] for uniform numbers in (0, 1), of the same shape."""
+        sampled = self.distribution.sample(uniforms)
+        return np.asarray(combine(self.combine, nominal, sampled))  # type: ignore[arg-type]
+
+    def range(self, nominal: float) -> tuple[float, float]:
+        """Smallest and largest absolute value [SI]."""
+        low, high = sorted(combine(self.combine, nominal, x) for x in self.distribution.support)
+        return low, high
+
+
+@dataclass(frozen=True)
+class Space:
+    """What varies on one robot. Load it with :func:`load_space`, or build it from variations.
+
+    Attributes:
+        profile: the robot.
+        variations: address to how it varies.
+        path: file it came from, if any.
+
+    Raises:
+        InputError: every fault, by address.
+    """
+
+    profile: RobotProfile = field(repr=False)
+    variations: Mapping[str, Variation]
+    path: Path | None = None
+    _fitted: Mapping[str, Variation] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        faults = Faults()
+        fitted = {}
+        for address, variation in self.variations.items():
+            try:
+                fitted[address] = _fitted(address, variation, self.profile)
+            except InputError as error:
+                for fault in error.faults:
+                    faults.add(f'{address}.{fault.field}', fault.value, fault.mend)
+        faults.check()
+        object.__setattr__(self, '_fitted', fitted)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What varies, in the order of the file."""
+        return tuple(self.variations)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of what the space means, whatever its file looks like."""
+        text = json.dumps({a: _written(v) for a, v in self.variations.items()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def range(self, address: str) -> tuple[float, float]:
+        """Smallest and largest absolute value of an address [SI]."""
+        variation = self._fitted[address]
+        return variation.range(self._start(address, variation, self.nominal))
+
+    def nominal(self, address: str) -> float:
+        """Nominal value of an address [SI], from profile and URDF."""
+        return core_nominal.nominal(self.profile, address)
+
+    def draw(
+        self, seed: int, episode: int, environment: int = 0, nominal: Nominal | None = None
+    ) -> Draw:
+        """One world; a function of the arguments alone.
+
+        Args:
+            seed: seed of the whole run.
+            episode: number of the episode.
+            environment: index of the environment.
+            nominal: nominal value of an address, e.g. ``simulator.nominal``; that of the
+                profile when None.
+        """
+        values = self.draw_many(seed, episode, environment, nominal)
+        return Draw(
+            episode=episode,
+            seed=seed,
+            environment=environment,
+            values={address: float(value) for address, value in values.items()},
+            space=self.content_hash,
+            profile=self.profile.content_hash,
+        )
+
+    def draw_many(
+        self,
+        seed: int,
+        episodes: Integers,
+        environments: Integers = 0,
+        nominal: Nominal | None = None,
+    ) -> dict[str, Array]:
+        """Many worlds at once, equal to those of :meth:`draw` bit for bit.
+
+        Args:
+            seed: seed of the whole run.
+            episodes: number or numbers of episodes.
+            environments: index or indices, broadcast against ``episodes``: pass (n,) and (n,)
+                for n worlds, or (n, 1) and (m,) for all n * m.
+            nominal: see :meth:`draw`.
+
+        Returns:
+            Address to absolute values [SI], of the broadcast shape.
+        """
+        values = {}
+        for address, variation in self._fitted.items():
+            numbers = uniforms(seed, address, environments, episodes)
+            start = self._start(address, variation, nominal or self.nominal)
+            drawn = variation.values(numbers, start)
+            # Combining may round a value at the very end of the range to just outside it.
+            low, high = self._admissible[address]
+            values[address] = np.clip(drawn, low, high)
+        return values
+
+    @staticmethod
+    def _start(address: str, variation: Variation, nominal: Nominal) -> float:
+        """What a number is combined with; not every absolute address has a known nominal."""
+        return 0.0 if variation.combine == 'absolute' else nominal(address)
+
+    @cached_property
+    def _admissible(self) -> dict[str, tuple[float, float]]:
+        found = {a: quantity(a, self.profile) for a in self.variations}
+        return {a: (what.low, what.high) for a, what in found.items()}
+
+    def to_yaml(self) -> str:
+        """Text of a file that :func:`load_space` reads back; patterns are expanded."""
+        lines = ['parameters:' if self.variations else 'parameters: {}']
+        for address, variation in self.variations.items():
+            scaled = variation.combine == 'scale'
+            written = {
+                **_written(variation),
+                'unit': '1' if scaled else quantity(address, self.profile).unit,
+            }
+            text = yaml.safe_dump(
+                written, default_flow_style=True, sort_keys=False, width=math.inf
+            )
+            lines.append(f'  {address}: {text.strip()}')
+        return '\n'.join(lines) + '\n'
+
+
+def _written(variation: Variation) -> dict[str, Any]:
+    return {**variation.distribution.as_mapping(), 'combine': variation.combine}
+
+
+def load_space(name: str | Path, profile: RobotProfile) -> Space:
+    """Load a space by path or by the name of a shipped one, for a robot.
+
+    Raises:
+        InputError: every fault of the file, with line, address, value and what would be right.
+    """
+    return space_from_yaml(read_yaml(find('randomization', name)), profile)
+
+
+def space_from_yaml(file: YamlFile, profile: RobotProfile) -> Space:
+    """Build a space from parsed YAML. See :func:`load_space`."""
+    faults = Faults(str(file.path), file.lines)
+    for key in file.data:
+        if key != 'parameters':
+            faults.add(str(key), file.data[key], 'unknown; known: parameters', path=(key,))
+    given = file.data.get('parameters')
+    if 'parameters' not in file.data or not isinstance(given, (Mapping, type(None))):
+        faults.add('parameters', given, 'give a mapping of address to how it varies')
+        given = None
+    given = given or {}
+    variations, found = {}, _Grouped(faults)
+    keys = _expanded(given, profile, faults)
+    for address, key in keys.items():
+        try:
+            variations[address] = _variation(address, given[key], profile)
+        except InputError as error:
+            found.add(address, key, error)
+    found.name(list(keys.values()))
+    faults.check()
+    return Space(profile, variations, file.path)
+
+
+class _Grouped:
+    """Faults of entries; a fault that all addresses of a pattern share is named once."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._found: dict[tuple[Any, str, str], tuple[list[str], object]] = {}
+
+    def add(self, address: str, key: Any, error: InputError) -> None:
+        for fault in error.faults:
+            addresses, _ = self._found.setdefault(
+                (key, fault.field, fault.mend), ([], fault.value)
+            )
+            addresses.append(address)
+
+    def name(self, keys: list[Any]) -> None:
+        """Hand them over; ``keys``: the key of every address."""
+        for (key, what, mend), (addresses, value) in self._found.items():
+            shared = len(addresses) == keys.count(key)
+            for name in [str(key)] if shared else addresses:
+                self._faults.add(
+                    f'{name}.{what}'.rstrip('.'), value, mend, path=('parameters', key, what)
+                )
+
+
+def _expanded(given: Mapping[Any, Any], profile: RobotProfile, faults: Faults) -> dict[str, Any]:
+    """Every address with the key that says how it varies, in the order of the file."""
+    written_out = {str(key) for key in given}
+    matched: dict[str, Any] = {}
+    for key in given:
+        for address in _matches(key, profile, faults):
+            if address in written_out and address != key:
+                continue  # it has precedence over a pattern
+            if address in matched:
+                mend = f'{matched[address]} matches {address} too; keep one'
+                faults.add('parameters', key, mend, path=('parameters', key))
+            matched[address] = key
+    return matched
+
+
+def _matches(key: Any, profile: RobotProfile, faults: Faults) -> list[str]:
+    """The addresses a key means: one, or those that a pattern matches."""
+    path = ('parameters', key)
+    try:
+        parsed = parse_address(str(key))
+        if not any(c in parsed.name for c in WILDCARDS):
+            quantity(parsed, profile)
+            return [str(key)]
+    except InputError as error:
+        faults.add('parameters', key, error.faults[0].mend, path=path)
+        return []
+    known = _names(parsed, profile)
+    names = [name for name in known if fnmatchcase(name, parsed.name)]
+    if not names:
+        of = ', '.join(known) or 'joint, actuator, link or joint sensor only'
+        faults.add('parameters', key, f'the pattern matches nothing; known: {of}', path=path)
+    return [str(Address(parsed.kind, name, parsed.quantity)) for name in names]
+
+
+def _names(parsed: Address, profile: RobotProfile) -> list[str]:
+    """Names a pattern may match: what the robot has."""
+    if parsed.kind in ('joint', 'actuator'):
+        return list(profile.joint_names)
+    if parsed.kind == 'link':  # a link without mass is a mere frame
+        return [name for name, link in profile.urdf.links.items() if link.mass > 0]
+    if parsed.kind == 'sensor':
+        return [f'{joint}_{what}' for joint in profile.joint_names for what in SENSED]
+    return []
+
+
+def _variation(address: str, given: Any, profile: RobotProfile) -> Variation:
+    """Variation of one address from its entry in the file; faults are named by its keys."""
+    faults = Faults()
+    if not isinstance(given, Mapping):
+        faults.add('', given, 'write e.g. {distribution: uniform, low: 0.5, high: 2.0}')
+        faults.check()
+    what = quantity(address, profile)
+    how = given.get('combine', what.combine)
+    if how not in COMBINATIONS:
+        faults.add('combine', how, f'must be one of {", ".join(COMBINATIONS)}')
+    unit = '1' if how == 'scale' else what.unit
+    if 'unit' in given and _bare(str(given['unit'])) != _bare(unit):
+        why = 'a scale has no unit' if how == 'scale' else 'convert the numbers to SI'
+        faults.add('unit', given['unit'], f'must be {unit}: {why}')
+    try:
+        found = distributions.from_mapping(
+            {k: v for k, v in given.items() if k not in ('combine', 'unit')}
+        )
+    except InputError as error:
+        faults.extend(error)
+    faults.check()
+    variation = Variation(found, how)
+    _fitted(address, variation, profile)
+    return variation
+
+
+def _bare(unit: str) -> str:
+    """A unit without the signs that people write differently: ``N*m``, ``N m``, ``m/s²``."""
+    for written, meant in (('²', '2'), ('^', ''), ('*', ''), ('·', ''), (' ', '')):
+        unit = unit.replace(written, meant)
+    return unit
+
+
+def _fitted(address: str, variation: Variation, profile: RobotProfile) -> Variation:
+    """The variation with its tails cut to what the address admits.
+
+    Raises:
+        InputError: it can give an inadmissible value, or scales a nominal value of zero.
+    """
+    faults = Faults()
+    what, how = quantity(address, profile), variation.combine
+    start = 0.0 if how == 'absolute' else core_nominal.nominal(profile, address)
+    found = variation.distribution
+    if how == 'scale' and start == 0:
+        if found.support[0] != found.support[1]:
+            faults.add(
+                'combine', how, 'the nominal value is 0, which no factor changes; use absolute'
+            )
+        faults.check()
+        return variation
+    low, high = _before(how, start, what)
+    try:
+        found = found.within(low, high)
+    except InputError as error:  # the mean lies outside
+        faults.extend(error)
+        faults.check()
+    names = _ENDS.get(found.kind, ('low', 'high'))
+    for end, name in dict(zip(found.support, names)).items():
+        if low <= end <= high:
+            continue
+        got = combine(how, start, end)
+        by = f' ({how} with the nominal {start:g} gives {got:g})' if how != 'absolute' else ''
+        unit = '' if how == 'scale' else f' {what.unit}'
+        faults.add(name, end, f'must lie within [{low:g}, {high:g}]{unit}{by}')
+    faults.check()
+    return Variation(found, how)
+
+
+def _before(how: str, start: float, what: Quantity) -> tuple[float, float]:
+    """The admissible range of a number before it is combined with the nominal."""
+    if how == 'absolute':
+        return what.low, what.high
+    if how == 'additive':
+        return what.low - start, what.high - start
+    low, high = sorted((what.low / start, what.high / start))
+    return low, high
