@@ -87,7 +87,7 @@ def test_every_import_is_declared():
     assert not missing, f'declare in package.xml or setup.py: {missing}'
 
 
-def import_without(blocked, modules):
+def check_imports(blocked, modules):
     code = (
         'import importlib, sys\n'
         f'sys.modules.update(dict.fromkeys({blocked!r}))\n'
@@ -102,14 +102,14 @@ def import_without(blocked, modules):
 def test_robot_rooms_need_neither_mujoco_nor_torch():
     pytest.importorskip('rclpy')
     modules = [module_name(path) for room in ROBOT_ROOMS for path in sources(room)]
-    import_without(['mujoco', 'torch'], modules)
+    check_imports(['mujoco', 'torch'], modules)
 
 
 def test_pure_modules_need_no_ros():
     rooms = (*ROBOT_ROOMS, 'sim', 'randomizer')
     modules = [module_name(path) for room in rooms for path in sources(room)]
     pure = [name for name in modules if not TOUCHES_ROS.search(name)]
-    import_without(['rclpy', 'sensor_msgs', 'std_msgs', 'diagnostic_msgs'], pure)
+    check_imports(['rclpy', 'sensor_msgs', 'std_msgs', 'diagnostic_msgs'], pure)
 
 
 def test_nodes_are_thin():
