@@ -1,0 +1,1 @@
+"""What went wrong: detectors, ring buffer, clips, the way to the workstation."""

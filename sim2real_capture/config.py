@@ -1,0 +1,120 @@
+"""Settings of the capture node and of the receiver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sim2real_core.config import Config, parameter
+from sim2real_core.errors import Faults
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureConfig(Config):
+    """Parameters of the capture node; all take effect when it starts."""
+
+    robot: str = parameter(
+        'arm6', 'Robot profile: a path, or the name of a shipped one.', read_only=True
+    )
+    topics: tuple[str, ...] = parameter(
+        (
+            'policy/action_applied',
+            'policy/observation',
+            'sysid/estimate',
+            'randomizer/draw',
+            'robot_description',
+            'tf_static',
+            '/diagnostics',
+        ),
+        "Recorded beside the robot's own joint states, commands, IMU and goal.",
+        read_only=True,
+    )
+    before: float = parameter(
+        5.0, 'Recorded before a trigger.', unit='s', low=0.0, high=600.0, read_only=True
+    )
+    after: float = parameter(
+        3.0, 'Recorded after the last trigger of a clip.', unit='s', low=0.0, high=600.0,
+        read_only=True,
+    )  # fmt: skip
+    longest: float = parameter(
+        60.0, 'Further triggers extend a clip up to this.', unit='s', low=0.0, high=3600.0,
+        read_only=True,
+    )  # fmt: skip
+    folder: str = parameter(
+        '~/.ros/sim2real/spool', 'Where clips are written.', read_only=True
+    )
+    receiver: str = parameter(
+        '', 'Address of the receiver, e.g. http://127.0.0.1:8378; empty keeps clips here.',
+        read_only=True,
+    )  # fmt: skip
+    ship_timeout: float = parameter(
+        60.0, 'To ship one clip, before it is tried again.', unit='s', low=0.1, high=3600.0,
+        read_only=True,
+    )  # fmt: skip
+    ring_bytes: int = parameter(
+        128 * MIB, 'Memory for the seconds before a trigger.', unit='B', low=MIB, high=1 << 36,
+        read_only=True,
+    )  # fmt: skip
+    clip_bytes: int = parameter(
+        512 * MIB, 'The most one clip may take.', unit='B', low=MIB, high=1 << 40, read_only=True
+    )
+    spool_bytes: int = parameter(
+        4096 * MIB, 'The most all clips here may take; what the receiver has makes room first.',
+        unit='B', low=MIB, high=1 << 44, read_only=True,
+    )  # fmt: skip
+    threshold: tuple[float, ...] = parameter(
+        (0.0,),
+        'Tracking error that raises the alarm, one or one per joint, in the unit of the command; '
+        '0 takes what the profile suggests.',
+        low=0.0,
+        read_only=True,
+    )
+    lag: tuple[float, ...] = parameter(
+        (0.0,),
+        'Time from command to motion, one or one per joint; 0 takes what the profile suggests.',
+        unit='s',
+        low=0.0,
+        high=10.0,
+        read_only=True,
+    )
+    persistence: float = parameter(
+        0.1, 'An alarm needs the error for this long.', unit='s', low=1e-3, high=60.0,
+        read_only=True,
+    )  # fmt: skip
+    settling: float = parameter(
+        1.5, 'Averaging time of the steady error (sag), which is no alarm.', unit='s', low=1e-2,
+        high=600.0, read_only=True,
+    )  # fmt: skip
+    paced: bool = parameter(
+        False, 'Acknowledge every joint state on `pace` (replay, lockstep).', read_only=True
+    )
+
+    def check(self, faults: Faults) -> None:
+        """Sizes must leave room for one another, the address must be one."""
+        if self.ring_bytes > self.clip_bytes:
+            faults.add('ring_bytes', self.ring_bytes, f'at most clip_bytes ({self.clip_bytes})')
+        if self.clip_bytes > self.spool_bytes:
+            faults.add('clip_bytes', self.clip_bytes, f'at most spool_bytes ({self.spool_bytes})')
+        if self.before + self.after > self.longest:
+            faults.add('longest', self.longest, 'at least before + after')
+        if not self.folder:
+            faults.add('folder', self.folder, 'must name a folder')
+        if self.receiver:
+            parts = urlsplit(self.receiver)
+            if parts.scheme not in ('http', 'https') or not parts.hostname:
+                faults.add('receiver', self.receiver, 'must be like http://127.0.0.1:8378')
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiverConfig(Config):
+    """Parameters of the receiver."""
+
+    folder: str = parameter('~/.ros/sim2real/clips', 'Where clips are kept.', read_only=True)
+    host: str = parameter(
+        '127.0.0.1', 'Address to listen on; anyone who reaches it may store clips.', read_only=True
+    )
+    port: int = parameter(
+        8378, 'Port to listen on; 0 takes a free one.', low=0, high=65535, read_only=True
+    )

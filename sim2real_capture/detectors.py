@@ -1,0 +1,317 @@
+"""Detectors: samples in, events out. Fed with stamps; no clock, no messages.
+
+A soft position servo never stands where it is told. It lags (a command of 2 rad/s with a lag of
+0.1 s is 0.2 rad behind, and nothing is wrong) and it sags under gravity (a few hundredths of a
+rad, another amount in each pose). So :class:`TrackingErrorDetector` does not score the plain
+difference of command and measurement. For one joint, with lag 0.1 s::
+
+    command steps 0 -> 0.5        measured 0.1 s later: 0.21, its sag before the step: 0.03
+    fast servo (lag 0.05): 0.45   slow servo (lag 0.15): 0.19
+    measured + sag = 0.24, between the two: score 0
+
+Only what lies outside the band between a fast and a slow healthy servo counts, after the slow
+part of the error (the sag) is taken off; and it must stay outside for ``persistence`` seconds.
+An actuator that loses its torque under load leaves that band within tenths of a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.errors import Faults
+from sim2real_core.records import Event
+
+if TYPE_CHECKING:
+    from sim2real_core.profile import RobotProfile
+
+Array = npt.NDArray[np.float64]
+
+BACKWARD = 0.1
+"""A stamp this much older than the newest [s] is a clock that went back, not a late sample."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One instant of the robot, in command order.
+
+    Attributes:
+        stamp: of the sensor message [s].
+        measured: (nj,) the commanded quantity as measured [rad, rad/s or N*m; m for slides].
+        command: (nj,) the command in force until now, same unit, or None when there is none.
+    """
+
+    stamp: float
+    measured: Array
+    command: Array | None = None
+
+
+class Detector(Protocol):
+    """What the capture node asks of a detector."""
+
+    name: str
+
+    def update(self, sample: Sample) -> Event | None:
+        """Take one sample; an event at the moment something is detected, else None."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all history; settings stay."""
+        ...
+
+
+class TrackingErrorDetector:
+    """A joint does not follow its command, persistently.
+
+    The expected motion is the command through two equal first-order lags in series (total
+    ``lag``), once half as slow, once as given, once half as slow again. The score of a joint is
+    the distance of its measurement, corrected by the sag, to the band these three span; the sag
+    is the error to the middle one, averaged over ``settling`` seconds. An event is raised when a
+    joint's score stays above its threshold for ``persistence``; the joint is armed again when
+    its score falls below ``rearm`` times the threshold.
+
+    Args:
+        names: (nj,) joint names.
+        threshold: (nj,) or one for all [unit of the command].
+        persistence: how long the score must stay above the threshold [s].
+        lag: (nj,) or one for all: time from command to motion [s].
+        settling: time constant of the sag's average [s].
+        rearm: part of the threshold below which a joint is armed again.
+
+    Raises:
+        InputError: sizes that do not fit, or values that are not positive and finite.
+    """
+
+    name = 'tracking_error'
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        threshold: float | npt.ArrayLike,
+        *,
+        persistence: float = 0.1,
+        lag: float | npt.ArrayLike = 0.1,
+        settling: float = 1.5,
+        rearm: float = 0.5,
+    ) -> None:
+        faults = Faults()
+        self.names = tuple(names)
+        self.threshold = _per_joint('threshold', threshold, self.names, faults)
+        lags = _per_joint('lag', lag, self.names, faults)
+        for field, value, high in (
+            ('persistence', persistence, math.inf),
+            ('settling', settling, math.inf),
+            ('rearm', rearm, 1.0),
+        ):
+            if not (math.isfinite(value) and 0.0 < value <= high):
+                faults.add(field, value, f'must be positive, finite and at most {high:g}')
+        faults.check()
+        self.persistence = persistence
+        self.settling = settling
+        self.rearm = rearm
+        # Time constants of the fast, middle and slow servo's two stages, (3, nj).
+        self._stages = np.array([[0.5], [1.0], [1.5]]) * lags / 2.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all history: the next sample is taken as the robot at rest."""
+        count = len(self.names)
+        self._stamp: float | None = None
+        self._start = 0.0
+        self._response = np.zeros((2, 3, count))
+        self._sag = np.zeros(count)
+        self._since = np.full(count, math.nan)  # when the score rose above the threshold
+        self._armed = np.ones(count, dtype=bool)
+
+    def score(self, sample: Sample) -> Array:
+        """Feed one sample; the joints' scores (nj,) at this instant.
+
+        Without a command the history is dropped and the scores are zero. A stamp that went back
+        by more than ``BACKWARD`` starts anew; a late sample changes nothing and scores zero.
+        """
+        count = len(self.names)
+        if sample.command is None:
+            self.reset()
+            return np.zeros(count)
+        if self._stamp is not None and sample.stamp < self._stamp - BACKWARD:
+            self.reset()
+        if self._stamp is None:
+            self._stamp = self._start = sample.stamp
+            self._response[:] = sample.measured
+            return np.zeros(count)
+        step = sample.stamp - self._stamp
+        if step <= 0.0:
+            return np.zeros(count)
+        self._stamp = sample.stamp
+        # The command, held since the last sample, through both stages.
+        gain = -np.expm1(-step / self._stages)
+        self._response[0] += gain * (sample.command - self._response[0])
+        self._response[1] += gain * (self._response[0] - self._response[1])
+        expected = self._response[1]
+        error = expected[1] - sample.measured
+        outside = np.maximum(
+            expected.min(axis=0) - (sample.measured + self._sag),
+            (sample.measured + self._sag) - expected.max(axis=0),
+        )
+        # A plain average at first, so that a robot found sagging is soon known to sag.
+        weight = max(-math.expm1(-step / self.settling), step / (sample.stamp - self._start))
+        self._sag += weight * (error - self._sag)
+        return np.asarray(np.maximum(outside, 0.0))
+
+    def update(self, sample: Sample) -> Event | None:
+        """Feed one sample; an event naming the worst joint when one or more raise the alarm."""
+        before = self._stamp
+        score = self.score(sample)
+        if self._stamp is None or self._stamp == before:
+            return None
+        above = score > self.threshold
+        self._since = np.where(above, np.where(np.isnan(self._since), sample.stamp, self._since),
+                               math.nan)
+        self._armed |= score < self.rearm * self.threshold
+        raised = self._armed & (sample.stamp - self._since >= self.persistence)
+        if not raised.any():
+            return None
+        self._armed &= ~raised
+        worst = int(np.argmax(np.where(raised, score / self.threshold, 0.0)))
+        return Event(
+            stamp=sample.stamp,
+            detector=self.name,
+            score=float(score[worst]),
+            threshold=float(self.threshold[worst]),
+            detail=' '.join(name for name, up in zip(self.names, raised) if up),
+        )
+
+    def scores(self, stamps: Array, command: Array, measured: Array) -> Array:
+        """Scores of recorded motion, as the persistence sees them: what to calibrate on.
+
+        Each row is the smallest score over the ``persistence`` before it; an alarm would be
+        raised exactly where a row exceeds the threshold. The detector is reset before and after.
+
+        Args:
+            stamps: (n,) [s], ascending; a backward step starts a new episode.
+            command: (n, nj) newest command sent before each stamp.
+            measured: (n, nj) as measured.
+
+        Returns:
+            (n, nj) scores.
+        """
+        self.reset()
+        raw = np.array(
+            [
+                self.score(Sample(float(t), q, u))
+                for t, u, q in zip(stamps, command, measured)
+            ]
+        ).reshape(len(stamps), len(self.names))
+        self.reset()
+        return persistent(np.asarray(stamps, dtype=float), raw, self.persistence)
+
+
+def persistent(stamps: Array, scores: Array, persistence: float) -> Array:
+    """Smallest score over the ``persistence`` seconds before each sample.
+
+    Args:
+        stamps: (n,) [s].
+        scores: (n, nj).
+        persistence: [s].
+
+    Returns:
+        (n, nj); zero where less than ``persistence`` of history is there.
+    """
+    result = np.zeros_like(scores)
+    for joint in range(scores.shape[1]):
+        window: deque[int] = deque()  # indices of rising scores: the first is the smallest
+        start = oldest = 0
+        for i, stamp in enumerate(stamps):
+            if i and stamp <= stamps[i - 1]:
+                window.clear()
+                start = oldest = i
+            while window and scores[window[-1], joint] >= scores[i, joint]:
+                window.pop()
+            window.append(i)
+            # The newest index that still leaves a whole persistence behind it.
+            while oldest + 1 <= i and stamp - stamps[oldest + 1] >= persistence:
+                oldest += 1
+            while window[0] < oldest:
+                window.popleft()
+            if stamp - stamps[start] >= persistence:
+                result[i, joint] = scores[window[0], joint]
+    return result
+
+
+def calibrate(errors: Array, margin: float = 1.3, floor: float | Array = 1e-3) -> Array:
+    """Thresholds from the scores of nominal motion of the same robot.
+
+    Args:
+        errors: (n, nj) what :meth:`TrackingErrorDetector.scores` gave for minutes of motion in
+            which nothing was wrong.
+        margin: how far above the largest score the threshold lies.
+        floor: (nj,) or one for all: smallest threshold, for joints that hardly moved.
+
+    Returns:
+        (nj,) thresholds [unit of the errors].
+
+    Raises:
+        InputError: no data, not finite, or a margin below 1.
+    """
+    errors = np.asarray(errors, dtype=float)
+    faults = Faults()
+    if errors.ndim != 2 or not len(errors):
+        faults.add('errors', errors.shape, 'must have shape (n, joints) with n at least 1')
+    elif not np.isfinite(errors).all():
+        faults.add('errors', 'not finite', 'leave out what was not measured')
+    if not (math.isfinite(margin) and margin >= 1.0):
+        faults.add('margin', margin, 'must be finite and at least 1')
+    faults.check()
+    return np.asarray(np.maximum(margin * np.abs(errors).max(axis=0), floor))
+
+
+def default_lag(profile: RobotProfile) -> Array:
+    """Time from command to motion of each joint, (nj,) [s], as far as the profile tells.
+
+    A position servo's stiffness pulls against its damping and the joint's friction with the
+    time constant damping / stiffness; one control period of delay comes on top. 0.1 s where
+    the profile gives no servo gains.
+    """
+    stiffness = profile.array('stiffness')
+    resistance = profile.array('damping') + profile.array('viscous_friction')
+    known = (stiffness > 0) & (resistance > 0) & (profile.command.interface == 'position')
+    servo = np.divide(resistance, stiffness, out=np.zeros_like(stiffness), where=known)
+    return np.where(known, servo + profile.rates.control_period, 0.1)
+
+
+def default_threshold(profile: RobotProfile) -> Array:
+    """Thresholds for a robot that was not calibrated, (nj,) [unit of the command].
+
+    Generous on purpose: room for a change of sag of 30 % of what the largest effort can cause,
+    for a lag that is wrong by 10 % at full speed, and for sensor noise. For velocity and effort
+    interfaces a quarter of the limit. :func:`calibrate` gives sharper ones.
+    """
+    interface = profile.command.interface
+    if interface != 'position':
+        return 0.25 * profile.array(interface)
+    stiffness = profile.array('stiffness')
+    sag = np.divide(
+        profile.array('effort'), stiffness, out=np.full_like(stiffness, 0.2), where=stiffness > 0
+    )
+    late = 0.1 * default_lag(profile) * profile.array('velocity')
+    return 0.3 * sag + late + 5.0 * profile.array('position_noise')
+
+
+def _per_joint(
+    field: str, value: float | npt.ArrayLike, names: Sequence[str], faults: Faults
+) -> Array:
+    array = np.asarray(value, dtype=float)
+    if array.shape not in ((), (1,), (len(names),)):
+        faults.add(field, value, f'give one value, or {len(names)}: {", ".join(names)}')
+    elif not (np.isfinite(array).all() and (array > 0).all()):
+        faults.add(field, value, 'must be positive and finite')
+    else:
+        return np.array(np.broadcast_to(array, (len(names),)))
+    return np.ones(len(names))
+

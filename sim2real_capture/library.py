@@ -1,0 +1,330 @@
+"""Sealed clips as data: listed, shown, checked and read, without ROS."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_capture.clip import (
+    BAG_METADATA,
+    MANIFEST,
+    PART,
+    SCHEMA,
+    SHIPPED,
+    check_name,
+    sha256_of,
+)
+from sim2real_core.errors import Fault, Faults, InputError
+
+LONGEST_ARRAY = 64
+"""Arrays longer than this (images, point clouds) are no curves to plot."""
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a listing shows of a clip.
+
+    Attributes:
+        clip: its id.
+        path: its folder.
+        created: when it was triggered, UTC, ISO 8601.
+        detectors: what triggered it, in order, without repetition.
+        detail: what the first event says, e.g. the joints.
+        duration: [s].
+        messages: how many.
+        size: bytes of its MCAP file.
+        sha256: content hash of its MCAP file.
+        end: ``complete``; why it is shorter than asked (``recovered`` after a crash); or
+            ``damaged``, when ``detail`` says what is wrong with its manifest.
+        shipped: the receiver that acknowledged it, ``''`` when none has.
+    """
+
+    clip: str
+    path: Path
+    created: str
+    detectors: tuple[str, ...]
+    detail: str
+    duration: float
+    messages: int
+    size: int
+    sha256: str
+    end: str
+    shipped: str = ''
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {**dataclasses.asdict(self), 'path': str(self.path)}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One topic as curves.
+
+    Attributes:
+        type: message type.
+        time: (n,) stamps [s], on the clip's time line.
+        labels: (k,) names of the columns, e.g. ``position.elbow``.
+        values: (n, k) numbers; NaN where a message lacks the column. k = 0 for text.
+    """
+
+    type: str
+    time: npt.NDArray[np.float64]
+    labels: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+
+    def column(self, label: str) -> npt.NDArray[np.float64]:
+        """One curve, (n,) (KeyError when there is none of this name)."""
+        if label not in self.labels:
+            raise KeyError(label)
+        return self.values[:, self.labels.index(label)]
+
+
+def bag_name(clip: str) -> str:
+    """Name of a clip's MCAP file."""
+    return f'{clip}_0.mcap'
+
+
+def parse_manifest(text: str | bytes, source: str = MANIFEST) -> dict[str, Any]:
+    """Read and check a manifest.
+
+    Args:
+        text: JSON.
+        source: where it came from, for messages.
+
+    Raises:
+        InputError: every fault found.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise InputError(Fault('json', str(error), 'send a whole manifest', source)) from error
+    faults = Faults(source)
+    if not isinstance(data, dict) or data.get('schema') != SCHEMA:
+        found = data.get('schema') if isinstance(data, dict) else data
+        raise InputError(Fault('schema', found, f'this version reads schema {SCHEMA}', source))
+    clip, files = data.get('clip'), data.get('files')
+    try:
+        check_name(clip if isinstance(clip, str) else '')
+    except InputError as error:
+        faults.extend(error)
+    wanted = {bag_name(str(clip)), BAG_METADATA}
+    if not isinstance(files, dict) or set(files) != wanted:
+        faults.add('files', files, f'must name exactly {", ".join(sorted(wanted))}')
+    else:
+        for name, entry in files.items():
+            entry = entry if isinstance(entry, dict) else {}
+            if not is_sha256(entry.get('sha256')):
+                faults.add(f'files.{name}.sha256', entry.get('sha256'), '64 hexadecimal digits')
+            if type(entry.get('size')) is not int or entry['size'] < 0:
+                faults.add(f'files.{name}.size', entry.get('size'), 'must be a number of bytes')
+    for key, kind in (
+        ('created', str),
+        ('end', str),
+        ('messages', int),
+        ('first_stamp', int),
+        ('last_stamp', int),
+        ('events', list),
+        ('topics', dict),
+    ):
+        if type(data.get(key)) is not kind:
+            faults.add(key, data.get(key), f'must be a JSON {kind.__name__}')
+    for i, event in enumerate(data['events'] if isinstance(data.get('events'), list) else ()):
+        if not isinstance(event, dict) or not isinstance(event.get('detector'), str):
+            faults.add(f'events[{i}]', event, 'must name its detector')
+    faults.check()
+    return data
+
+
+def is_sha256(value: object) -> bool:
+    """Whether this is a SHA-256 in lower-case hexadecimal."""
+    return isinstance(value, str) and len(value) == 64 and not set(value) - set('0123456789abcdef')
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a sealed clip.
+
+    Raises:
+        InputError: there is none, or it is not whole.
+    """
+    path = folder / MANIFEST
+    try:
+        return parse_manifest(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(Fault('clip', str(folder), f'not a sealed clip ({error})')) from error
+
+
+def clip_info(folder: Path) -> ClipInfo:
+    """What a listing shows of one clip. See :func:`list_clips`."""
+    try:
+        manifest = read_manifest(folder)
+    except InputError as error:
+        return ClipInfo(folder.name, folder, '', (), str(error), 0.0, 0, 0, '', 'damaged')
+    bag = manifest['files'][bag_name(manifest['clip'])]
+    shipped = folder / SHIPPED
+    events = manifest['events']
+    return ClipInfo(
+        clip=manifest['clip'],
+        path=folder,
+        created=manifest['created'],
+        detectors=tuple(dict.fromkeys(str(event['detector']) for event in events)),
+        detail=str(events[0].get('detail', '')) if events else '',
+        duration=(manifest['last_stamp'] - manifest['first_stamp']) * 1e-9,
+        messages=manifest['messages'],
+        size=bag['size'],
+        sha256=bag['sha256'],
+        end=manifest['end'],
+        shipped=json.loads(shipped.read_text())['receiver'] if shipped.is_file() else '',
+    )
+
+
+def list_clips(folder: str | Path) -> list[ClipInfo]:
+    """The sealed clips of a spool or of a receiver's folder, oldest first, damaged ones before.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(Fault('folder', str(folder), 'give an existing folder of clips'))
+    clips = [
+        clip_info(path.parent)
+        for path in folder.glob(f'*/{MANIFEST}')
+        if not path.parent.name.startswith('.') and path.parent.suffix != PART
+    ]
+    return sorted(clips, key=lambda info: (info.created, info.clip))
+
+
+def verify(folder: Path) -> None:
+    """Check a clip's files against its manifest.
+
+    Raises:
+        InputError: naming every file that differs.
+    """
+    manifest = read_manifest(folder)
+    faults = Faults(str(folder / MANIFEST))
+    for name, entry in manifest['files'].items():
+        path = folder / name
+        found = sha256_of(path) if path.is_file() else 'missing'
+        if found != entry['sha256']:
+            faults.add(name, found, f'SHA-256 must be {entry["sha256"]}; ship the clip again')
+    faults.check()
+
+
+def find_clip(path: str | Path) -> Path:
+    """The folder of a clip given as its folder or as a file in it.
+
+    Raises:
+        InputError: no sealed clip there.
+    """
+    path = Path(path).expanduser()
+    folder = path.parent if path.is_file() else path
+    if not (folder / MANIFEST).is_file():
+        raise InputError(Fault('clip', str(path), f'give a clip folder (with {MANIFEST})'))
+    return folder
+
+
+def show_clip(path: str | Path) -> dict[str, Any]:
+    """All that a clip says of itself, after its files were checked against their hashes.
+
+    Returns:
+        The manifest, with ``path``, ``duration`` [s] and ``shipped`` added.
+
+    Raises:
+        InputError: no clip, or a damaged one.
+    """
+    folder = find_clip(path)
+    verify(folder)
+    info = clip_info(folder)
+    return {
+        **read_manifest(folder),
+        'path': str(folder),
+        'duration': info.duration,
+        'shipped': info.shipped,
+    }
+
+
+def read_clip(path: str | Path, topics: Collection[str] | None = None) -> dict[str, Series]:
+    """The numbers in a clip (or any rosbag2 folder), topic by topic.
+
+    Args:
+        path: a clip's folder, a file in it, or a rosbag2 folder.
+        topics: only these, as recorded (``/joint_states``); all when None.
+
+    Returns:
+        Topic to its curves.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from rosbags.highlevel import AnyReader, AnyReaderError
+    from rosbags.rosbag2 import ReaderError
+    from rosbags.typesys import Stores, get_typestore
+
+    path = Path(path).expanduser()
+    folder = path.parent if path.is_file() else path
+    times: dict[str, list[float]] = {}
+    rows: dict[str, list[dict[str, float]]] = {}
+    types: dict[str, str] = {}
+    try:
+        with AnyReader([folder], default_typestore=get_typestore(Stores.LATEST)) as reader:
+            wanted = [c for c in reader.connections if topics is None or c.topic in topics]
+            for connection, stamp, data in reader.messages(wanted):
+                message = reader.deserialize(data, connection.msgtype)
+                times.setdefault(connection.topic, []).append(stamp * 1e-9)
+                rows.setdefault(connection.topic, []).append(numbers(message))
+                types[connection.topic] = connection.msgtype
+    except (AnyReaderError, ReaderError, OSError) as error:
+        fault = Fault('bag', str(folder), f'give a readable rosbag2 ({error})')
+        raise InputError(fault) from error
+    return {topic: _series(types[topic], times[topic], rows[topic]) for topic in times}
+
+
+def numbers(message: Any, prefix: str = '') -> dict[str, float]:
+    """All numbers in a decoded message, by name.
+
+    ``position[2]`` of a JointState whose third name is ``elbow`` is ``position.elbow``; elements
+    of a labelled Float64MultiArray are named by its label (names separated by spaces or commas).
+    Array elements otherwise count from 0, and arrays over ``LONGEST_ARRAY`` are left out.
+    """
+    names = _element_names(message)
+    found: dict[str, float] = {}
+    for item in dataclasses.fields(message):
+        value = getattr(message, item.name)
+        label = prefix + item.name
+        if isinstance(value, (bool, int, float, np.number)):
+            if not item.name.startswith('__'):
+                found[label] = float(value)
+        elif dataclasses.is_dataclass(value):
+            found.update(numbers(value, label + '.'))
+        elif isinstance(value, (list, tuple, np.ndarray)) and 0 < len(value) <= LONGEST_ARRAY:
+            for i, element in enumerate(value):
+                name = names[i] if len(names) == len(value) else str(i)
+                if dataclasses.is_dataclass(element):
+                    found.update(numbers(element, f'{label}.{name}.'))
+                elif isinstance(element, (bool, int, float, np.number)):
+                    found[f'{label}.{name}'] = float(element)
+    return found
+
+
+def _element_names(message: Any) -> list[str]:
+    """Names of the elements of a message's arrays, where the message gives them."""
+    given = getattr(message, 'name', None) or getattr(message, 'joint_names', None)
+    if isinstance(given, list):
+        return [str(name) for name in given]
+    dimensions = getattr(getattr(message, 'layout', None), 'dim', None)
+    if dimensions:
+        return str(dimensions[0].label).replace(',', ' ').split()
+    return []
+
+
+def _series(kind: str, times: list[float], rows: list[dict[str, float]]) -> Series:
+    labels = tuple(dict.fromkeys(label for row in rows for label in row))
+    values = np.array([[row.get(label, np.nan) for label in labels] for row in rows])
+    return Series(kind, np.array(times), labels, values.reshape(len(rows), len(labels)))

@@ -1,0 +1,173 @@
+"""The capture node: keeps the last seconds, and writes them down when something goes wrong."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from sim2real_capture import conversions
+from sim2real_capture.capture import Capture, Report
+from sim2real_capture.clip import Context
+from sim2real_capture.config import CaptureConfig
+from sim2real_capture.ring import Record
+from sim2real_capture.topics_ros import OnMessage, RecordedTopics, subscribe_raw
+from sim2real_capture.uplink import Receipt
+from sim2real_capture.writer import Failed, Sealed
+from sim2real_core.messages import event_to_message
+from sim2real_core.node import Health, Pace, declare
+from sim2real_core.node import main as run
+from sim2real_core.profile import load_profile
+from sim2real_core.qos import RELIABLE, recorder_qos
+from sim2real_core.records import Event
+
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+
+
+class CaptureNode(Node):
+    """Feeds a :class:`Capture` from topics. See :class:`CaptureConfig` for its parameters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('capture', **options)
+        config = declare(self, CaptureConfig)
+        self._profile = profile = load_profile(config.robot)
+        self._bundle = ''
+        self._latest: dict[str, bytes] = {}  # draw and estimate, not decoded until needed
+        self._reports: deque[Report] = deque()
+        self._wake = self.create_guard_condition(self._take_reports)
+        self.capture = Capture(config, profile, self._context, self._report)
+        self._pace = Pace(self, config.paced)
+        self._events = self.create_publisher(DiagnosticArray, '~/events', RELIABLE)
+        self.create_service(Trigger, '~/trigger', self._on_trigger)
+        self._draw, self._estimate, self._diagnostics = (
+            self.resolve_topic_name(name)
+            for name in ('randomizer/draw', 'sysid/estimate', '/diagnostics')
+        )
+        # The robot's streams at once; the rest when a publisher shows its type and QoS.
+        streams: dict[str, tuple[str, OnMessage]] = {
+            profile.topics.joint_states: (JOINT_STATE, self._on_joint_states),
+            profile.command.topic: (profile.command.type, partial(self._on_command, 'sent')),
+            'policy/action_applied': (JOINT_STATE, partial(self._on_command, 'applied')),
+        }
+        for topic, (kind, callback) in streams.items():
+            subscribe_raw(self, topic, kind, recorder_qos(config.paced), callback)
+        named = {self.resolve_topic_name(topic) for topic in streams}
+        others = (profile.topics.imu, profile.topics.goal, *config.topics)
+        self._topics = RecordedTopics(
+            self,
+            [topic for topic in others if self.resolve_topic_name(topic) not in named],
+            self._on_message,
+            self.capture.pin,
+        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.25, self._topics.discover, clock=steady)
+        self.create_timer(0.5, lambda: self.capture.watch(self._now()), clock=steady)
+        self._health = Health(self, self._status)
+
+    def _now(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+    def _on_message(self, topic: str, kind: str, data: bytes) -> None:
+        if topic in (self._draw, self._estimate):
+            self._latest[topic] = data
+        elif topic == self._diagnostics and b'bundle' in data:
+            told = conversions.bundle_of(deserialize_message(data, DiagnosticArray))
+            self._bundle = told or self._bundle
+        self.capture.record(topic, kind, data, self._now())
+
+    def _on_command(self, source: str, topic: str, kind: str, data: bytes) -> None:
+        now = self._now()
+        self.capture.record(topic, kind, data, now)
+        message = deserialize_message(data, conversions.message_class(kind))
+        values = conversions.joint_values if kind == JOINT_STATE else conversions.command_values
+        interface = self._profile.command.interface
+        self.capture.command(source, values(message, self._profile.joint_names, interface), now)
+
+    def _on_joint_states(self, topic: str, kind: str, data: bytes) -> None:
+        message, now = deserialize_message(data, JointState), self._now()
+        # Drivers that do not stamp leave zero.
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or now
+        measured = conversions.joint_values(
+            message, self._profile.joint_names, self._profile.command.interface
+        )
+        for event, clip in self.capture.sample(Record(topic, kind, stamp, data), measured, now):
+            self._announce(event, clip)
+        self._pace.done(message.header.stamp)
+
+    def _on_trigger(self, _request: Trigger.Request, response: Trigger.Response) -> Any:
+        event, clip = self.capture.trigger('asked for by service', self._now())
+        self._announce(event, clip)
+        response.success = bool(clip)
+        response.message = clip or 'spool_bytes leaves no room for a clip'
+        return response
+
+    def _announce(self, event: Event, clip: str) -> None:
+        self._events.publish(event_to_message(event))
+        what = f'{event.detector}: {event.detail} ({event.score:.3g}, over {event.threshold:.3g})'
+        if clip:
+            self.get_logger().warning(f'{what}; recording {clip}')
+        else:
+            self.get_logger().error(f'{what}; NOT recorded: spool_bytes leaves no room')
+
+    def _context(self) -> Context:
+        latest = {
+            topic: deserialize_message(data, DiagnosticArray)
+            for topic, data in self._latest.items()
+        }
+        draw, estimate = latest.get(self._draw), latest.get(self._estimate)
+        return Context(
+            profile=self._profile.name,
+            profile_hash=self._profile.content_hash,
+            bundle=self._bundle,
+            draw=conversions.draw_json(draw) if draw else {},
+            estimate=conversions.estimate_json(estimate) if estimate else {},
+        )
+
+    def _report(self, report: Report) -> None:
+        """From the writer's and the uplink's threads to the node's."""
+        self._reports.append(report)
+        self._wake.trigger()
+
+    def _take_reports(self) -> None:
+        while self._reports:
+            report = self._reports.popleft()
+            self.capture.take(report)
+            if isinstance(report, Sealed):
+                how = 'recovered' if report.recovered else 'sealed'
+                self.get_logger().info(f'{how} {report.folder}')
+                for event in report.events:
+                    event = replace(event, clip=report.folder.name)
+                    self._events.publish(event_to_message(event))
+            elif isinstance(report, Receipt):
+                self.get_logger().info(f'shipped {report.clip} to {report.receiver}')
+            elif isinstance(report, Failed):
+                self.get_logger().error(f'{report.clip}: {report.reason}')
+            else:
+                self.get_logger().warning(report)
+
+    def _status(self) -> tuple[bytes, str, dict[str, object]]:
+        well, message, values = self.capture.status()
+        for topic, kind in self._topics.unknown.items():
+            well, message = False, f'{message}; {topic} not recorded: {kind} is not installed'
+        values['topics_without_publisher'] = ' '.join(self._topics.waiting)
+        return DiagnosticStatus.OK if well else DiagnosticStatus.WARN, message, values
+
+    def close(self) -> None:
+        """Seal what is open, tell of it, stop the threads."""
+        if not self.capture.close():
+            self.get_logger().warning('clips are not all written; the next start goes on')
+        self._take_reports()
+        self._health.close()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the capture node."""
+    return run(CaptureNode, args)

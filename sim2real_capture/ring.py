@@ -1,0 +1,127 @@
+"""The last seconds of serialized messages, bounded by time and bytes; and one time for all.
+
+A ring of 5 s that got ``goal`` at 1 s, joint states at 4, 5, 6, 7 s and is asked for the window
+from 4.5 s to 7 s gives the goal, restamped to 4.5 s, and the joint states of 5, 6 and 7 s: what
+was published once and still holds (descriptions, static transforms, the goal) is pinned when
+it falls off the end, so that every window starts from the full picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+OVERHEAD = 200
+"""Bytes of memory that one record takes beside its data."""
+
+
+class Record(NamedTuple):
+    """A serialized message as received: ``stamp`` in nanoseconds, ``data`` its CDR bytes."""
+
+    topic: str
+    type: str
+    stamp: int
+    data: bytes
+
+
+class Ring:
+    """Ring buffer of records.
+
+    Args:
+        span: how long records are kept [ns], counted back from the newest stamp.
+        capacity: bytes of memory it may take; the oldest go first. Pinned records do not count.
+        pinned: topics whose state outlives the span, with how many different messages make up
+            that state (1 for most; several for static transforms, which have many publishers).
+    """
+
+    def __init__(self, span: int, capacity: int, pinned: Mapping[str, int] | None = None) -> None:
+        self.span = span
+        self.capacity = capacity
+        self.pinned = dict(pinned or {})
+        self.evicted = 0  # records that left before their time, for want of bytes
+        self.size = 0
+        self._newest: int | None = None
+        self._records: deque[Record] = deque()
+        self._held: dict[str, list[Record]] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def push(self, record: Record) -> None:
+        """Add a record; stamps may be slightly out of order."""
+        self._newest = record.stamp if self._newest is None else max(self._newest, record.stamp)
+        self._records.append(record)
+        self.size += len(record.data) + OVERHEAD
+        while self._records and self._records[0].stamp < self._newest - self.span:
+            self._drop_oldest()
+        while self.size > self.capacity and self._records:
+            self.evicted += 1
+            self._drop_oldest()
+
+    def clear(self) -> None:
+        """Forget the time line, after a clock went back. What was pinned still holds."""
+        while self._records:
+            self._drop_oldest()
+        self._newest = None
+
+    def window(self, start: int, end: int) -> list[Record]:
+        """Records with ``start <= stamp <= end``, by stamp; first the pinned state at ``start``.
+
+        Args:
+            start: [ns]. Pinned records from before it carry it as their stamp.
+            end: [ns].
+        """
+        state = {topic: list(held) for topic, held in self._held.items()}
+        inside = []
+        for record in self._records:
+            if record.stamp < start:
+                self._pin(state, record)
+            elif record.stamp <= end:
+                inside.append(record)
+        pinned = [record._replace(stamp=start) for held in state.values() for record in held]
+        return pinned + sorted(inside, key=lambda record: record.stamp)
+
+    def _drop_oldest(self) -> None:
+        record = self._records.popleft()
+        self.size -= len(record.data) + OVERHEAD
+        self._pin(self._held, record)
+
+    def _pin(self, state: dict[str, list[Record]], record: Record) -> None:
+        most = self.pinned.get(record.topic, 0)
+        if not most:
+            return
+        held = [other for other in state.get(record.topic, ()) if other.data != record.data]
+        state[record.topic] = [*held, record][-most:]
+
+
+class SensorClock:
+    """One time line for all records: the sensor's stamps, carried on between them.
+
+    Joint states bring their own stamps; other messages bring none that can be trusted to share
+    that time base. They get the newest sensor stamp plus the ROS time that has passed since,
+    which is right for a live robot, a simulation and a replayed bag alike.
+
+    Args:
+        carry: False stops the carrying on: a paced consumer acts on stamps only.
+        backward: a stamp this much older than the newest [ns] is a clock that went back.
+    """
+
+    def __init__(self, carry: bool = True, backward: int = 100_000_000) -> None:
+        self._carry = carry
+        self._backward = backward
+        self._stamp: int | None = None
+        self._received = 0
+
+    def sample(self, stamp: int, now: int) -> bool:
+        """Note a sensor stamp received at ROS time ``now`` [ns]; True when time went back."""
+        back = self._stamp is not None and stamp < self._stamp - self._backward
+        if self._stamp is None or back or stamp > self._stamp:
+            self._stamp, self._received = stamp, now
+        return back
+
+    def at(self, now: int) -> int:
+        """The time of a message received at ROS time ``now`` [ns]."""
+        if self._stamp is None:
+            return now
+        return self._stamp + (max(0, now - self._received) if self._carry else 0)

@@ -1,0 +1,89 @@
+"""Raw subscriptions to topics whose type and QoS only their publishers know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from sim2real_capture.conversions import message_class
+from sim2real_core.qos import offered_qos
+
+OnMessage = Callable[[str, str, bytes], None]
+
+
+class RecordedTopics:
+    """Subscribes to topics as their publishers appear, in a QoS that hears all of them.
+
+    Args:
+        node: the node.
+        topics: names, relative or absolute.
+        on_message: called with full topic name, type name and the serialized message.
+        on_latched: called with the name of a topic all of whose publishers are transient local.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        topics: Iterable[str],
+        on_message: OnMessage,
+        on_latched: Callable[[str], None],
+    ) -> None:
+        self._node = node
+        self._on_message = on_message
+        self._on_latched = on_latched
+        self._names = list(dict.fromkeys(node.resolve_topic_name(topic) for topic in topics))
+        self._subscriptions: dict[str, Any] = {}
+        self.unknown: dict[str, str] = {}  # topic -> type that is not installed here
+
+    @property
+    def waiting(self) -> list[str]:
+        """Topics nobody publishes yet."""
+        return [n for n in self._names if n not in self._subscriptions and n not in self.unknown]
+
+    def discover(self) -> None:
+        """Subscribe to what has appeared since; call it now and then."""
+        for name in self._names:
+            offers = self._node.get_publishers_info_by_topic(name)
+            if not offers or name in self.unknown:
+                continue
+            qos = offered_qos([offer.qos_profile for offer in offers])
+            present = self._subscriptions.get(name)
+            if present is not None:
+                if not _stricter(present.qos_profile, qos):
+                    continue
+                # A publisher that offers less has come; it would not be heard.
+                self._node.destroy_subscription(present)
+            kind = offers[0].topic_type
+            subscription = subscribe_raw(self._node, name, kind, qos, self._on_message)
+            if subscription is None:
+                self.unknown[name] = kind
+                continue
+            self._subscriptions[name] = subscription
+            if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+                self._on_latched(name)
+
+
+def subscribe_raw(
+    node: Node, topic: str, kind: str, qos: QoSProfile, on_message: OnMessage
+) -> Any:
+    """Subscribe without decoding; None where the message package is not installed."""
+    message = message_class(kind)
+    if message is None:
+        return None
+    name = node.resolve_topic_name(topic)
+    return node.create_subscription(message, name, partial(on_message, name, kind), qos, raw=True)
+
+
+def _stricter(one: QoSProfile, other: QoSProfile) -> bool:
+    """Whether ``one`` asks for more than ``other``."""
+    return (
+        one.reliability == ReliabilityPolicy.RELIABLE
+        and other.reliability != ReliabilityPolicy.RELIABLE
+    ) or (
+        one.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        and other.durability != DurabilityPolicy.TRANSIENT_LOCAL
+    )
