@@ -13,7 +13,7 @@ from sim2real_core.profile import RobotProfile
 GRAVITY = {'gravity.x': 0.0, 'gravity.y': 0.0, 'gravity.z': -9.81}
 SOLVER_ITERATIONS = 100.0
 SURFACE = {'friction': 1.0, 'restitution': 0.0}
-STRIBECK_VELOCITY = 0.01
+STRIBECK_VELOCITY = 0.05
 """[rad/s or m/s]; without effect while the static friction is not above the Coulomb friction."""
 ACTUATOR = {
     'gain': 1.0,

@@ -10,6 +10,8 @@ Keys are addresses; ``*`` and ``?`` stand for the robot's own joints, links and 
 and an address written out has precedence over a pattern. ``combine`` says how a drawn number
 meets the nominal value (``absolute``, ``additive``, ``scale``; default: the address's own).
 ``unit`` may be written and must then be right: the address's SI unit, or 1 for a scale.
+``of`` names another quantity of the same object whose value of this very draw takes the place of
+the nominal one: ``joint.*.static_friction: {..., combine: scale, of: coulomb_friction}``.
 What a draw holds is always absolute and SI, and every draw starts from the nominal.
 """
 
@@ -19,7 +21,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +40,7 @@ from sim2real_core.addresses import (
     parse_address,
     quantity,
 )
-from sim2real_core.errors import Faults, InputError
+from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.files import find
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Draw
@@ -49,26 +51,45 @@ from sim2real_randomizer.keyed import Integers, uniforms
 
 Nominal = Callable[[str], float]
 WILDCARDS = '*?['
+WHOLE = ('world.solver_iterations',)
 # Parameters of a distribution that set the lower and the upper end of what it can give.
 _ENDS = {'constant': ('value', 'value'), 'categorical': ('values', 'values')}
 
 
 @dataclass(frozen=True)
 class Variation:
-    """How one address varies: its distribution, and how a drawn number meets the nominal."""
+    """How one address varies.
+
+    Attributes:
+        distribution: what numbers are drawn.
+        combine: how a number meets the value it starts from.
+        of: quantity of the same object whose drawn value it starts from; the address's own
+            nominal value when empty.
+    """
 
     distribution: Distribution
     combine: str = 'absolute'
+    of: str = ''
 
-    def values(self, uniforms: Array, nominal: float) -> Array:
-        """Absolute values [SI] for uniform numbers in (0, 1), of the same shape."""
+    def values(self, uniforms: Array, start: Array | float) -> Array:
+        """Absolute values [SI] for uniform numbers in (0, 1), of the same shape.
+
+        Args:
+            uniforms: any shape.
+            start: the value they start from, or one for each number [SI].
+        """
         sampled = self.distribution.sample(uniforms)
-        return np.asarray(combine(self.combine, nominal, sampled))  # type: ignore[arg-type]
+        return np.asarray(combine(self.combine, start, sampled))  # type: ignore[arg-type]
 
-    def range(self, nominal: float) -> tuple[float, float]:
-        """Smallest and largest absolute value [SI]."""
-        low, high = sorted(combine(self.combine, nominal, x) for x in self.distribution.support)
-        return low, high
+    def range(self, starts: tuple[float, float]) -> tuple[float, float]:
+        """Smallest and largest absolute value [SI] when it starts from between these two."""
+        ends = [combine(self.combine, s, x) for s in starts for x in self.distribution.support]
+        return min(ends), max(ends)
+
+    def as_mapping(self) -> dict[str, Any]:
+        """What a space file says of it, but for the unit."""
+        of = {'of': self.of} if self.of else {}
+        return {**self.distribution.as_mapping(), 'combine': self.combine, **of}
 
 
 @dataclass(frozen=True)
@@ -90,14 +111,11 @@ class Space:
     _fitted: Mapping[str, Variation] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        fitted, wrong = _fit(self.variations, self.profile)
         faults = Faults()
-        fitted = {}
-        for address, variation in self.variations.items():
-            try:
-                fitted[address] = _fitted(address, variation, self.profile)
-            except InputError as error:
-                for fault in error.faults:
-                    faults.add(f'{address}.{fault.field}', fault.value, fault.mend)
+        for address, error in wrong.items():
+            for fault in error.faults:
+                faults.add(f'{address}.{fault.field}', fault.value, fault.mend)
         faults.check()
         object.__setattr__(self, '_fitted', fitted)
 
@@ -109,13 +127,14 @@ class Space:
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of what the space means, whatever its file looks like."""
-        text = json.dumps({a: _written(v) for a, v in self.variations.items()}, sort_keys=True)
+        meaning = {a: v.as_mapping() for a, v in self.variations.items()}
+        text = json.dumps(meaning, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def range(self, address: str) -> tuple[float, float]:
         """Smallest and largest absolute value of an address [SI]."""
         variation = self._fitted[address]
-        return variation.range(self._start(address, variation, self.nominal))
+        return variation.range(_starts(address, variation, self._fitted, self.profile))
 
     def nominal(self, address: str) -> float:
         """Nominal value of an address [SI], from profile and URDF."""
@@ -162,25 +181,26 @@ class Space:
         Returns:
             Address to absolute values [SI], of the broadcast shape.
         """
-        values = {}
-        for address, variation in self._fitted.items():
-            numbers = uniforms(seed, address, environments, episodes)
-            start = self._start(address, variation, nominal or self.nominal)
-            drawn = variation.values(numbers, start)
+        start = nominal or self.nominal
+        values: dict[str, Array] = {}
+        # Those that start from another drawn value come after it.
+        for address, variation in sorted(self._fitted.items(), key=lambda item: bool(item[1].of)):
+            base: Array | float = 0.0
+            if variation.of:
+                of = _base(address, variation.of)
+                base = values[of] if of in values else start(of)
+            elif variation.combine != 'absolute':
+                base = start(address)
+            drawn = variation.values(uniforms(seed, address, environments, episodes), base)
             # Combining may round a value at the very end of the range to just outside it.
-            low, high = self._admissible[address]
-            values[address] = np.clip(drawn, low, high)
-        return values
-
-    @staticmethod
-    def _start(address: str, variation: Variation, nominal: Nominal) -> float:
-        """What a number is combined with; not every absolute address has a known nominal."""
-        return 0.0 if variation.combine == 'absolute' else nominal(address)
+            what = self._quantities[address]
+            drawn = np.clip(drawn, what.low, what.high)
+            values[address] = np.round(drawn) if address in WHOLE else drawn
+        return {address: values[address] for address in self._fitted}
 
     @cached_property
-    def _admissible(self) -> dict[str, tuple[float, float]]:
-        found = {a: quantity(a, self.profile) for a in self.variations}
-        return {a: (what.low, what.high) for a, what in found.items()}
+    def _quantities(self) -> dict[str, Quantity]:
+        return {address: quantity(address, self.profile) for address in self.variations}
 
     def to_yaml(self) -> str:
         """Text of a file that :func:`load_space` reads back; patterns are expanded."""
@@ -188,18 +208,14 @@ class Space:
         for address, variation in self.variations.items():
             scaled = variation.combine == 'scale'
             written = {
-                **_written(variation),
-                'unit': '1' if scaled else quantity(address, self.profile).unit,
+                **variation.as_mapping(),
+                'unit': '1' if scaled else self._quantities[address].unit,
             }
             text = yaml.safe_dump(
                 written, default_flow_style=True, sort_keys=False, width=math.inf
             )
             lines.append(f'  {address}: {text.strip()}')
         return '\n'.join(lines) + '\n'
-
-
-def _written(variation: Variation) -> dict[str, Any]:
-    return {**variation.distribution.as_mapping(), 'combine': variation.combine}
 
 
 def load_space(name: str | Path, profile: RobotProfile) -> Space:
@@ -222,13 +238,16 @@ def space_from_yaml(file: YamlFile, profile: RobotProfile) -> Space:
         faults.add('parameters', given, 'give a mapping of address to how it varies')
         given = None
     given = given or {}
-    variations, found = {}, _Grouped(faults)
+    found = _Grouped(faults)
     keys = _expanded(given, profile, faults)
+    variations: dict[str, Variation] = {}
     for address, key in keys.items():
         try:
             variations[address] = _variation(address, given[key], profile)
         except InputError as error:
             found.add(address, key, error)
+    for address, wrong in _fit(variations, profile)[1].items():
+        found.add(address, keys[address], wrong)
     found.name(list(keys.values()))
     faults.check()
     return Space(profile, variations, file.path)
@@ -317,16 +336,39 @@ def _variation(address: str, given: Any, profile: RobotProfile) -> Variation:
     if 'unit' in given and _bare(str(given['unit'])) != _bare(unit):
         why = 'a scale has no unit' if how == 'scale' else 'convert the numbers to SI'
         faults.add('unit', given['unit'], f'must be {unit}: {why}')
+    of = given.get('of', '')
+    if 'of' in given:
+        _check_of(address, of, how, what, profile, faults)
+    rest = {k: v for k, v in given.items() if k not in ('combine', 'unit', 'of')}
+    found = None
     try:
-        found = distributions.from_mapping(
-            {k: v for k, v in given.items() if k not in ('combine', 'unit')}
-        )
+        found = distributions.from_mapping(rest)
     except InputError as error:
         faults.extend(error)
     faults.check()
-    variation = Variation(found, how)
-    _fitted(address, variation, profile)
-    return variation
+    assert found is not None  # else there was a fault
+    return Variation(found, how, of)
+
+
+def _check_of(
+    address: str, of: Any, how: str, what: Quantity, profile: RobotProfile, faults: Faults
+) -> None:
+    """``of`` names another quantity of the same object that can be combined with."""
+    try:
+        base = quantity(_base(address, str(of)), profile)
+    except InputError as error:
+        faults.add('of', of, error.faults[0].mend)
+        return
+    if how == 'absolute':
+        faults.add('of', of, 'an absolute value starts from nothing; use combine: scale')
+    elif base.unit != what.unit:
+        faults.add('of', of, f'must be a quantity in {what.unit}; this one is in {base.unit}')
+
+
+def _base(address: str, of: str) -> str:
+    """Address of another quantity of the same object."""
+    parsed = parse_address(address)
+    return str(Address(parsed.kind, parsed.name, of))
 
 
 def _bare(unit: str) -> str:
@@ -336,24 +378,65 @@ def _bare(unit: str) -> str:
     return unit
 
 
-def _fitted(address: str, variation: Variation, profile: RobotProfile) -> Variation:
-    """The variation with its tails cut to what the address admits.
+def _fit(
+    variations: Mapping[str, Variation], profile: RobotProfile
+) -> tuple[dict[str, Variation], dict[str, InputError]]:
+    """The variations with their tails cut to what each address admits, and what is wrong.
+
+    What starts from a variation that is wrong itself is left out of both.
+    """
+    fitted: dict[str, Variation] = {}
+    wrong: dict[str, InputError] = {}
+    for address, variation in sorted(variations.items(), key=lambda item: bool(item[1].of)):
+        base = _base(address, variation.of) if variation.of else ''
+        if base in variations and variations[base].of:
+            mend = f'{base} itself is of {variations[base].of}; name one that is of nothing'
+            wrong[address] = InputError(Fault('of', variation.of, mend))
+            continue
+        if base in wrong:
+            continue
+        try:
+            starts = _starts(address, variation, fitted, profile)
+            fitted[address] = _fitted(address, variation, starts, profile)
+        except InputError as error:
+            wrong[address] = error
+    return {a: fitted[a] for a in variations if a in fitted}, wrong
+
+
+def _starts(
+    address: str,
+    variation: Variation,
+    others: Mapping[str, Variation],
+    profile: RobotProfile,
+) -> tuple[float, float]:
+    """Smallest and largest value that an address starts from."""
+    if variation.combine == 'absolute':
+        return 0.0, 0.0
+    base = _base(address, variation.of) if variation.of else address
+    if variation.of and base in others:
+        return others[base].range(_starts(base, others[base], others, profile))
+    start = core_nominal.nominal(profile, base)
+    return start, start
+
+
+def _fitted(
+    address: str, variation: Variation, starts: tuple[float, float], profile: RobotProfile
+) -> Variation:
+    """A variation with its tails cut to what the address admits.
 
     Raises:
-        InputError: it can give an inadmissible value, or scales a nominal value of zero.
+        InputError: it can give an inadmissible value, or scales a value of zero.
     """
     faults = Faults()
-    what, how = quantity(address, profile), variation.combine
-    start = 0.0 if how == 'absolute' else core_nominal.nominal(profile, address)
-    found = variation.distribution
-    if how == 'scale' and start == 0:
+    what = quantity(address, profile)
+    how, found = variation.combine, variation.distribution
+    if how == 'scale' and starts == (0.0, 0.0):
         if found.support[0] != found.support[1]:
-            faults.add(
-                'combine', how, 'the nominal value is 0, which no factor changes; use absolute'
-            )
+            faults.add('combine', how, 'no factor changes a value of 0; use combine: absolute')
         faults.check()
         return variation
-    low, high = _before(how, start, what)
+    ranges = [_before(how, start, what) for start in starts]
+    low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
     try:
         found = found.within(low, high)
     except InputError as error:  # the mean lies outside
@@ -363,19 +446,21 @@ def _fitted(address: str, variation: Variation, profile: RobotProfile) -> Variat
     for end, name in dict(zip(found.support, names)).items():
         if low <= end <= high:
             continue
-        got = combine(how, start, end)
-        by = f' ({how} with the nominal {start:g} gives {got:g})' if how != 'absolute' else ''
         unit = '' if how == 'scale' else f' {what.unit}'
+        of = f'{starts[0]:g}' if starts[0] == starts[1] else f'{starts[0]:g} to {starts[1]:g}'
+        by = '' if how == 'absolute' else f' ({how}, starting from {of} {what.unit})'
         faults.add(name, end, f'must lie within [{low:g}, {high:g}]{unit}{by}')
     faults.check()
-    return Variation(found, how)
+    return replace(variation, distribution=found)
 
 
 def _before(how: str, start: float, what: Quantity) -> tuple[float, float]:
-    """The admissible range of a number before it is combined with the nominal."""
+    """The admissible range of a number before it is combined with the value it starts from."""
     if how == 'absolute':
         return what.low, what.high
     if how == 'additive':
         return what.low - start, what.high - start
+    if start == 0:
+        return -math.inf, math.inf
     low, high = sorted((what.low / start, what.high / start))
     return low, high
