@@ -1,0 +1,1 @@
+"""Worlds: the Simulator protocol, the embedded MuJoCo simulator, its realism, its node."""

@@ -1,0 +1,453 @@
+"""The embedded simulator: many differently parameterized robots, stepped by MuJoCo in C.
+
+Implements :class:`sim2real_sim.simulator.Simulator`. Same seed and same commands give the same
+bits, at any number of threads, whatever ran before the reset and however many simulations run
+beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from mujoco.batch import Batch
+
+from sim2real_core.addresses import parse_address, quantity
+from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.profile import RobotProfile
+from sim2real_sim.mujoco_addresses import INTEGERS, Addresses, Engine, Owner
+from sim2real_sim.mujoco_model import RobotModel, build_model
+from sim2real_sim.realism import Actuators, Friction, Sensors
+from sim2real_sim.simulator import Ids, JointReading
+
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+STRIBECK_VELOCITY = 0.05  # nominal; without effect as long as static is Coulomb friction
+DIVERGED = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
+
+
+class ImuReading(NamedTuple):
+    """What the IMU said.
+
+    Attributes:
+        orientation: (nsim, 4) true orientation of its link in the world (x, y, z, w).
+        angular_velocity: (nsim, 3) in its link's frame [rad/s].
+        linear_acceleration: (nsim, 3) proper acceleration in its link's frame [m/s^2].
+    """
+
+    orientation: Array
+    angular_velocity: Array
+    linear_acceleration: Array
+
+
+class MujocoSimulator:
+    """``nsim`` simulations of one robot. See :class:`sim2real_sim.simulator.Simulator`.
+
+    Args:
+        profile: the robot.
+        nsim: number of simulations.
+        nthread: threads that step them; 0 for all processors.
+        timestep: physics step [s]; the profile's when None.
+        seed: of the sensor noise.
+        contacts: False leaves contacts out, as a free-moving arm needs none.
+        imu: simulate the IMU on the profile's ``imu_link``.
+        image_size: largest (width, height) that will be rendered [pixel].
+
+    Attributes:
+        profile: the robot.
+        robot: its compiled model, with notes on how the URDF was taken.
+
+    Raises:
+        InputError: the robot cannot be simulated.
+    """
+
+    def __init__(
+        self,
+        profile: RobotProfile,
+        nsim: int = 1,
+        nthread: int = 1,
+        timestep: float | None = None,
+        seed: int = 0,
+        contacts: bool = True,
+        *,
+        imu: bool = False,
+        image_size: tuple[int, int] = (640, 480),
+    ) -> None:
+        self.profile = profile
+        self.robot: RobotModel = build_model(
+            profile, timestep=timestep, contacts=contacts, imu=imu, image_size=image_size
+        )
+        robot, model = self.robot, self.robot.model
+        self._batch = Batch(model, nsim, nthread)
+        self._engine = Engine(self._batch)
+        self._seed = seed
+        self._timestep = float(model.opt.timestep)
+        self._nj = nj = len(profile.joints)
+        self._actuators = Actuators(
+            profile.command.interface,
+            robot.stiffness,
+            robot.damping,
+            profile.array('effort'),
+            nsim,
+        )
+        self._sensors = Sensors((nsim, 3 * nj))
+        noise = [profile.array(f'{m}_noise') for m in ('position', 'velocity', 'effort')]
+        self._sensors.parameters['noise'][:] = np.concatenate(noise)
+        self._imu = Sensors((nsim, 6), tag=1) if imu and profile.imu_link else None
+        self._friction = Friction(profile.array('coulomb_friction'), STRIBECK_VELOCITY, nsim)
+        self._load = np.zeros((nsim, nj))
+        self._loaded = False
+        self._frictionloss = self._engine.values('dof_frictionloss')
+        self._wrench = np.zeros((nsim, model.nbody, 6))
+        self._addresses = Addresses(
+            profile,
+            robot,
+            self._engine,
+            actuators=self._actuators,
+            sensors=self._sensors,
+            imu=self._imu,
+            friction=self._friction,
+            load=self._load,
+            wrench=self._wrench,
+            contacts=contacts,
+        )
+        self._baseline: dict[str, float] = {}
+        self._touched: set[Owner] = set()
+        self._qpos, self._qvel = self._batch.bind('qpos'), self._batch.bind('qvel')
+        self._applied_force = self._batch.bind('qfrc_applied')
+        self._xpos = self._batch.bind('xpos')
+        self._xquat = self._batch.bind('xquat')
+        self._q, self._dof = _columns(robot.qpos), _columns(robot.dof)
+        self._kinematics_current = False
+        self._unread = np.ones(nsim, dtype=bool)
+        self._reading = np.zeros((nsim, 3 * nj))
+        self._refresh()
+        self.reset()
+
+    @property
+    def nsim(self) -> int:
+        """Number of simulations."""
+        return int(self._batch.nsim)
+
+    @property
+    def timestep(self) -> float:
+        """Nominal length of a physics step [s]; ``get('world.timestep')`` has the present ones."""
+        return self._timestep
+
+    @property
+    def diverged(self) -> npt.NDArray[np.bool_]:
+        """(nsim,) whether a simulation blew up since its reset; its values mean nothing then."""
+        return np.asarray(self._batch.warning[:, DIVERGED].any(axis=1))
+
+    def _rows(self, ids: Ids) -> Rows:
+        if ids is None:
+            return np.arange(self.nsim)
+        rows = np.asarray(ids)
+        if rows.dtype == bool:
+            if rows.shape != (self.nsim,):
+                raise InputError(Fault('ids', rows.shape, f'a mask must be of ({self.nsim},)'))
+            return np.flatnonzero(rows)
+        rows = rows.reshape(-1).astype(np.intp)
+        if rows.size and not (0 <= rows.min() and rows.max() < self.nsim):
+            raise InputError(Fault('ids', rows.tolist(), f'must be within 0..{self.nsim - 1}'))
+        return rows
+
+    def _joint_values(self, name: str, values: npt.ArrayLike, n: int) -> Array:
+        array = np.asarray(values, dtype=float)
+        if array.shape not in ((self._nj,), (n, self._nj)):
+            raise InputError(
+                Fault(name, array.shape, f'must be of ({self._nj},) or ({n}, {self._nj})')
+            )
+        if not np.isfinite(array).all():
+            raise InputError(Fault(name, array.tolist(), 'must be finite'))
+        return array
+
+    def reset(
+        self,
+        ids: Ids = None,
+        *,
+        position: npt.ArrayLike | None = None,
+        velocity: npt.ArrayLike | None = None,
+        seed: int | npt.ArrayLike | None = None,
+    ) -> None:
+        """See :meth:`Simulator.reset`. The robot is commanded to stay where it is put."""
+        rows = self._rows(ids)
+        n, robot = len(rows), self.robot
+        if position is None:
+            position = self.profile.array('default_position')
+        q = np.broadcast_to(self._joint_values('position', position, n), (n, self._nj))
+        v = np.zeros((n, self._nj))
+        if velocity is not None:
+            v[:] = self._joint_values('velocity', velocity, n)
+        if n == 0:
+            return
+        self._batch.reset(np.unique(rows), stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._batch.warning[rows] = 0
+        self._qpos[rows] = robot.home
+        self._qpos[rows[:, None], robot.qpos] = q
+        self._qvel[rows[:, None], robot.dof] = v
+        if len(robot.mimic_of):
+            follow = robot.mimic_multiplier * q[:, robot.mimic_of] + robot.mimic_offset
+            self._qpos[rows[:, None], robot.mimic_qpos] = follow
+            self._qvel[rows[:, None], robot.mimic_dof] = (
+                robot.mimic_multiplier * v[:, robot.mimic_of]
+            )
+        if self._wrench.any():
+            self._batch.bind('xfrc_applied')[rows] = self._wrench[rows]
+        seeds = np.empty(n, dtype=np.uint64)
+        seeds[:] = self._seed if seed is None else np.asarray(seed)
+        hold = q if self.profile.command.interface == 'position' else np.zeros_like(q)
+        self._actuators.reset(rows, q, v, hold)
+        measured = [part[rows] for part in self._actuators.measured]
+        self._sensors.reset(rows, np.concatenate([*measured, np.zeros_like(q)], axis=1), seeds)
+        if self._imu is not None:
+            self._batch.forward(np.unique(rows))
+            self._imu.reset(rows, self._imu_values()[rows], seeds)
+        self._unread[rows] = True
+        self._kinematics_current = False
+
+    def command(self, values: npt.ArrayLike, ids: Ids = None) -> None:
+        """See :meth:`Simulator.command`."""
+        rows = self._rows(ids)
+        self._actuators.command(
+            slice(None) if ids is None else rows, self._joint_values('command', values, len(rows))
+        )
+
+    def hold(self) -> None:
+        """Command all robots to stay where they are measured to be."""
+        self._actuators.hold()
+
+    def step(self, n: int = 1) -> None:
+        """See :meth:`Simulator.step`."""
+        actuators, sensors, imu = self._actuators, self._sensors, self._imu
+        for _ in range(n):
+            effort = actuators.drive()
+            self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
+            if self._friction.active:
+                self._frictionloss[:, self._dof] = self._friction.level(self._qvel[:, self._dof])
+            self._batch.step()
+            actuators.measure(self._qpos[:, self._q], self._qvel[:, self._dof])
+            if sensors.delays:
+                sensors.record(self._sensed())
+            if imu is not None and imu.delays:
+                imu.record(self._imu_values())
+        if n > 0:
+            self._unread[:] = True
+            self._kinematics_current = False
+
+    def _sensed(self) -> Array:
+        return np.concatenate([*self._actuators.measured, self._actuators.effort], axis=1)
+
+    def read(self) -> JointReading:
+        """See :meth:`Simulator.read`."""
+        if self._unread.any():
+            rows = np.flatnonzero(self._unread)
+            if not self._sensors.delays:
+                self._sensors.record(self._sensed())
+            self._reading[rows] = self._sensors.sample(rows)
+            self._unread[rows] = False
+        position, velocity, effort = np.split(self._reading.copy(), 3, axis=1)
+        return JointReading(self._batch.bind('time').copy(), position, velocity, effort)
+
+    def _imu_values(self) -> Array:
+        return np.array(self._batch.bind('sensordata')[:, 4:10])
+
+    def read_imu(self) -> ImuReading:
+        """What the IMU says of the last step; each call is a new sample.
+
+        Raises:
+            InputError: the simulator was made without ``imu`` or the profile names no IMU link.
+        """
+        if self._imu is None:
+            raise InputError(Fault('imu_link', self.profile.imu_link, 'simulate it: imu=True'))
+        if not self._imu.delays:
+            self._imu.record(self._imu_values())
+        sample = self._imu.sample(np.arange(self.nsim))
+        w, x, y, z = self._batch.bind('sensordata')[:, :4].T
+        return ImuReading(np.stack([x, y, z, w], axis=1), sample[:, :3], sample[:, 3:])
+
+    def state(self) -> tuple[Array, Array]:
+        """See :meth:`Simulator.state`."""
+        return np.array(self._qpos[:, self._q]), np.array(self._qvel[:, self._dof])
+
+    def link_position(self, link: str) -> Array:
+        """See :meth:`Simulator.link_position`."""
+        return self.link_pose(link)[0]
+
+    def link_pose(self, link: str) -> tuple[Array, Array]:
+        """True position (nsim, 3) [m] and orientation (nsim, 4) (w, x, y, z) in the base frame.
+
+        Raises:
+            InputError: no such link.
+        """
+        bodies = self.robot.bodies
+        if link not in bodies:
+            raise InputError(Fault('link', link, f'no such link; has: {", ".join(bodies)}'))
+        if not self._kinematics_current:
+            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
+            self._kinematics_current = True
+        position = self._xpos[:, bodies[link]].copy()
+        quat = self._xquat[:, bodies[link]].copy()
+        base = bodies[self.profile.base_link]
+        if self.profile.base_link != self.profile.urdf.root:
+            for k in range(self.nsim):
+                inverse = np.empty(4)
+                mujoco.mju_negQuat(inverse, self._xquat[k, base])
+                mujoco.mju_rotVecQuat(position[k], position[k] - self._xpos[k, base], inverse)
+                mujoco.mju_mulQuat(quat[k], inverse, quat[k].copy())
+        return position, quat
+
+    def nominal(self, address: str) -> float:
+        """See :meth:`Simulator.nominal`.
+
+        Raises:
+            InputError: unknown address, or one that this simulator does not have.
+        """
+        return self._owner(address).nominal[parse_address(address).quantity]
+
+    def get(self, address: str) -> Array:
+        """See :meth:`Simulator.get`.
+
+        Raises:
+            InputError: unknown address, or one that this simulator does not have.
+        """
+        return self._owner(address).read(parse_address(address).quantity)
+
+    def _owner(self, address: str) -> Owner:
+        quantity(address, self.profile)
+        parsed = parse_address(address)
+        mend = self._addresses.known(parsed)
+        owner = None if mend else self._addresses.owner(parsed)
+        if owner is None:
+            raise InputError(Fault('address', address, mend or 'MuJoCo does not have it'))
+        return owner
+
+    def set_baseline(self, values: Mapping[str, float]) -> dict[str, str]:
+        """Make a robot that differs from its nominal model: draws start from these values.
+
+        Args:
+            values: address to absolute SI value.
+
+        Returns:
+            Outcomes, as :meth:`apply`.
+
+        Raises:
+            InputError: as :meth:`apply`; the baseline is then as before.
+        """
+        outcomes = self._apply(values, np.arange(self.nsim))
+        self._baseline = dict(values)
+        return outcomes
+
+    def apply(
+        self, values: Mapping[str, float | npt.ArrayLike], ids: Ids = None
+    ) -> dict[str, str]:
+        """See :meth:`Simulator.apply`."""
+        outcomes = self._apply({**self._baseline, **values}, self._rows(ids))
+        return {address: outcomes[address] for address in values}
+
+    def _apply(
+        self, values: Mapping[str, float | npt.ArrayLike], rows: Rows
+    ) -> dict[str, str]:
+        wanted, outcomes = self._checked(values, len(rows))
+        for owner in self._touched - set(wanted):
+            owner.write(rows, {})
+        for owner, given in wanted.items():
+            owner.write(rows, {q: value for q, (_, value) in given.items()})
+        self._touched |= set(wanted)
+        self._refresh()
+        for owner, given in wanted.items():
+            for q, (address, value) in given.items():
+                # The engine keeps colors in single precision.
+                exact = 1e-9 if parse_address(address).kind not in ('visual', 'light') else 1e-6
+                same = np.allclose(owner.read(q)[rows], value, rtol=exact, atol=1e-12)
+                outcomes[address] = 'verified' if same else 'failed'
+        self._unread[rows] = True
+        return outcomes
+
+    def _checked(
+        self, values: Mapping[str, float | npt.ArrayLike], n: int
+    ) -> tuple[dict[Owner, dict[str, tuple[str, Array]]], dict[str, str]]:
+        """Owners with what they are to be given, and outcomes of what is not supported."""
+        faults = Faults()
+        wanted: dict[Owner, dict[str, tuple[str, Array]]] = {}
+        outcomes: dict[str, str] = {}
+        for address, given in values.items():
+            try:
+                limits = quantity(address, self.profile)
+            except InputError as error:
+                faults.extend(error)
+                continue
+            parsed = parse_address(address)
+            value = np.asarray(given, dtype=float)
+            mend = self._addresses.known(parsed)
+            if not mend and value.shape not in ((), (1,), (n,)):
+                mend = f'must be one number or ({n},)'
+            if not mend and not np.isfinite(value).all():
+                mend = 'must be finite'
+            if not mend and not ((limits.low <= value) & (value <= limits.high)).all():
+                mend = f'must be within [{limits.low:g}, {limits.high:g}] {limits.unit}'
+            if mend:
+                faults.add(address, given, mend)
+                continue
+            owner = self._addresses.owner(parsed)
+            if owner is None:
+                outcomes[address] = 'unsupported'
+                continue
+            if parsed.quantity in INTEGERS:
+                value = np.round(value)
+            spread = np.broadcast_to(value, (n,))
+            wanted.setdefault(owner, {})[parsed.quantity] = (address, spread)
+        for owner, assigned in wanted.items():
+            mend = owner.fault({q: v for q, (_, v) in assigned.items()})
+            if mend:
+                for address, value in assigned.values():
+                    faults.add(address, value.tolist() if n > 1 else float(value[0]), mend)
+        faults.check()
+        return wanted, outcomes
+
+    def _refresh(self) -> None:
+        """Take over what was written to the engine and to the realism's parameters."""
+        self._engine.settle()
+        step_length = np.asarray(self._engine.values('opt.timestep'), dtype=float).reshape(-1, 1)
+        self._actuators.update(step_length)
+        self._sensors.update(step_length)
+        if self._imu is not None:
+            self._imu.update(step_length)
+        self._friction.update()
+        dofs = self.robot.dof
+        if self._friction.active:
+            self._frictionloss = self._batch.expand('dof_frictionloss')
+        else:
+            for j, dof in enumerate(dofs):
+                self._engine.put(
+                    'dof_frictionloss',
+                    np.arange(self.nsim),
+                    (int(dof),),
+                    self._friction.coulomb[:, j],
+                )
+        self._loaded = bool(self._load.any())
+        force = self._batch.bind('xfrc_applied')
+        if self._wrench.any() or force.any():
+            force[:] = self._wrench
+
+    def model(self, sim: int, into: mujoco.MjModel | None = None) -> mujoco.MjModel:
+        """One simulation's model as MuJoCo's own, to render it or look at it."""
+        return self._batch.get_model(sim, into)
+
+    def data(self, sim: int, into: mujoco.MjData | None = None) -> mujoco.MjData:
+        """One simulation's state; run ``mj_forward`` before looking at anything derived."""
+        return self._batch.get_data(sim, into)
+
+
+def _columns(index: Rows) -> slice | Rows:
+    """The same columns as a slice where they are consecutive: a view instead of a copy."""
+    if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
