@@ -9,7 +9,6 @@ inertia, static and Coulomb friction) stay consistent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Union
 
 import mujoco
 import numpy as np
@@ -23,7 +22,7 @@ from sim2real_sim.realism import Actuators, Friction, Sensors
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
-Index = tuple[Union[int, slice], ...]
+Index = tuple[int | slice, ...]
 AXES = {'x': 0, 'y': 1, 'z': 2}
 COLORS = {'r': 0, 'g': 1, 'b': 2}
 INERTIA = {'xx': (0, 0), 'yy': (1, 1), 'zz': (2, 2), 'xy': (0, 1), 'xz': (0, 2), 'yz': (1, 2)}
@@ -53,11 +52,12 @@ class Engine:
 
     def put(self, field: str, rows: Rows, index: Index, value: npt.ArrayLike) -> None:
         """Write elements of a model field; equal values leave the engine untouched."""
-        present = self.values(field)[(rows, *index)]
+        place = (rows, *index)
+        present = self.values(field)[place]
         value = np.broadcast_to(np.asarray(value, dtype=present.dtype), present.shape)
         if np.array_equal(present, value):
             return
-        self.batch.expand(field)[(rows, *index)] = value
+        self.batch.expand(field)[place] = value
         if field in mujoco.MjModel._setconst_inputs:
             self.stale[rows] = True
 
@@ -68,7 +68,7 @@ class Engine:
             self.stale[:] = False
 
 
-Place = tuple[Union[str, Array], Index]
+Place = tuple[str | Array, Index]
 
 
 class Owner:
@@ -100,19 +100,18 @@ class Owner:
     def _put(self, rows: Rows, quantity: str, value: Array | float) -> None:
         source, index = self._places[quantity]
         if isinstance(source, str):
-            value = np.asarray(value)
-            shape = self._engine.values(source)[(rows, *index)].shape
-            value = value.reshape(value.shape + (1,) * (len(shape) - value.ndim))
             self._engine.put(source, rows, index, value)
         else:
-            target = source[(rows, *index)]
-            source[(rows, *index)] = value if target.ndim == 1 else np.reshape(value, (-1, 1))
+            place = (rows, *index)
+            # Some quantities are shared by three axes.
+            source[place] = value if source[place].ndim == 1 else np.reshape(value, (-1, 1))
 
     def read(self, quantity: str) -> Array:
         """(nsim,) value that the engine has."""
         source, index = self._places[quantity]
         values = self._engine.values(source) if isinstance(source, str) else source
-        values = values[(slice(None), *index)]
+        place = (slice(None), *index)
+        values = values[place]
         return np.array(values.reshape(len(values), -1)[:, 0], dtype=float)
 
 
@@ -218,7 +217,7 @@ class LinkOwner(Owner):
             mujoco.mju_quat2Mat(turn[k], q)
         turn = self._axes.T @ turn.reshape(-1, 3, 3)
         i, j = INERTIA[quantity[len('inertia.') :]]
-        return np.einsum('na,na,na->n', turn[:, i], principal, turn[:, j])
+        return np.asarray((turn[:, i] * principal * turn[:, j]).sum(axis=1))
 
 
 def _principal(tensor: Array) -> tuple[Array, Array]:
@@ -386,7 +385,7 @@ class Addresses:
             return [model.geom(FLOOR).id]
         body = self._robot.bodies[name]
         return [
-            g
+            int(g)
             for g in np.flatnonzero(model.geom_bodyid == body)
             if bool(model.geom_contype[g]) is collides and g != model.geom(FLOOR).id
         ]
@@ -403,9 +402,7 @@ class Addresses:
         geoms = self._geoms(name, False) or self._geoms(name, True)
         if not geoms or name == FLOOR:  # the floor's color is its texture
             return None
-        places = [
-            {f'color.{c}': ('geom_rgba', (g, k)) for c, k in COLORS.items()} for g in geoms
-        ]
+        places = [{f'color.{c}': ('geom_rgba', (g, k)) for c, k in COLORS.items()} for g in geoms]
         return Spread([Owner(self._engine, p) for p in places])
 
     def _light(self, name: str) -> Owner | None:

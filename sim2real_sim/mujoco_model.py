@@ -131,16 +131,10 @@ class _Builder:
         self._surroundings(spec, image_size)
         model = self._compiled(spec)
         home = self._home(model)
-        changed = self._place(spec, model, home)
-        if self.contacts and self._exclude(spec, model, home):
-            changed = True
-        if changed:
-            model = self._compiled(spec)
-        # The engine's shortcuts for inertias aligned with their bodies: masses may be moved.
-        model.body_sameframe[:] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
-        single = model.body_dofnum <= 1
-        model.body_simple[single] = 0
-        model.dof_simplenum[single[model.dof_bodyid]] = 0
+        self._place(spec, model, home)
+        if self.contacts:
+            self._exclude(spec, model, home)
+        model = self._compiled(spec)
         return self._indexed(model, self._home(model), axes)
 
     def _fault(self, field: str, value: object, mend: str) -> InputError:
@@ -181,7 +175,6 @@ class _Builder:
                 mesh = element.find('geometry/mesh')
                 if mesh is None:
                     continue
-                link = element.getparent()
                 uri = mesh.get('filename', '')
                 try:
                     path = resolve_mesh(uri, self.profile.urdf.path)
@@ -194,7 +187,6 @@ class _Builder:
                     self._drop(element, uri, f'MuJoCo reads {", ".join(MESHES)}')
                     continue
                 mesh.set('filename', self._asset(path))
-                del link
 
     def _drop(self, element: etree._Element, uri: str, why: str) -> None:
         link = element.getparent()
@@ -272,6 +264,7 @@ class _Builder:
     def _masses(self, spec: mujoco.MjSpec) -> None:
         """Give moving bodies without mass the least that the engine takes."""
         for body in spec.bodies:
+            body.simple = 0  # its centre of mass may be moved later
             if not body.joints or body.name == 'world':
                 continue
             if not _rigid_mass(body) > 0:
@@ -306,9 +299,7 @@ class _Builder:
             ('imu_gyro', mujoco.mjtSensor.mjSENS_GYRO),
             ('imu_accelerometer', mujoco.mjtSensor.mjSENS_ACCELEROMETER),
         ):
-            spec.add_sensor(
-                name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname='imu'
-            )
+            spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname='imu')
 
     def _surroundings(self, spec: mujoco.MjSpec, image_size: tuple[int, int]) -> None:
         world = spec.worldbody
@@ -340,8 +331,8 @@ class _Builder:
         )
         world.add_camera(name=CAMERA, fovy=45.0)
         width, height = image_size
-        getattr(spec.visual, 'global_').offwidth = max(width, 640)
-        getattr(spec.visual, 'global_').offheight = max(height, 480)
+        spec.visual.global_.offwidth = max(width, 640)
+        spec.visual.global_.offheight = max(height, 480)
 
     def _home(self, model: mujoco.MjModel) -> Array:
         """Everything in the default pose, (nq,)."""
@@ -359,7 +350,7 @@ class _Builder:
                     )
         return home
 
-    def _place(self, spec: mujoco.MjSpec, model: mujoco.MjModel, home: Array) -> bool:
+    def _place(self, spec: mujoco.MjSpec, model: mujoco.MjModel, home: Array) -> None:
         """Put the floor under the robot (a floating one on the floor), the camera before it."""
         data = mujoco.MjData(model)
         data.qpos[:] = home
@@ -391,9 +382,8 @@ class _Builder:
         quat = np.zeros(4)
         mujoco.mju_mat2Quat(quat, turn.ravel())
         camera.quat = quat
-        return True
 
-    def _exclude(self, spec: mujoco.MjSpec, model: mujoco.MjModel, home: Array) -> bool:
+    def _exclude(self, spec: mujoco.MjSpec, model: mujoco.MjModel, home: Array) -> None:
         """Let links that touch in the default pose, and neighbours, never collide."""
         data = mujoco.MjData(model)
         data.qpos[:] = home
@@ -415,11 +405,8 @@ class _Builder:
                 pairs |= {(int(a), int(b)) for a in still if a for b in ours}
         for one, other in sorted(pairs):
             spec.add_exclude(bodyname1=model.body(one).name, bodyname2=model.body(other).name)
-        return bool(pairs)
 
-    def _indexed(
-        self, model: mujoco.MjModel, home: Array, axes: dict[str, Array]
-    ) -> RobotModel:
+    def _indexed(self, model: mujoco.MjModel, home: Array, axes: dict[str, Array]) -> RobotModel:
         joints = [model.joint(name).id for name in self.profile.joint_names]
         followers = [
             name
@@ -462,8 +449,11 @@ class _Builder:
     def _servo(
         self, model: mujoco.MjModel, home: Array, joints: npt.NDArray[np.intp]
     ) -> tuple[Array, Array]:
-        """Gains of the drives; where none are given, a critically damped loop of 4 Hz on the
-        joint's inertia in the default pose."""
+        """Gains of the drives.
+
+        Where none are given: a critically damped loop of 4 Hz on the joint's inertia in the
+        default pose.
+        """
         stiffness, damping = self.profile.array('stiffness'), self.profile.array('damping')
         interface = self.profile.command.interface
         if interface == 'effort':

@@ -17,6 +17,7 @@ from mujoco.batch import Batch
 
 from sim2real_core.addresses import parse_address, quantity
 from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.nominal import STRIBECK_VELOCITY
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.mujoco_addresses import INTEGERS, Addresses, Engine, Owner
 from sim2real_sim.mujoco_model import RobotModel, build_model
@@ -25,7 +26,6 @@ from sim2real_sim.simulator import Ids, JointReading
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
-STRIBECK_VELOCITY = 0.05  # nominal; without effect as long as static is Coulomb friction
 DIVERGED = (
     mujoco.mjtWarning.mjWARN_BADQPOS,
     mujoco.mjtWarning.mjWARN_BADQVEL,
@@ -155,7 +155,7 @@ class MujocoSimulator:
                 raise InputError(Fault('ids', rows.shape, f'a mask must be of ({self.nsim},)'))
             return np.flatnonzero(rows)
         rows = rows.reshape(-1).astype(np.intp)
-        if rows.size and not (0 <= rows.min() and rows.max() < self.nsim):
+        if rows.size and not (rows.min() >= 0 and rows.max() < self.nsim):
             raise InputError(Fault('ids', rows.tolist(), f'must be within 0..{self.nsim - 1}'))
         return rows
 
@@ -352,9 +352,7 @@ class MujocoSimulator:
         outcomes = self._apply({**self._baseline, **values}, self._rows(ids))
         return {address: outcomes[address] for address in values}
 
-    def _apply(
-        self, values: Mapping[str, float | npt.ArrayLike], rows: Rows
-    ) -> dict[str, str]:
+    def _apply(self, values: Mapping[str, float | npt.ArrayLike], rows: Rows) -> dict[str, str]:
         wanted, outcomes = self._checked(values, len(rows))
         for owner in self._touched - set(wanted):
             owner.write(rows, {})

@@ -15,6 +15,14 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
+NEUTRAL = {
+    'gain': 1.0,
+    'torque_constant': 1.0,
+    'time_constant': 0.0,
+    'delay': 0.0,
+    'backlash': 0.0,
+    'position_offset': 0.0,
+}
 
 
 def play(output: Array, position: Array, backlash: Array) -> Array:
@@ -90,7 +98,7 @@ class DelayLine:
         self._head = 0
         self._whole = np.zeros(shape, dtype=np.intp)
         self._fraction = np.zeros(shape)
-        self._grid = np.ogrid[: shape[0], : shape[1]]
+        self._row, self._column = np.ogrid[: shape[0], : shape[1]]
 
     @property
     def active(self) -> bool:
@@ -136,10 +144,10 @@ class DelayLine:
         assert self._history is not None, 'nothing is delayed'
         depth = len(self._history)
         index = (self._head + self._whole) % depth
-        late = self._history[(index, *self._grid)]
+        late = self._history[index, self._row, self._column]
         if not self._fraction.any():
             return late
-        later = self._history[((index + 1) % depth, *self._grid)]
+        later = self._history[(index + 1) % depth, self._row, self._column]
         return late + self._fraction * (later - late)
 
 
@@ -161,15 +169,6 @@ class Actuators:
         nsim: number of simulations.
     """
 
-    NEUTRAL = {
-        'gain': 1.0,
-        'torque_constant': 1.0,
-        'time_constant': 0.0,
-        'delay': 0.0,
-        'backlash': 0.0,
-        'position_offset': 0.0,
-    }
-
     def __init__(
         self, interface: str, stiffness: Array, damping: Array, saturation: Array, nsim: int
     ) -> None:
@@ -177,7 +176,7 @@ class Actuators:
         self._stiffness = stiffness
         self._damping = damping
         shape = (nsim, len(stiffness))
-        self.parameters = {k: np.full(shape, v) for k, v in self.NEUTRAL.items()}
+        self.parameters = {k: np.full(shape, v) for k, v in NEUTRAL.items()}
         self.parameters['saturation'] = np.tile(saturation, (nsim, 1))
         self._command = np.zeros(shape)
         self._lagged = np.zeros(shape)
