@@ -149,9 +149,7 @@ def parse_address(text: str) -> Address:
     kind, _, rest = text.partition('.')
     quantities = QUANTITIES.get(kind)
     if quantities is None:
-        raise InputError(
-            Fault('address', text, f'must start with one of {", ".join(QUANTITIES)}')
-        )
+        raise InputError(Fault('address', text, f'must start with one of {", ".join(QUANTITIES)}'))
     if kind == 'world':
         if rest in quantities:
             return Address(kind, '', rest)
@@ -164,9 +162,7 @@ def parse_address(text: str) -> Address:
     near = difflib.get_close_matches(last, quantities, n=1)
     form = kind if kind == 'world' else f'{kind}.<name>'
     hint = f'did you mean {near[0]}? ' if near else ''
-    raise InputError(
-        Fault('address', text, f'{hint}{form} has: {", ".join(quantities)}')
-    )
+    raise InputError(Fault('address', text, f'{hint}{form} has: {", ".join(quantities)}'))
 
 
 def quantity(address: str | Address, profile: RobotProfile | None = None) -> Quantity:
@@ -207,9 +203,7 @@ def _unknown(parsed: Address, joint: str, measured: str, profile: RobotProfile) 
     """What would be right, when the address names something the robot does not have."""
     if parsed.kind == 'link':
         known, name = sorted(profile.link_names), parsed.name
-    elif parsed.kind in ('joint', 'actuator') or (
-        parsed.kind == 'sensor' and measured in SENSED
-    ):
+    elif parsed.kind in ('joint', 'actuator') or (parsed.kind == 'sensor' and measured in SENSED):
         known, name = list(profile.joint_names), joint
     else:
         return ''

@@ -114,8 +114,17 @@ class Config:
                 kind = f'{type(default[0]).__name__ if default else "str"}[]'
             else:
                 kind = type(default).__name__
-            rows.append(ParameterRow(f.name, kind, default, **{k: f.metadata[k] for k in (
-                'unit', 'low', 'high', 'choices', 'read_only', 'description')}))
+            rows.append(
+                ParameterRow(
+                    f.name,
+                    kind,
+                    default,
+                    **{
+                        k: f.metadata[k]
+                        for k in ('unit', 'low', 'high', 'choices', 'read_only', 'description')
+                    },
+                )
+            )
         return rows
 
     @classmethod

@@ -64,9 +64,7 @@ class Faults:
         self.lines = lines or {}
         self.found: list[Fault] = []
 
-    def add(
-        self, field: str, value: object, mend: str, *, path: tuple[object, ...] = ()
-    ) -> None:
+    def add(self, field: str, value: object, mend: str, *, path: tuple[object, ...] = ()) -> None:
         """Note a fault; its line is that of ``path`` or of the nearest enclosing key."""
         line = None
         while path and (line := self.lines.get(path)) is None:

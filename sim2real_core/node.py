@@ -133,9 +133,7 @@ class Health:
         self.silent: set[str] = set()
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_peer, RELIABLE)
-        node.create_timer(
-            HEALTH_PERIOD, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        node.create_timer(HEALTH_PERIOD, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_peer(self, message: DiagnosticArray) -> None:
         for status in message.status:

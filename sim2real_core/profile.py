@@ -210,7 +210,10 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
         urdf=urdf,
         joints=joints,
         content_hash=digest.hexdigest(),
-        **chosen,
+        base_link=chosen['base_link'],
+        tool_link=chosen['tool_link'],
+        payload_link=chosen['payload_link'],
+        imu_link=chosen['imu_link'],
         **sections,  # type: ignore[arg-type]
     )
 
@@ -362,23 +365,21 @@ def _joint(
         values[key] = number
     if described is None or len(faults.found) > before:
         return None
-    path = ('joints', name)
+    here = ('joints', name)
     if not values['lower'] < values['upper']:
         faults.add(
             f'joints.{name}.lower',
             values['lower'],
             f'must be less than upper ({values["upper"]:g})',
-            path=(*path, 'lower'),
+            path=(*here, 'lower'),
         )
-    values.setdefault(
-        'default_position', float(np.clip(0.0, values['lower'], values['upper']))
-    )
+    values.setdefault('default_position', float(np.clip(0.0, values['lower'], values['upper'])))
     if not values['lower'] <= values['default_position'] <= values['upper']:
         faults.add(
             f'joints.{name}.default_position',
             values['default_position'],
             f'must lie within [{values["lower"]:g}, {values["upper"]:g}]',
-            path=(*path, 'default_position'),
+            path=(*here, 'default_position'),
         )
     if len(faults.found) > before:
         return None

@@ -178,7 +178,12 @@ class _Reader(Faults):
             self._check_inertia(inertial, field, inertia)
         meshes = tuple(m.get('filename', '') for m in element.iter('mesh'))
         return UrdfLink(
-            name, mass, tuple(com), tuple(inertia), meshes, element.sourceline or 0  # type: ignore[arg-type]
+            name,
+            mass,
+            tuple(com),
+            tuple(inertia),
+            meshes,
+            element.sourceline or 0,  # type: ignore[arg-type]
         )
 
     def _check_inertia(self, at: etree._Element, field: str, inertia: list[float]) -> None:
@@ -209,9 +214,7 @@ class _Reader(Faults):
         if kind == 'continuous':
             lower, upper = -math.inf, math.inf
         elif kind in MOVABLE and limit is not None and not lower < upper:
-            self.fault(
-                limit, f'{field}.limit', (lower, upper), 'lower must be less than upper'
-            )
+            self.fault(limit, f'{field}.limit', (lower, upper), 'lower must be less than upper')
         bounds = {}
         for key in ('velocity', 'effort'):
             bounds[key] = self.number(limit, key, f'{field}.limit', math.inf)
@@ -268,7 +271,11 @@ class _Reader(Faults):
                 if link not in links:
                     self.found.append(
                         Fault(
-                            f'joint.{joint.name}.{end}', link, 'no such link', self.file, joint.line
+                            f'joint.{joint.name}.{end}',
+                            link,
+                            'no such link',
+                            self.file,
+                            joint.line,
                         )
                     )
             if joint.mimic and joint.mimic.joint not in joints:

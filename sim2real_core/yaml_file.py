@@ -81,8 +81,9 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
                 walk(value, child)
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
-                lines[(*here, index)] = value.start_mark.line + 1
-                walk(value, (*here, index))
+                item = (*here, index)
+                lines[item] = value.start_mark.line + 1
+                walk(value, item)
 
     if root is not None:
         walk(root, ())

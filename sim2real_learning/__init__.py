@@ -1,0 +1,1 @@
+"""What is learned: environments, training, fine-tuning, evaluation and the measured gap."""

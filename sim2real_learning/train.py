@@ -1,0 +1,172 @@
+"""PPO (rsl-rl) on the vectorized environment: from scratch, or from a checkpoint.
+
+A checkpoint holds actor, critic and the bundle's metadata, so that fine-tuning goes on with
+exactly the observation and action that the policy was trained with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rsl_rl.runners import OnPolicyRunner
+
+from sim2real_core.config import Config, parameter
+from sim2real_core.profile import RobotProfile
+from sim2real_learning.reach import ReachTask
+from sim2real_learning.vector_env import ReachEnv
+from sim2real_policy.bundle import BundleMetadata
+
+Array = npt.NDArray[np.float64]
+HIDDEN = (256, 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """How long and how hard to train; the defaults train a nominal policy from scratch."""
+
+    iterations: int = parameter(600, 'PPO iterations.', low=1)
+    environments: int = parameter(1024, 'Robots simulated side by side.', low=2)
+    steps: int = parameter(24, 'Control periods of each between two updates.', low=2)
+    learning_rate: float = parameter(1e-3, 'Of Adam, at the start.', low=1e-7, high=1.0)
+    noise: float = parameter(
+        0.6, 'Standard deviation of the exploring action at the start.', low=1e-3, high=10.0
+    )
+    desired_kl: float = parameter(0.01, 'Step size control of PPO.', low=1e-5, high=1.0)
+    entropy: float = parameter(0.0, 'Weight of the entropy bonus.', low=0.0, high=1.0)
+    timestep: float = parameter(
+        0.002, 'Physics step while training.', unit='s', low=1e-4, high=0.02
+    )
+    threads: int = parameter(2, 'Physics threads.', low=1, high=256)
+
+
+FINE_TUNING = dict(iterations=40, environments=512, learning_rate=3e-4, noise=0.1, threads=1)
+"""What fine-tuning changes: short, and close to where it starts."""
+
+
+def runner_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings as rsl-rl wants them."""
+    return {
+        'num_steps_per_env': config.steps,
+        'save_interval': 10**9,
+        'obs_groups': {'actor': ['policy'], 'critic': ['policy']},
+        'algorithm': {
+            'class_name': 'PPO',
+            'learning_rate': config.learning_rate,
+            'schedule': 'adaptive',
+            'desired_kl': config.desired_kl,
+            'entropy_coef': config.entropy,
+            'gamma': 0.97,
+            'lam': 0.95,
+            'num_learning_epochs': 4,
+            'num_mini_batches': 4,
+            'clip_param': 0.2,
+            'max_grad_norm': 1.0,
+            'value_loss_coef': 1.0,
+        },
+        'actor': {
+            'class_name': 'MLPModel',
+            'hidden_dims': list(HIDDEN),
+            'activation': 'elu',
+            'distribution_cfg': {
+                'class_name': 'GaussianDistribution',
+                'init_std': config.noise,
+                'std_type': 'log',
+            },
+        },
+        'critic': {'class_name': 'MLPModel', 'hidden_dims': list(HIDDEN), 'activation': 'elu'},
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gives: the checkpoint, and the mean reward of each iteration."""
+
+    checkpoint: dict[str, Any]
+    rewards: list[float]
+
+
+def train(
+    profile: RobotProfile,
+    metadata: BundleMetadata,
+    task: ReachTask,
+    worlds: Mapping[str, Array],
+    config: TrainConfig,
+    *,
+    seed: int = 0,
+    start: Mapping[str, Any] | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Trained:
+    """Train a policy.
+
+    Args:
+        profile: the robot.
+        metadata: its observation and action.
+        task: what to reach.
+        worlds: address to (environments,) values, one world each; empty for the nominal one.
+        config: how.
+        seed: of everything random.
+        start: a checkpoint to go on from.
+        progress: called after each iteration with its number and the mean reward.
+    """
+    # Several OpenMP threads only spin against the physics threads on a small machine.
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    rewards: list[float] = []
+    seen = {'steps': 0, 'sum': 0.0}
+
+    env = ReachEnv(
+        profile,
+        metadata,
+        task,
+        worlds,
+        config.environments,
+        seed=seed,
+        threads=config.threads,
+        timestep=config.timestep,
+    )
+
+    def on_step(mean_reward: float) -> None:
+        seen['steps'] += 1
+        seen['sum'] += mean_reward
+        if seen['steps'] % config.steps == 0:
+            rewards.append(seen['sum'] / config.steps)
+            seen['sum'] = 0.0
+            if progress is not None:
+                progress(len(rewards), rewards[-1])
+
+    env.on_step = on_step
+    # rsl-rl prints its networks and a page for every iteration; progress is ours.
+    with contextlib.redirect_stdout(io.StringIO()):
+        runner = OnPolicyRunner(env, runner_settings(config), log_dir=None, device='cpu')
+        if start is not None:
+            runner.alg.load(dict(start), {'actor': True, 'critic': True}, strict=True)
+            with torch.no_grad():
+                log_std = runner.alg.get_policy().distribution.log_std_param
+                log_std.clamp_(max=float(np.log(config.noise)))
+        runner.learn(config.iterations, init_at_random_ep_len=True)
+    state = runner.alg.save()
+    checkpoint = {key: state[key] for key in ('actor_state_dict', 'critic_state_dict')}
+    checkpoint['metadata'] = metadata.to_properties()
+    return Trained(checkpoint, rewards)
+
+
+def save_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + '.part')
+    torch.save(dict(checkpoint), part)
+    os.replace(part, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint (tensors and plain values only: nothing in it can run)."""
+    return dict(torch.load(path, map_location='cpu', weights_only=True))

@@ -1,0 +1,170 @@
+"""Thousands of differently parameterized robots as one rsl-rl environment.
+
+Shapes, for ``n`` environments of a robot with ``nj`` joints::
+
+    actions      (n, nj)   policy output; command = offset + scale * action, limited
+    observations (n, size) as the bundle's layout says, the same code as on the robot
+    rewards      (n,)
+    dones        (n,)      True at the end of a goal: a time-out, never a failure
+
+Each environment keeps the world it drew for the whole training run and follows a chain of goals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from sim2real_core.profile import RobotProfile
+from sim2real_learning.reach import Goals, ReachTask, draw_goals, reward
+from sim2real_policy.action import ActionMap
+from sim2real_policy.bundle import BundleMetadata
+from sim2real_policy.guard import LIMITERS
+from sim2real_policy.observation import Assembler
+from sim2real_sim.mujoco_simulator import MujocoSimulator
+
+Array = npt.NDArray[np.float64]
+GOAL_POOL = 2048
+
+
+class ReachEnv(VecEnv):
+    """The reach task, vectorized on MuJoCo.
+
+    Args:
+        profile: the robot.
+        metadata: observation layout, action meaning and limits of the policy.
+        task: the task.
+        worlds: address to values (n,) of every environment's world; see ``Space.draw_many``.
+        count: number of environments.
+        seed: of goals, start poses and sensor noise.
+        threads: physics threads.
+        timestep: physics step [s]; the profile's when None.
+    """
+
+    def __init__(
+        self,
+        profile: RobotProfile,
+        metadata: BundleMetadata,
+        task: ReachTask,
+        worlds: Mapping[str, Array],
+        count: int,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        timestep: float | None = None,
+    ) -> None:
+        self.num_envs = count
+        self.num_actions = len(profile.joints)
+        self.device = 'cpu'
+        self.cfg: dict[str, object] = {}
+        self.task = task
+        self.profile = profile
+        self.simulator = MujocoSimulator(
+            profile, nsim=count, nthread=threads, timestep=timestep, seed=seed, contacts=False
+        )
+        if worlds:
+            self.simulator.apply(worlds)
+        self.period = metadata.control_period
+        self.substeps = max(1, round(self.period / self.simulator.timestep))
+        self.max_episode_length = round(task.duration / self.period)
+        self.episode_length_buf = torch.zeros(count, dtype=torch.long)
+        self.on_step: Callable[[float], None] = lambda mean_reward: None
+        self._rng = np.random.default_rng(seed)
+        self._pool: Goals = draw_goals(profile, task, GOAL_POOL, self._rng)
+        default = np.array(metadata.default_position)
+        interface = profile.command.interface
+        self._assembler = Assembler(
+            metadata.observation,
+            default,
+            position_command=interface == 'position',
+            n=count,
+        )
+        self._action = ActionMap(metadata.action, default)
+        # The guard's own limiter: training sees the limits that act on the robot.
+        self._limiter = LIMITERS[interface](metadata.limits, self.period, (count,))
+        self._max_velocity = profile.array('velocity')
+        self.goal = np.empty((count, 3))
+        self._last_action = np.zeros((count, self.num_actions))
+        self.reset_all()
+
+    def reset_all(self, goals: Goals | None = None) -> None:
+        """Put every robot in a pose of the pool and give it a goal.
+
+        Args:
+            goals: (n + 1) of them to go through instead: environment i starts in the i-th
+                configuration and is sent to the position after it.
+        """
+        count = self.num_envs
+        if goals is None:
+            start = self._pool.configuration[self._rng.integers(GOAL_POOL, size=count)]
+            self.goal[:] = self._pool.position[self._rng.integers(GOAL_POOL, size=count)]
+        else:
+            start, self.goal[:] = goals.configuration[:-1], goals.position[1:]
+        self.simulator.reset(position=start)
+        self._limiter.reset(start)
+        self.simulator.command(self._limiter.command)
+        self._last_action[:] = 0.0
+        self._assembler.reset()
+        self.episode_length_buf[:] = 0
+        self._sense()
+
+    def _sense(self) -> None:
+        self.reading = self.simulator.read()
+        self.tool = self.simulator.link_position(self.profile.tool_link)
+        self.distance = np.linalg.norm(self.tool - self.goal, axis=1)
+        self.observation = self._assembler.update(
+            {
+                'position': self.reading.position,
+                'velocity': self.reading.velocity,
+                'effort': self.reading.effort,
+                'command': self._limiter.command,
+                'action': self._last_action,
+                'goal': self.goal,
+                'tool': self.tool,
+            }
+        )
+
+    def advance(self, action: Array) -> None:
+        """Apply one action (n, nj) for a control period and sense what came of it."""
+        action = self._action.limited(action)
+        order = self._action.order(action, self._limiter.command)
+        self._limiter.follow(order, self.reading.position, self.reading.velocity)
+        self.simulator.command(self._limiter.command)
+        self.simulator.step(self.substeps)
+        self._last_action = action
+        self._sense()
+
+    def get_observations(self) -> TensorDict:
+        """Present observations, as rsl-rl wants them."""
+        return TensorDict(
+            {'policy': torch.from_numpy(np.array(self.observation, dtype=np.float32))},
+            batch_size=[self.num_envs],
+        )
+
+    def step(
+        self, actions: torch.Tensor
+    ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, object]]:
+        """One control period of every environment. See :class:`rsl_rl.env.VecEnv`."""
+        action = actions.numpy().astype(np.float64)
+        change = action - self._last_action
+        self.advance(action)
+        rewards = reward(self.distance, change, self.reading.velocity / self._max_velocity)
+        self.episode_length_buf += 1
+        dones = self.episode_length_buf >= self.max_episode_length
+        ended = np.flatnonzero(dones.numpy())
+        if len(ended):
+            self.goal[ended] = self._pool.position[self._rng.integers(GOAL_POOL, size=len(ended))]
+            self.episode_length_buf[dones] = 0
+            self._sense()
+        self.on_step(float(rewards.mean()))
+        return (
+            self.get_observations(),
+            torch.from_numpy(rewards.astype(np.float32)),
+            dones,
+            {'time_outs': dones},
+        )

@@ -1,0 +1,140 @@
+"""From a robot and a space to a bundle, and from a bundle to figures: what the commands call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.errors import Fault, InputError
+from sim2real_core.profile import RobotProfile
+from sim2real_learning.evaluate import evaluate
+from sim2real_learning.export import export
+from sim2real_learning.metrics import Evaluation
+from sim2real_learning.reach import Goals, ReachTask, draw_goals, reach_metadata
+from sim2real_learning.train import TrainConfig, load_checkpoint, save_checkpoint, train
+from sim2real_policy.bundle import BundleMetadata, check_robot, load_bundle
+from sim2real_policy.runtime import OnnxRuntime
+from sim2real_randomizer.space import Space
+
+Array = npt.NDArray[np.float64]
+# Episodes of an evaluation are drawn with another key than the environments of a training.
+EVALUATION = 1_000_000
+
+
+def worlds(space: Space | None, count: int, seed: int, episode: int = 0) -> dict[str, Array]:
+    """One world for each of ``count`` environments: address to values (count,) [SI]."""
+    if space is None:
+        return {}
+    return space.draw_many(seed, episode, np.arange(count))
+
+
+def train_bundle(
+    profile: RobotProfile,
+    space: Space | None,
+    out: Path,
+    config: TrainConfig,
+    *,
+    seed: int = 0,
+    start: Path | None = None,
+    task: ReachTask | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> dict[str, Any]:
+    """Train a reach policy, from scratch or from a checkpoint, and write it.
+
+    Args:
+        profile: the robot.
+        space: what varies between the environments; None for the nominal world.
+        out: the bundle to write; the checkpoint is written beside it with the ending ``.pt``.
+        config: how to train.
+        seed: of everything random.
+        start: checkpoint to go on from.
+        task: what to reach.
+        progress: see :func:`sim2real_learning.train.train`.
+
+    Returns:
+        Rewards of every iteration and parity of the export, ready for JSON.
+    """
+    task = task or ReachTask()
+    space_hash = space.content_hash if space is not None else ''
+    checkpoint = None
+    metadata = reach_metadata(profile, task, space=space_hash)
+    if start is not None:
+        checkpoint = load_checkpoint(start)
+        trained = BundleMetadata.from_properties(checkpoint['metadata'], file=str(start))
+        check_robot(trained, profile)
+        metadata = BundleMetadata(
+            **{
+                **{name: getattr(trained, name) for name in trained.__dataclass_fields__},
+                'space': space_hash,
+                'profile': profile.content_hash,
+            }
+        )
+    trained_result = train(
+        profile,
+        metadata,
+        task,
+        worlds(space, config.environments, seed),
+        config,
+        seed=seed,
+        start=checkpoint,
+        progress=progress,
+    )
+    save_checkpoint(trained_result.checkpoint, out.with_suffix('.pt'))
+    parity = export(trained_result.checkpoint, metadata, out)
+    return {
+        'bundle': str(out),
+        'iterations': config.iterations,
+        'environments': config.environments,
+        'seed': seed,
+        'rewards': trained_result.rewards,
+        'parity': parity,
+    }
+
+
+def evaluate_bundle(
+    path: Path,
+    profile: RobotProfile,
+    space: Space | None,
+    episodes: int,
+    *,
+    seed: int = 0,
+    task: ReachTask | None = None,
+    goals: Goals | None = None,
+    threads: int = 1,
+    timestep: float | None = None,
+) -> Evaluation:
+    """Evaluate a bundle in the embedded simulator, one drawn world an episode.
+
+    Args:
+        path: the bundle.
+        profile: the robot.
+        space: what varies; None for the nominal world.
+        episodes: how many.
+        seed: of worlds, goals and sensor noise.
+        task: what to reach.
+        goals: (episodes + 1) goals; drawn from the seed when None.
+        threads: physics threads.
+        timestep: physics step [s]; the profile's when None.
+    """
+    if episodes < 1:
+        raise InputError(Fault('episodes', episodes, 'must be at least 1'))
+    task = task or ReachTask()
+    bundle = load_bundle(path)
+    check_robot(bundle.meta, profile)
+    if goals is None:
+        goals = draw_goals(profile, task, episodes + 1, np.random.default_rng(seed))
+    return evaluate(
+        profile,
+        bundle.meta,
+        OnnxRuntime(bundle, warm_up=0).infer,
+        task,
+        worlds(space, episodes, seed, EVALUATION),
+        goals,
+        seed=seed,
+        threads=threads,
+        timestep=timestep,
+    )
