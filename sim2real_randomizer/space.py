@@ -235,7 +235,9 @@ def space_from_yaml(file: YamlFile, profile: RobotProfile) -> Space:
             faults.add(str(key), file.data[key], 'unknown; known: parameters', path=(key,))
     given = file.data.get('parameters')
     if 'parameters' not in file.data or not isinstance(given, (Mapping, type(None))):
-        faults.add('parameters', given, 'give a mapping of address to how it varies')
+        faults.add(
+            'parameters', given, 'give a mapping of address to how it varies', path=('parameters',)
+        )
         given = None
     given = given or {}
     found = _Grouped(faults)
