@@ -137,7 +137,7 @@ class Health:
 
     def _on_peer(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            peer, colon, what = status.name.partition(': ')
+            peer, _, what = status.name.partition(': ')
             if what != 'health' or peer == self._name:
                 continue
             if peer.rpartition('/')[0] != self._name.rpartition('/')[0]:

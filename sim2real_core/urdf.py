@@ -18,7 +18,8 @@ MOVABLE = ('revolute', 'continuous', 'prismatic')
 @dataclass(frozen=True)
 class UrdfLink:
     """A link. ``com`` [m] in the link frame; ``inertia`` [kg*m^2] about the COM in the axes of
-    the inertial frame: (xx, yy, zz, xy, xz, yz). ``meshes``: file names as written."""
+    the inertial frame: (xx, yy, zz, xy, xz, yz). ``meshes``: file names as written.
+    """
 
     name: str
     mass: float
@@ -177,13 +178,10 @@ class _Reader(Faults):
                 self.fault(inertial, f'{field}.mass', mass, 'must not be negative')
             self._check_inertia(inertial, field, inertia)
         meshes = tuple(m.get('filename', '') for m in element.iter('mesh'))
+        x, y, z = com
+        xx, yy, zz, xy, xz, yz = inertia
         return UrdfLink(
-            name,
-            mass,
-            tuple(com),
-            tuple(inertia),
-            meshes,
-            element.sourceline or 0,  # type: ignore[arg-type]
+            name, mass, (x, y, z), (xx, yy, zz, xy, xz, yz), meshes, element.sourceline or 0
         )
 
     def _check_inertia(self, at: etree._Element, field: str, inertia: list[float]) -> None:
