@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
@@ -70,7 +71,9 @@ class RandomizerNode(Node):
             self.create_subscription(DiagnosticArray, 'sysid/estimate', self._on_estimate, LATCHED)
         if config.on_reset:
             self.create_subscription(ClockMessage, 'clock', self._on_clock, SENSOR)
-        self.create_service(Trigger, '~/randomize', self._on_randomize)
+        # A group of its own: a call that waits for its answer must not keep the answer out.
+        group = ReentrantCallbackGroup()
+        self.create_service(Trigger, '~/randomize', self._on_randomize, callback_group=group)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK, self._tick, clock=steady)
         self._health = Health(self, self._status)

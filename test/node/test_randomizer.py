@@ -1,0 +1,279 @@
+"""The randomizer node over real topics: asks, waits, reports, and never hangs."""
+
+import dataclasses
+import threading
+import time
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+from std_srvs.srv import Trigger
+
+from sim2real_core.errors import InputError
+from sim2real_core.messages import (
+    draw_from_message,
+    draw_to_message,
+    estimate_to_message,
+    to_time,
+)
+from sim2real_core.profile import load_profile
+from sim2real_core.qos import LATCHED, RELIABLE
+from sim2real_core.records import Estimate, ParameterEstimate
+from sim2real_randomizer.node import RandomizerNode
+from sim2real_randomizer.space import load_space
+
+ARM6 = load_profile('arm6')
+SPACE = load_space('arm6', ARM6)
+MASS, VISCOUS = 'link.gripper.mass', 'joint.elbow.viscous_friction'
+
+
+class World:
+    """A randomizer, a simulator made of strings, and someone who watches."""
+
+    def __init__(self, **parameters):
+        rclpy.init()
+        self.requests, self.draws = [], []
+        self.answer = lambda draw: dataclasses.replace(
+            draw, outcomes=dict.fromkeys(draw.values, 'verified')
+        )
+        self.simulator = rclpy.create_node('simulator')
+        self.applied = self.simulator.create_publisher(
+            DiagnosticArray, 'simulator/draw_applied', RELIABLE
+        )
+        self.estimates = self.simulator.create_publisher(
+            DiagnosticArray, 'sysid/estimate', LATCHED
+        )
+        self.clock = self.simulator.create_publisher(Clock, 'clock', RELIABLE)
+        self.simulator.create_subscription(
+            DiagnosticArray, 'simulator/draw', self.on_request, RELIABLE
+        )
+        self.watcher = rclpy.create_node('watcher')
+        self.client = self.watcher.create_client(Trigger, 'randomizer/randomize')
+        self.watch()
+        self.randomizer = RandomizerNode(
+            parameter_overrides=[Parameter(k, value=v) for k, v in parameters.items()]
+        )
+        self.stop = threading.Event()
+        self.threads = [
+            threading.Thread(target=self.spin, args=(node,))
+            for node in (self.simulator, self.watcher, self.randomizer)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def watch(self):
+        self.watcher.create_subscription(
+            DiagnosticArray,
+            'randomizer/draw',
+            lambda message: self.draws.append(draw_from_message(message)),
+            LATCHED,
+        )
+
+    def spin(self, node):
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not self.stop.is_set():
+            executor.spin_once(timeout_sec=0.05)
+        executor.remove_node(node)
+
+    def on_request(self, message):
+        draw = draw_from_message(message)
+        self.requests.append(draw)
+        answer = self.answer(draw)
+        if answer is not None:
+            self.applied.publish(draw_to_message(answer))
+
+    def randomize(self):
+        """Call the service; the response and the draw that was published for it."""
+        assert self.client.wait_for_service(10)
+        seen = len(self.draws)
+        call = self.client.call_async(Trigger.Request())
+        self.until(call.done)
+        self.until(lambda: len(self.draws) > seen)
+        return call.result(), self.draws[-1]
+
+    @staticmethod
+    def until(condition, seconds=20.0):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, 'waited in vain'
+            time.sleep(0.01)
+
+    def close(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        self.randomizer.close()
+        for node in (self.randomizer, self.watcher, self.simulator):
+            node.destroy_node()
+        rclpy.shutdown()
+
+
+@pytest.fixture
+def world():
+    """Makes a World with the given parameters."""
+    made = []
+
+    def make(**parameters):
+        made.append(World(**{'robot': 'arm6', 'seed': 3, 'on_start': False, **parameters}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_draws_the_next_episode_and_reports_outcomes(world):
+    world = world(environment=2, first_episode=5)
+    for episode in (5, 6, 7):
+        response, draw = world.randomize()
+        asked = SPACE.draw(3, episode, 2)
+        assert response.success, response.message
+        assert f'episode {episode}' in response.message
+        assert world.requests[-1] == asked
+        assert draw == dataclasses.replace(
+            asked, outcomes=dict.fromkeys(asked.values, 'verified')
+        )
+
+
+def test_the_last_draw_is_there_for_who_comes_late(world):
+    world = world()
+    _, draw = world.randomize()
+    world.draws.clear()
+    world.watch()
+    world.until(lambda: draw in world.draws)
+
+
+def test_what_is_not_as_drawn_is_named(world):
+    world = world()
+
+    def answer(draw):
+        outcomes = dict.fromkeys(draw.values, 'verified')
+        del outcomes['joint.elbow.armature']
+        outcomes['actuator.base.delay'] = 'unsupported'
+        # Echoes success, but the engine has the nominal value.
+        return dataclasses.replace(draw, values={**draw.values, MASS: 0.8}, outcomes=outcomes)
+
+    world.answer = answer
+    response, draw = world.randomize()
+    wrong = {a: o for a, o in draw.outcomes.items() if o != 'verified'}
+    assert wrong == {
+        MASS: 'failed', 'joint.elbow.armature': 'failed', 'actuator.base.delay': 'unsupported'
+    }  # fmt: skip
+    assert draw.values == SPACE.draw(3, 0).values
+    assert not response.success
+    for address, outcome in wrong.items():
+        assert f'{address} {outcome}' in response.message
+
+
+def test_no_answer_fails_every_address_within_the_deadline(world):
+    world = world(apply_timeout=0.3)
+    world.answer = lambda draw: None
+    response, draw = world.randomize()
+    assert not response.success
+    assert 'no answer from the simulator within 0.3 s' in response.message
+    assert set(draw.outcomes) == set(draw.values)
+    assert set(draw.outcomes.values()) == {'failed'}
+    world.answer = lambda draw: dataclasses.replace(
+        draw, outcomes=dict.fromkeys(draw.values, 'verified')
+    )
+    response, draw = world.randomize()
+    assert (response.success, draw.episode) == (True, 1)
+
+
+def test_an_empty_space_still_needs_an_answer(world):
+    world = world(space='none', apply_timeout=0.3)
+    world.answer = lambda draw: None
+    response, draw = world.randomize()
+    assert (response.success, draw.values) == (False, {})
+
+
+def test_answers_of_others_and_rubbish_are_left_aside(world):
+    world = world(apply_timeout=5.0)
+
+    def answer(draw):
+        world.applied.publish(DiagnosticArray())
+        failed = dict.fromkeys(draw.values, 'failed')
+        world.applied.publish(
+            draw_to_message(dataclasses.replace(draw, episode=99, outcomes=failed))
+        )
+        return dataclasses.replace(draw, outcomes=dict.fromkeys(draw.values, 'applied'))
+
+    world.answer = answer
+    response, draw = world.randomize()
+    assert response.success
+    assert set(draw.outcomes.values()) == {'applied'}
+
+
+def test_calls_at_once_are_answered_one_after_the_other(world):
+    world = world()
+    assert world.client.wait_for_service(10)
+    calls = [world.client.call_async(Trigger.Request()) for _ in range(4)]
+    world.until(lambda: all(call.done() for call in calls))
+    assert sorted(call.result().message.split(':')[0] for call in calls) == [
+        f'episode {k}' for k in range(4)
+    ]
+    assert [draw.episode for draw in world.requests] == [0, 1, 2, 3]
+
+
+def test_draws_once_on_start(world):
+    world = world(on_start=True)
+    world.until(lambda: world.draws)
+    assert [draw.episode for draw in world.draws] == [0]
+    response, draw = world.randomize()
+    assert (response.success, draw.episode) == (True, 1)
+
+
+def test_draws_on_reset(world):
+    world = world(on_reset=True)
+    world.until(lambda: world.clock.get_subscription_count() > 0)
+
+    def tick(seconds):
+        world.clock.publish(Clock(clock=to_time(seconds)))
+        time.sleep(0.05)
+
+    for seconds in (1.0, 1.1, 1.2):
+        tick(seconds)
+    assert world.draws == []
+    tick(0.0)
+    world.until(lambda: world.draws)
+    for seconds in (0.1, 0.2, 0.05):
+        tick(seconds)
+    world.until(lambda: len(world.draws) == 2)
+    assert [draw.episode for draw in world.draws] == [0, 1]
+
+
+def test_the_estimate_narrows_the_space(world):
+    world = world(narrow_by_estimate=True, k_sigma=2.0, floor=0.0, shape='uniform')
+    stranger = Estimate(0.0, {'joint.j9.armature': ParameterEstimate(1.0, 0.1, 'identified')})
+    world.estimates.publish(estimate_to_message(stranger))
+    known = Estimate(1.0, {VISCOUS: ParameterEstimate(6.0, 0.1, 'identified')})
+    world.estimates.publish(estimate_to_message(known))
+    drawn = []
+    while not (drawn and abs(drawn[-1].values[VISCOUS] - 6.0) <= 0.2):
+        drawn.append(world.randomize()[1])
+        assert len(drawn) < 50
+    assert drawn[-1].space != SPACE.content_hash
+    assert drawn[-1].values[MASS] == SPACE.draw(3, drawn[-1].episode).values[MASS]
+
+
+def test_a_new_seed_holds_from_the_next_draw(world):
+    world = world()
+    world.randomize()
+    world.randomizer.set_parameters([Parameter('seed', value=8)])
+    _, draw = world.randomize()
+    assert draw.values == SPACE.draw(8, 1).values
+
+
+def test_a_wrong_space_is_named(tmp_path):
+    path = tmp_path / 'wrong.yaml'
+    path.write_text('parameters:\n  link.griper.mass: {distribution: constant, value: 1}\n')
+    rclpy.init()
+    try:
+        with pytest.raises(InputError, match='griper'):
+            RandomizerNode(parameter_overrides=[Parameter('space', value=str(path))])
+    finally:
+        rclpy.shutdown()
