@@ -26,11 +26,11 @@ from sim2real_sim.simulator import Ids, JointReading
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
-DIVERGED = (
-    mujoco.mjtWarning.mjWARN_BADQPOS,
-    mujoco.mjtWarning.mjWARN_BADQVEL,
-    mujoco.mjtWarning.mjWARN_BADQACC,
-)
+DIVERGED = [
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+]
 
 
 class ImuReading(NamedTuple):
@@ -224,6 +224,11 @@ class MujocoSimulator:
         """Command all robots to stay where they are measured to be."""
         self._actuators.hold()
 
+    @property
+    def commanded(self) -> Array:
+        """The command in force, (nsim, nj)."""
+        return self._actuators.commanded.copy()
+
     def step(self, n: int = 1) -> None:
         """See :meth:`Simulator.step`."""
         actuators, sensors, imu = self._actuators, self._sensors, self._imu
@@ -319,6 +324,14 @@ class MujocoSimulator:
             InputError: unknown address, or one that this simulator does not have.
         """
         return self._owner(address).read(parse_address(address).quantity)
+
+    def has(self, address: str) -> bool:
+        """Whether this simulator has an address."""
+        try:
+            self._owner(address)
+        except InputError:
+            return False
+        return True
 
     def _owner(self, address: str) -> Owner:
         quantity(address, self.profile)

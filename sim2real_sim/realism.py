@@ -238,8 +238,12 @@ class Actuators:
 
     def hold(self) -> None:
         """Make where the joints are measured to be the command (rest, for other interfaces)."""
-        held = self._measured[0] if self._interface == 'position' else 0.0
-        self._command[:] = held
+        self._command[:] = self._measured[0] if self._interface == 'position' else 0.0
+
+    @property
+    def commanded(self) -> Array:
+        """The command in force (nsim, nj); not to be written."""
+        return self._command
 
     def measure(self, position: Array, velocity: Array) -> tuple[Array, Array]:
         """Joint position and velocity as the drives see them, (nsim, nj) each.

@@ -1,0 +1,69 @@
+"""Settings of the simulator node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim2real_core.config import Config, parameter
+from sim2real_core.errors import Faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorConfig(Config):
+    """Parameters of the simulator node; all are read once, when it starts."""
+
+    robot: str = parameter(
+        'arm6', 'Robot profile: a path, or the name of a shipped one.', read_only=True
+    )
+    realtime_factor: float = parameter(
+        1.0,
+        'Simulated seconds per second; 0 for as fast as possible.',
+        low=0.0,
+        high=1000.0,
+        read_only=True,
+    )
+    seed: int = parameter(0, 'Seed of the sensor noise.', low=0, read_only=True)
+    parameters_file: str = parameter(
+        '',
+        'JSON file of parameter address to value that make this robot differ from its model '
+        '(a surrogate of the real one). Draws start from it; it is not published.',
+        read_only=True,
+    )
+    contacts: bool = parameter(True, 'Simulate contacts.', read_only=True)
+    paced: bool = parameter(
+        False,
+        'Publish a sample only when all of pace_consumers have processed the one before.',
+        read_only=True,
+    )
+    pace_consumers: tuple[str, ...] = parameter(
+        (), 'Names of the nodes waited for.', read_only=True
+    )
+    pace_timeout: float = parameter(
+        5.0, 'Longest wait for a consumer.', unit='s', low=0.01, high=3600.0, read_only=True
+    )
+    start_timeout: float = parameter(
+        30.0,
+        'Longest wait for the consumers to appear before the first sample.',
+        unit='s',
+        low=0.0,
+        high=3600.0,
+        read_only=True,
+    )
+    tf_rate: float = parameter(
+        50.0, 'Transforms per second; 0 for none.', unit='Hz', low=0.0, high=1000.0, read_only=True
+    )
+    camera: bool = parameter(False, 'Render a camera that looks at the robot.', read_only=True)
+    camera_rate: float = parameter(
+        10.0, 'Images per second.', unit='Hz', low=0.1, high=1000.0, read_only=True
+    )
+    camera_width: int = parameter(
+        640, 'Width of an image.', unit='pixel', low=16, high=4096, read_only=True
+    )
+    camera_height: int = parameter(
+        480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
+    )
+
+    def check(self, faults: Faults) -> None:
+        """Whom to wait for is said if and only if anybody is."""
+        if self.paced is True and not self.pace_consumers:
+            faults.add('pace_consumers', [], 'name the nodes to wait for, where paced is true')

@@ -1,0 +1,152 @@
+"""Between messages and the simulator's arrays."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+
+from sim2real_core.profile import RobotProfile
+from sim2real_sim.mujoco_simulator import ImuReading
+from sim2real_sim.simulator import JointReading
+
+Array = npt.NDArray[np.float64]
+FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
+
+
+def to_stamp(nanoseconds: int) -> Time:
+    """Nanoseconds as a message time."""
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def joint_state(names: Sequence[str], reading: JointReading, stamp: Time) -> JointState:
+    """The first simulation's joints as a message."""
+    message = JointState(name=list(names))
+    message.header.stamp = stamp
+    message.position = array.array('d', reading.position[0])
+    message.velocity = array.array('d', reading.velocity[0])
+    message.effort = array.array('d', reading.effort[0])
+    return message
+
+
+def imu(link: str, reading: ImuReading, stamp: Time) -> Imu:
+    """The first simulation's IMU as a message; covariances unknown."""
+    message = Imu(
+        orientation=_quaternion(reading.orientation[0]),
+        angular_velocity=_vector(reading.angular_velocity[0]),
+        linear_acceleration=_vector(reading.linear_acceleration[0]),
+    )
+    message.header.stamp = stamp
+    message.header.frame_id = link
+    return message
+
+
+def transforms(
+    frames: Sequence[tuple[str, str]], position: Array, orientation: Array, stamp: Time
+) -> list[TransformStamped]:
+    """Transforms of (parent, child) frames.
+
+    Args:
+        frames: names.
+        position: (n, 3) of the children in their parents [m].
+        orientation: (n, 4) (w, x, y, z).
+        stamp: of all.
+    """
+    messages = []
+    for (parent, child), p, (w, x, y, z) in zip(frames, position, orientation, strict=True):
+        message = TransformStamped(child_frame_id=child)
+        message.header.frame_id = parent
+        message.header.stamp = stamp
+        message.transform.translation = _vector(p)
+        message.transform.rotation = _quaternion((x, y, z, w))
+        messages.append(message)
+    return messages
+
+
+def image(frame: str, pixels: npt.NDArray[np.uint8], stamp: Time) -> Image:
+    """An RGB picture (height, width, 3) as a message."""
+    height, width = pixels.shape[:2]
+    message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
+    message.header.stamp = stamp
+    message.header.frame_id = frame
+    message.data = array.array('B', pixels.tobytes())
+    return message
+
+
+def camera_info(
+    frame: str, size: tuple[int, int], intrinsics: tuple[float, float, float], stamp: Time
+) -> CameraInfo:
+    """An ideal pinhole camera; ``size`` is (width, height), see ``Camera.intrinsics``."""
+    focal, x, y = intrinsics
+    message = CameraInfo(width=size[0], height=size[1], distortion_model='plumb_bob')
+    message.header.stamp = stamp
+    message.header.frame_id = frame
+    message.d = [0.0] * 5
+    message.k = [focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0]
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    message.p = [focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def _vector(values: Sequence[float] | Array) -> Vector3:
+    x, y, z = (float(v) for v in values)
+    return Vector3(x=x, y=y, z=z)
+
+
+def _quaternion(values: Sequence[float] | Array) -> Quaternion:
+    x, y, z, w = (float(v) for v in values)
+    return Quaternion(x=x, y=y, z=z, w=w)
+
+
+class CommandReader:
+    """Reads commands of the profile's type into an array, in command order.
+
+    Attributes:
+        type: message type.
+
+    Args:
+        profile: the robot.
+    """
+
+    def __init__(self, profile: RobotProfile) -> None:
+        self._names = profile.joint_names
+        self._field = FIELDS[profile.command.interface]
+        trajectory = profile.command.type == 'trajectory_msgs/msg/JointTrajectory'
+        self.type: Any = JointTrajectory if trajectory else Float64MultiArray
+
+    def read(self, message: Any, present: Array) -> tuple[Array, str]:
+        """The command that a message means.
+
+        Args:
+            message: a trajectory names its joints and has one point, which is the command; an
+                array has a value for each joint, in the profile's order.
+            present: (nj,) the command in force, for joints that a trajectory does not name.
+
+        Returns:
+            The command (nj,) and what is wrong with the message, or ``''``.
+        """
+        if self.type is Float64MultiArray:
+            values, index = message.data, list(range(len(self._names)))
+        else:
+            unknown = set(message.joint_names) - set(self._names)
+            if unknown:
+                return present, f'unknown joints {", ".join(sorted(unknown))}'
+            if len(message.points) != 1:
+                return present, f'{len(message.points)} trajectory points; one is right'
+            values = getattr(message.points[0], self._field)
+            index = [self._names.index(name) for name in message.joint_names]
+        if len(values) != len(index):
+            return present, f'{len(values)} values for {len(index)} joints'
+        if not np.isfinite(values).all():
+            return present, 'a value is not finite'
+        command = present.copy()
+        command[index] = values
+        return command, ''

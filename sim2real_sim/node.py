@@ -1,0 +1,248 @@
+"""The simulator node: one robot in the embedded simulator, on the topics of a real one."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from sim2real_core.errors import InputError
+from sim2real_core.messages import draw_from_message, draw_to_message
+from sim2real_core.node import Health, declare
+from sim2real_core.node import main as run
+from sim2real_core.profile import load_profile
+from sim2real_core.qos import COMMAND, RELIABLE
+from sim2real_sim import draws
+from sim2real_sim.config import SimulatorConfig
+from sim2real_sim.conversions import CommandReader
+from sim2real_sim.mujoco_simulator import MujocoSimulator
+from sim2real_sim.publishers_ros import Publishers
+from sim2real_sim.services_ros import SimulationInterfaces, StandardServices
+from sim2real_sim.stepping import CommandWatch, Lockstep, Stepping, clock_period
+
+NS = 10**9
+LONGEST_WAIT = 0.05  # s; whoever asks the process to end waits no longer than this
+SETTLE = 0.3  # s; a consumer that is seen here may not yet have seen us
+
+
+class SimulatorNode(Node):
+    """A simulated robot; see :class:`SimulatorConfig` for its parameters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('simulator', **options)
+        config = self._config = declare(self, SimulatorConfig)
+        profile = self._profile = load_profile(config.robot)
+        simulator = self._simulator = MujocoSimulator(
+            profile,
+            seed=config.seed,
+            contacts=config.contacts,
+            imu=True,
+            image_size=(config.camera_width, config.camera_height),
+        )
+        for note in simulator.robot.notes:
+            self.get_logger().warning(note)
+        if config.parameters_file:
+            draws.differ(simulator, config.parameters_file)
+        period = round(NS / profile.rates.joint_state_rate)
+        riders = {'tf': config.tf_rate, 'camera': config.camera_rate}
+        self._stepping = Stepping(
+            self._step_length(),
+            {'joint_states': period, 'clock': clock_period(period)},
+            {name: round(NS / rate) for name, rate in riders.items() if rate > 0},
+            config.realtime_factor,
+        )
+        consumers = config.pace_consumers if config.paced else ()
+        self._lockstep = Lockstep(consumers, config.pace_timeout)
+        self._watch = CommandWatch(profile.command.timeout)
+        self._reader = CommandReader(profile)
+        self._trouble = ''
+        self._stop = threading.Event()
+        self._outputs = Publishers(self, simulator, config, self._stepping, self._lockstep)
+        self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
+        self.create_subscription(DiagnosticArray, '~/draw', self._on_draw, RELIABLE)
+        self.create_subscription(
+            self._reader.type, profile.command.topic, self._on_command, COMMAND
+        )
+        if config.paced:
+            self.create_subscription(Header, 'pace', self._on_pace, RELIABLE)
+        steps = max(1, round(profile.rates.control_period / simulator.timestep))
+        StandardServices(self, self, steps)
+        try:
+            SimulationInterfaces(self, self)
+        except ImportError:
+            self.get_logger().info('simulation_interfaces is not installed: std_srvs only')
+        self._health = Health(self, self._status)
+
+    def _step_length(self) -> int:
+        return round(float(self._simulator.get('world.timestep')[0]) * NS)
+
+    # Control, called by the services
+
+    @property
+    def paused(self) -> bool:
+        """Whether simulated time stands still."""
+        return self._stepping.paused
+
+    def reset_world(self, time: bool = True, state: bool = True) -> None:
+        """Simulated time to zero, the robot to its default pose, or both."""
+        if state:
+            self._simulator.reset()
+            self._watch.reset()
+            self._trouble = ''
+        if time or state:
+            self._stepping.reset(_now(), 0 if time else None)
+            self._outputs.publish()
+
+    def pause(self, paused: bool) -> None:
+        """Stop simulated time, or let it run."""
+        if paused:
+            self._catch_up()
+            self._stepping.paused = True
+        elif not self._trouble:
+            self._stepping.start(_now())
+
+    def step_world(self, steps: int) -> None:
+        """Take physics steps while paused; what falls due on the way is published."""
+        while steps > 0 and not self._trouble:
+            taken = min(steps, self._stepping.to_next())
+            self._take(taken)
+            steps -= taken
+
+    def quit(self) -> None:
+        """End the process."""
+        self._stop.set()
+
+    # The loop
+
+    def spin(self, stop: threading.Event) -> None:
+        """Simulate, publish and answer until ``stop`` is set."""
+        self._stop = stop
+        executor = SingleThreadedExecutor()
+        executor.add_node(self)
+        try:
+            self._await_consumers(executor)
+            self._outputs.publish()
+            self._stepping.start(_now())
+            heard = False
+            while not stop.is_set():
+                wait = self._wait(_now())
+                if wait > 0 or not heard:
+                    executor.spin_once(timeout_sec=min(wait, LONGEST_WAIT))
+                else:
+                    self._take(self._stepping.steps(_now()))
+                heard = wait > 0 or not heard
+        finally:
+            executor.remove_node(self)
+
+    def _await_consumers(self, executor: SingleThreadedExecutor) -> None:
+        """Publish nothing before everyone who is waited for is there to hear it."""
+        wanted, topic = set(self._lockstep.keeper.consumers), self._profile.topics.joint_states
+        deadline, settled = _now() + self._config.start_timeout, _now()
+        while wanted and not self._stop.is_set() and _now() < settled + SETTLE:
+            there = {info.node_name for info in self.get_publishers_info_by_topic('pace')}
+            there &= {info.node_name for info in self.get_subscriptions_info_by_topic(topic)}
+            if wanted - there:
+                settled = _now()
+                if settled > deadline:
+                    missing = ', '.join(sorted(wanted - there))
+                    self.get_logger().error(f'{missing} did not appear: begins without')
+                    return
+            executor.spin_once(timeout_sec=LONGEST_WAIT)
+
+    def _wait(self, now: float) -> float:
+        """Seconds until the next steps may be taken."""
+        if not self.paused:
+            waits, lost = self._lockstep.waits(now)
+            for words in lost:
+                self.get_logger().error(words)
+            if waits:
+                return LONGEST_WAIT
+        if self._watch.expired(self._watched(now)):
+            self._simulator.hold()
+            self.get_logger().warning('commands stopped: holding')
+        return self._stepping.wait(now)
+
+    def _watched(self, now: float) -> float:
+        """The time [s] by which commands stop: steady, but simulated in a paced run."""
+        return self._stepping.time / NS if self._config.paced else now
+
+    def _take(self, steps: int) -> None:
+        """Take physics steps, then publish what is due."""
+        if steps <= 0:
+            return
+        self._simulator.step(steps)
+        self._stepping.advance(steps, _now())
+        if self._simulator.diverged.any():
+            self._stepping.paused = True
+            self._trouble = f'diverged at {self._stepping.time / NS:.3f} s; reset to go on'
+            self.get_logger().error(f'the simulation {self._trouble}')
+            return
+        self._outputs.publish()
+
+    def _catch_up(self) -> None:
+        """Simulate up to now, so that what just arrived takes effect now."""
+        if self._config.realtime_factor > 0 and not self._config.paced:
+            self._take(self._stepping.steps(_now()))
+
+    # Callbacks
+
+    def _on_command(self, message: Any) -> None:
+        self._lockstep.received += 1
+        self._catch_up()
+        command, fault = self._reader.read(message, self._simulator.commanded[0])
+        if fault:
+            self.get_logger().error(f'command ignored: {fault}', throttle_duration_sec=1.0)
+            return
+        self._simulator.command(command)
+        self._watch.seen(self._watched(_now()))
+
+    def _on_pace(self, message: Header) -> None:
+        stamp = message.stamp.sec * NS + message.stamp.nanosec
+        self._lockstep.keeper.acknowledge(message.frame_id, stamp)
+
+    def _on_draw(self, message: DiagnosticArray) -> None:
+        try:
+            draw = draw_from_message(message)
+        except InputError as error:
+            self.get_logger().error(f'draw ignored: {error}')
+            return
+        self._catch_up()
+        applied, trouble = draws.apply(self._simulator, draw)
+        if trouble:
+            self.get_logger().error(f'nothing of draw {draw.episode} was applied:\n{trouble}')
+        self._stepping.step = self._step_length()
+        self._to_applied.publish(draw_to_message(applied, self._stepping.time / NS))
+
+    def _status(self) -> tuple[bytes, str, dict[str, object]]:
+        stepping = self._stepping
+        values: dict[str, object] = dict(
+            simulated=stepping.time / NS, realtime_factor=round(stepping.factor, 4)
+        )
+        if self._trouble:
+            return DiagnosticStatus.ERROR, self._trouble, values
+        if stepping.factor < 0.95 * self._config.realtime_factor and not self._config.paced:
+            return DiagnosticStatus.WARN, 'slower than asked for', values
+        return DiagnosticStatus.OK, 'paused' if stepping.paused else 'running', values
+
+    def close(self) -> None:
+        """Stop rendering and say goodbye."""
+        self._outputs.close()
+        self._health.close()
+
+
+_now = time.monotonic
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the simulator node."""
+    return run(SimulatorNode, args, spin=SimulatorNode.spin)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""What the simulator node publishes: time, joint states, IMU, transforms, pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
+from std_msgs.msg import String
+
+from sim2real_core.qos import COMMAND, LATCHED, SENSOR, sensor_qos
+from sim2real_sim import conversions
+from sim2real_sim.config import SimulatorConfig
+from sim2real_sim.frames import relative
+from sim2real_sim.mujoco_model import CAMERA
+from sim2real_sim.mujoco_simulator import MujocoSimulator
+from sim2real_sim.rendering import Camera, find_backend
+from sim2real_sim.stepping import Lockstep, Stepping
+
+Array = npt.NDArray[np.float64]
+
+
+class Publishers:
+    """Everything that the simulator node says about its robot.
+
+    Args:
+        node: publishes.
+        simulator: the robot; its first simulation.
+        config: what is wanted.
+        stepping: says what is due.
+        lockstep: told of every sample.
+
+    Raises:
+        MissingError: a camera is wanted, and this machine cannot render.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        simulator: MujocoSimulator,
+        config: SimulatorConfig,
+        stepping: Stepping,
+        lockstep: Lockstep,
+    ) -> None:
+        self._simulator, self._stepping, self._lockstep = simulator, stepping, lockstep
+        self._profile = profile = simulator.profile
+        sensors = sensor_qos(config.paced)
+        self._clock = node.create_publisher(Clock, 'clock', COMMAND)
+        self._joints = node.create_publisher(JointState, profile.topics.joint_states, sensors)
+        self._imu: Any = None
+        if profile.imu_link:
+            self._imu = node.create_publisher(Imu, profile.topics.imu, sensors)
+        self._transforms: Transforms | None = None
+        if config.tf_rate > 0 and Transforms.available():
+            self._transforms = Transforms(node, simulator)
+        elif config.tf_rate > 0:
+            node.get_logger().warning('tf2_msgs is not installed: no tf is published')
+        self._camera: CameraPublisher | None = None
+        if config.camera:
+            size = (config.camera_width, config.camera_height)
+            self._camera = CameraPublisher(node, simulator, size, config.paced)
+        self._description = node.create_publisher(String, 'robot_description', LATCHED)
+        self._description.publish(String(data=profile.urdf.text))
+
+    def publish(self) -> None:
+        """Publish what is due; joint states last: a policy acts on them and must know the rest."""
+        stepping, stamp = self._stepping, conversions.to_stamp(self._stepping.time)
+        if stepping.due('clock'):
+            self._clock.publish(Clock(clock=stamp))
+        if self._transforms is not None and stepping.due('tf'):
+            self._transforms.publish(stepping.time)
+        if self._camera is not None and stepping.due('camera'):
+            self._camera.take(stepping.time)
+        if not stepping.due('joint_states'):
+            return
+        if self._imu is not None:
+            imu = self._simulator.read_imu()
+            self._imu.publish(conversions.imu(self._profile.imu_link, imu, stamp))
+        joints = self._simulator.read()
+        self._lockstep.sent(stepping.time, time.monotonic())
+        self._joints.publish(conversions.joint_state(self._profile.joint_names, joints, stamp))
+
+    def close(self) -> None:
+        """Stop rendering."""
+        if self._camera is not None:
+            self._camera.close()
+
+
+class Transforms:
+    """``tf`` and ``tf_static`` of the robot's links.
+
+    Args:
+        node: publishes.
+        simulator: the robot; its first simulation.
+    """
+
+    def __init__(self, node: Node, simulator: MujocoSimulator) -> None:
+        from tf2_msgs.msg import TFMessage
+
+        self._message = TFMessage
+        self._simulator = simulator
+        model = simulator.robot.model
+        moving: list[tuple[str, str]] = []
+        fixed: list[tuple[str, str]] = []
+        for joint in simulator.profile.urdf.joints.values():
+            body = simulator.robot.bodies[joint.child]
+            (moving if model.body_dofnum[body] else fixed).append((joint.parent, joint.child))
+        self._moving = moving
+        self._publisher = node.create_publisher(TFMessage, 'tf', COMMAND)
+        self._static = node.create_publisher(TFMessage, 'tf_static', LATCHED)
+        if fixed:
+            self._static.publish(TFMessage(transforms=self._transforms(fixed, 0)))
+
+    @staticmethod
+    def available() -> bool:
+        """Whether tf2_msgs is installed."""
+        return importlib.util.find_spec('tf2_msgs') is not None
+
+    def _transforms(self, frames: list[tuple[str, str]], time: int) -> list[Any]:
+        parents, children = (
+            [self._simulator.link_pose(pair[k]) for pair in frames] for k in (0, 1)
+        )
+        position, orientation = relative(_stacked(parents), _stacked(children))
+        return conversions.transforms(frames, position, orientation, conversions.to_stamp(time))
+
+    def publish(self, time: int) -> None:
+        """Publish where the moving links are at this simulated time [ns]."""
+        if self._moving:
+            message = self._message(transforms=self._transforms(self._moving, time))
+            self._publisher.publish(message)
+
+
+def _stacked(poses: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    return np.concatenate([p for p, _ in poses]), np.concatenate([q for _, q in poses])
+
+
+class CameraPublisher:
+    """``camera/image_raw`` and ``camera/camera_info``.
+
+    Pictures are rendered in a thread of their own, so that joint states do not wait for them; a
+    picture that is asked for while one is being rendered is left out. A paced simulation waits.
+
+    Args:
+        node: publishes.
+        simulator: the robot; its first simulation.
+        size: (width, height) [pixel].
+        waits: render before :meth:`take` returns.
+
+    Raises:
+        MissingError: this machine cannot render.
+    """
+
+    def __init__(
+        self, node: Node, simulator: MujocoSimulator, size: tuple[int, int], waits: bool
+    ) -> None:
+        self._simulator = simulator
+        self._size = size
+        self._waits = waits
+        self._backend = find_backend()
+        self._model, self._data = simulator.model(0), simulator.data(0)
+        self._time = 0
+        self._wanted, self._idle = threading.Event(), threading.Event()
+        self._idle.set()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._images = node.create_publisher(Image, 'camera/image_raw', SENSOR)
+        self._infos = node.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
+        self._thread = threading.Thread(target=self._render, daemon=True)
+        self._thread.start()
+
+    def take(self, time: int) -> None:
+        """Take a picture of the present state at simulated time ``time`` [ns]."""
+        if self._error is not None:
+            raise self._error
+        if not self._idle.is_set():
+            return
+        self._simulator.model(0, self._model)
+        self._simulator.data(0, self._data)
+        self._time = time
+        self._idle.clear()
+        self._wanted.set()
+        if self._waits:
+            self._idle.wait(timeout=10.0)
+
+    def _render(self) -> None:
+        try:
+            # A graphics context belongs to the thread that made it.
+            camera = Camera(self._model, CAMERA, *self._size, self._backend)
+            frame = 'camera'
+            while self._wanted.wait() and not self._closing:
+                self._wanted.clear()
+                mujoco.mj_forward(self._model, self._data)
+                stamp = conversions.to_stamp(self._time)
+                self._images.publish(conversions.image(frame, camera.picture(self._data), stamp))
+                info = conversions.camera_info(frame, self._size, camera.intrinsics(), stamp)
+                self._infos.publish(info)
+                self._idle.set()
+            camera.close()
+        except Exception as error:  # raised in the node's thread, by the next take()
+            self._error = error
+            self._idle.set()
+
+    def close(self) -> None:
+        """Stop rendering."""
+        self._closing = True
+        self._wanted.set()
+        self._thread.join(timeout=5.0)

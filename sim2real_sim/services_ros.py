@@ -1,0 +1,170 @@
+"""The simulator node's services: std_srvs always, simulation_interfaces where they exist."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+
+class Control(Protocol):
+    """What the services do."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether simulated time stands still."""
+        ...
+
+    def reset_world(self, time: bool = True, state: bool = True) -> None:
+        """Simulated time to zero, the robot to its default pose, or both."""
+        ...
+
+    def pause(self, paused: bool) -> None:
+        """Stop simulated time, or let it run."""
+        ...
+
+    def step_world(self, steps: int) -> None:
+        """Take physics steps while paused."""
+        ...
+
+    def quit(self) -> None:
+        """End the process."""
+        ...
+
+
+class StandardServices:
+    """``~/reset``, ``~/pause`` and ``~/step`` (one control period).
+
+    Args:
+        node: the simulator node.
+        control: what they do.
+        steps: physics steps in a control period.
+    """
+
+    def __init__(self, node: Node, control: Control, steps: int) -> None:
+        self._control = control
+        self._steps = steps
+        node.create_service(Trigger, '~/reset', self._on_reset)
+        node.create_service(SetBool, '~/pause', self._on_pause)
+        node.create_service(Trigger, '~/step', self._on_step)
+
+    def _on_reset(self, _: Any, response: Any) -> Any:
+        self._control.reset_world()
+        response.success, response.message = True, 'at time zero in the default pose'
+        return response
+
+    def _on_pause(self, request: Any, response: Any) -> Any:
+        self._control.pause(request.data)
+        response.success, response.message = True, 'paused' if request.data else 'running'
+        return response
+
+    def _on_step(self, _: Any, response: Any) -> Any:
+        response.success = self._control.paused
+        response.message = 'pause the simulation first'
+        if response.success:
+            self._control.step_world(self._steps)
+            response.message = f'{self._steps} physics steps taken'
+        return response
+
+
+class SimulationInterfaces:
+    """The services of ROS 2's simulation_interfaces, with Gazebo's private names.
+
+    Args:
+        node: the simulator node.
+        control: what they do.
+
+    Raises:
+        ImportError: simulation_interfaces is not installed.
+    """
+
+    def __init__(self, node: Node, control: Control) -> None:
+        from simulation_interfaces.msg import Result, SimulationState, SimulatorFeatures
+        from simulation_interfaces.srv import (
+            GetSimulationState,
+            GetSimulatorFeatures,
+            ResetSimulation,
+            SetSimulationState,
+            StepSimulation,
+        )
+
+        self._control = control
+        self._result, self._state, self._features = Result, SimulationState, SimulatorFeatures
+        self._reset, self._set = ResetSimulation.Request, SetSimulationState.Response
+        self._stopped = False
+        for kind, name, callback in (
+            (ResetSimulation, 'reset_simulation', self._on_reset),
+            (StepSimulation, 'step_simulation', self._on_step),
+            (GetSimulationState, 'get_simulation_state', self._on_get_state),
+            (SetSimulationState, 'set_simulation_state', self._on_set_state),
+            (GetSimulatorFeatures, 'get_simulator_features', self._on_features),
+        ):
+            node.create_service(kind, f'~/{name}', callback)
+
+    def _done(self, response: Any, result: int = -1, message: str = '') -> Any:
+        response.result.result = self._result.RESULT_OK if result < 0 else result
+        response.result.error_message = message
+        return response
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        scope = request.scope or self._reset.SCOPE_ALL
+        self._control.reset_world(
+            time=bool(scope & self._reset.SCOPE_TIME),
+            state=bool(scope & self._reset.SCOPE_STATE),
+        )
+        return self._done(response)  # nothing is ever spawned: that scope is always reset
+
+    def _on_step(self, request: Any, response: Any) -> Any:
+        if not self._control.paused:
+            wrong = self._result.RESULT_INCORRECT_STATE
+            return self._done(response, wrong, 'pause the simulation first')
+        self._control.step_world(int(request.steps))
+        return self._done(response)
+
+    def _present(self) -> int:
+        if not self._control.paused:
+            self._stopped = False
+            return int(self._state.STATE_PLAYING)
+        return int(self._state.STATE_STOPPED if self._stopped else self._state.STATE_PAUSED)
+
+    def _on_get_state(self, _: Any, response: Any) -> Any:
+        response.state.state = self._present()
+        return self._done(response)
+
+    def _on_set_state(self, request: Any, response: Any) -> Any:
+        wanted, state = request.state.state, self._state
+        if wanted == self._present():
+            return self._done(response, self._set.ALREADY_IN_TARGET_STATE, 'already so')
+        if wanted == state.STATE_PLAYING:
+            self._control.pause(False)
+        elif wanted == state.STATE_PAUSED:
+            if self._stopped:
+                wrong = self._set.INCORRECT_TRANSITION
+                return self._done(response, wrong, 'a stopped simulation can be played')
+            self._control.pause(True)
+        elif wanted == state.STATE_STOPPED:
+            self._control.pause(True)
+            self._control.reset_world()
+            self._stopped = True
+        elif wanted == state.STATE_QUITTING:
+            self._control.quit()
+        else:
+            wrong = self._result.RESULT_FEATURE_UNSUPPORTED
+            return self._done(response, wrong, f'state {wanted} cannot be set')
+        return self._done(response)
+
+    def _on_features(self, _: Any, response: Any) -> Any:
+        f = self._features
+        response.features.features = [
+            f.SIMULATION_RESET,
+            f.SIMULATION_RESET_TIME,
+            f.SIMULATION_RESET_STATE,
+            f.SIMULATION_STATE_GETTING,
+            f.SIMULATION_STATE_SETTING,
+            f.SIMULATION_STATE_PAUSE,
+            f.STEP_SIMULATION_SINGLE,
+            f.STEP_SIMULATION_MULTIPLE,
+        ]
+        response.features.custom_info = 'sim2real, embedded MuJoCo'
+        return response
