@@ -308,6 +308,13 @@ class _Reader(Faults):
                 Fault('links', roots, 'exactly one link may have no parent joint', self.file, 1)
             )
             return roots[0] if roots else ''
+        reached = set(roots)
+        for _ in joints:  # no branch is longer than the number of joints
+            reached |= {child for child, parent in parent_of.items() if parent in reached}
+        circle = [name for name in links if name not in reached]
+        if circle:
+            mend = 'these hang from each other in a circle; one must hang from the rest'
+            self.found.append(Fault('links', circle, mend, self.file, links[circle[0]].line))
         return roots[0]
 
 

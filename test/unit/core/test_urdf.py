@@ -34,6 +34,10 @@ def joint(name='j', parent='a', child='b', kind='revolute', inside=''):
         (link('a') + link('b') + joint() + joint(), 'name of its own'),
         (link('a') + link('b') + joint() + joint('k'), 'already has a parent'),
         (link('a') + link('b'), 'exactly one link'),
+        (
+            link('a') + link('b') + link('c') + joint('j', 'b', 'c') + joint('k', 'c', 'b'),
+            'in a circle',
+        ),
         (link('a') + link('b') + joint(kind='rotary'), 'must be fixed'),
         (link('a') + link('b') + joint(inside='<axis xyz="0 0 1"/>'), 'needs it'),
         (
