@@ -204,18 +204,15 @@ class Space:
 
     def to_yaml(self) -> str:
         """Text of a file that :func:`load_space` reads back; patterns are expanded."""
-        lines = ['parameters:' if self.variations else 'parameters: {}']
-        for address, variation in self.variations.items():
-            scaled = variation.combine == 'scale'
-            written = {
+        entries = {
+            address: {
                 **variation.as_mapping(),
-                'unit': '1' if scaled else self._quantities[address].unit,
+                'unit': '1' if variation.combine == 'scale' else self._quantities[address].unit,
             }
-            text = yaml.safe_dump(
-                written, default_flow_style=True, sort_keys=False, width=math.inf
-            )
-            lines.append(f'  {address}: {text.strip()}')
-        return '\n'.join(lines) + '\n'
+            for address, variation in self.variations.items()
+        }
+        return str(yaml.safe_dump({'parameters': entries}, sort_keys=False, width=math.inf,
+                                  default_flow_style=None))
 
 
 def load_space(name: str | Path, profile: RobotProfile) -> Space:

@@ -1,0 +1,412 @@
+"""Makes a robot known: from any URDF or xacro, a profile and a first randomization space.
+
+What a URDF does not say is chosen here by rule, written down with its reason, and meant to be
+replaced by what a data sheet or the identification says:
+
+- Rotor inertia (``armature``): what the joint's effort limit accelerates at 500 rad/s^2 (rotation)
+  or 50 m/s^2 (translation), which is common for geared drives.
+- Servo gains: with ``I`` the largest diagonal element of the mass matrix over many poses (what
+  the joint moves when the others stand still) plus the rotor inertia, and ``w = 2 pi 5 Hz``:
+  ``stiffness = I w^2`` and ``damping = 2 I w``, a critically damped loop of 5 Hz in the heaviest
+  pose; for velocity-controlled wheels ``damping = I w``.
+- Acceleration limit: full speed in 0.2 s, or half of what the effort limit gives when that is
+  less.
+- Default pose: zero where the limits leave 5 % of the range on each side, else mid-range.
+- Sensor noise: 5e-5 rad (1e-5 m), 0.1 % of the speed limit, 0.5 % of the effort limit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sim2real_core.errors import Fault, InputError
+from sim2real_core.kinematics import build_model
+from sim2real_core.profile import RobotProfile, load_profile, profile_from_yaml
+from sim2real_core.urdf import Urdf, UrdfJoint, read_urdf, resolve_mesh
+from sim2real_core.yaml_file import YamlFile
+from sim2real_randomizer.keyed import uniforms
+from sim2real_randomizer.space import load_space
+
+ROTOR_ACCELERATION = {True: 500.0, False: 50.0}  # rotation [rad/s^2], translation [m/s^2]
+SERVO = 2 * math.pi * 5.0  # rad/s
+FULL_SPEED = 0.2  # s
+EDGE = 0.05  # of a joint's range
+ENCODER = {True: 5e-5, False: 1e-5}  # rad, m
+WHEEL_SPEED = 10.0  # rad/s, of a continuous joint without limits
+POSES = 64
+TOOL = re.compile(
+    r'(^|[_/-])(tcp|tool|ee|end_effector|grasp|flange)(_?(frame|link|point|tip))?\d*$', re.I
+)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What is chosen for one actuated joint; SI units, see the module's text.
+
+    Attributes:
+        joint: as the URDF has it.
+        inertia: largest diagonal element of the mass matrix, without the rotor.
+        effort: limit.
+        velocity: limit.
+        guessed: whether the URDF gives no limits.
+        values: profile key to value.
+    """
+
+    joint: UrdfJoint
+    inertia: float
+    effort: float
+    velocity: float
+    guessed: bool
+    values: dict[str, float]
+
+
+def init_robot(
+    urdf_path: str | Path, out_dir: str | Path, name: str | None = None
+) -> tuple[Path, Path]:
+    """Write a profile and a randomization space for a robot.
+
+    Args:
+        urdf_path: URDF, or a ``.xacro`` file.
+        out_dir: folder for ``<name>.yaml`` and ``<name>_space.yaml``; made when missing.
+        name: of the robot; the URDF's when None.
+
+    Returns:
+        Paths of the profile and of the space; both load without faults.
+
+    Raises:
+        InputError: the URDF cannot be used; every fault is named with its line. Or a file is
+            there already.
+        MissingError: xacro or pinocchio is needed and not installed.
+    """
+    urdf_path, out_dir = Path(urdf_path).resolve(), Path(out_dir).resolve()
+    urdf = read_urdf(urdf_path)
+    check(urdf)
+    name = name or re.sub(r'\W+', '_', urdf.name).strip('_') or 'robot'
+    profile_path, space_path = out_dir / f'{name}.yaml', out_dir / f'{name}_space.yaml'
+    for path in (profile_path, space_path):
+        if path.exists():
+            raise InputError(Fault('out', str(path), 'exists; move it away or choose a name'))
+    drives = choose(urdf)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    profile_path.write_text(profile_text(urdf, drives, name, out_dir), encoding='utf-8')
+    profile = load_profile(profile_path)
+    space_path.write_text(space_text(profile, drives), encoding='utf-8')
+    load_space(space_path, profile)
+    return profile_path, space_path
+
+
+def check(urdf: Urdf) -> None:
+    """What a simulation needs and a URDF may lack.
+
+    Raises:
+        InputError: every fault, with the line of its link or joint.
+    """
+    faults: list[Fault] = []
+
+    def add(line: int, field: str, value: object, mend: str) -> None:
+        faults.append(Fault(field, value, mend, str(urdf.path), line))
+
+    if not urdf.movable:
+        add(1, 'joints', [j.name for j in urdf.joints.values()],
+            'nothing to command: at least one joint must move and follow no other')
+    moved = set()
+    for joint in urdf.joints.values():
+        if joint.type not in ('revolute', 'continuous', 'prismatic'):
+            continue
+        carried = below(urdf, joint.child)
+        moved |= carried
+        if not any(urdf.links[link].mass > 0 for link in carried):
+            add(urdf.links[joint.child].line, f'link.{joint.child}.mass', 0.0,
+                f'joint {joint.name} moves no mass; give the link an <inertial>')
+        if joint.mimic is None and joint.type != 'continuous':
+            for key in ('effort', 'velocity'):
+                if math.isinf(getattr(joint, key)):
+                    add(joint.line, f'joint.{joint.name}.limit.{key}', None,
+                        'missing; give what the drive can do')
+    for link in urdf.links.values():
+        if link.name in moved and link.mass > 0 and min(link.inertia[:3]) <= 0:
+            add(link.line, f'link.{link.name}.inertia', link.inertia[:3],
+                'a body with mass has inertia about every axis')
+        for mesh in link.meshes:
+            try:
+                resolve_mesh(mesh, urdf.path)
+            except InputError as error:
+                add(link.line, f'link.{link.name}.mesh', mesh, error.faults[0].mend)
+    if faults:
+        raise InputError(*faults)
+
+
+def below(urdf: Urdf, link: str) -> set[str]:
+    """A link and all that hangs from it."""
+    found = {link}
+    for joint in urdf.joints.values():  # a parent may come after its child in the file
+        if joint.parent == link:
+            found |= below(urdf, joint.child)
+    return found
+
+
+def choose(urdf: Urdf) -> list[Drive]:
+    """Gains, limits and noise of every actuated joint; see the module's text."""
+    drives = []
+    inertia = largest_inertia(urdf)
+    for joint in urdf.movable:
+        turns, moved = joint.type != 'prismatic', inertia[joint.name]
+        rotor = ROTOR_ACCELERATION[turns]
+        velocity = joint.velocity if math.isfinite(joint.velocity) else WHEEL_SPEED
+        effort = joint.effort if math.isfinite(joint.effort) else rotor * moved
+        total = moved + effort / rotor
+        stiff = not wheeled(urdf)
+        values = {
+            'armature': effort / rotor,
+            'stiffness': total * SERVO**2 if stiff else 0.0,
+            'damping': (2 if stiff else 1) * total * SERVO,
+            'acceleration': min(velocity / FULL_SPEED, 0.5 * effort / total),
+            'default_position': default_position(joint),
+            'position_noise': ENCODER[turns],
+            'velocity_noise': 1e-3 * velocity,
+            'effort_noise': 5e-3 * effort,
+        }
+        rounded = {key: float(f'{value:.3g}') for key, value in values.items()}
+        guessed = not math.isfinite(joint.effort + joint.velocity)
+        drives.append(
+            Drive(joint, moved, float(f'{effort:.3g}') if guessed else effort, velocity, guessed,
+                  rounded)
+        )
+    return drives
+
+
+def wheeled(urdf: Urdf) -> bool:
+    """Whether every actuated joint turns without end: then speeds are commanded."""
+    return all(joint.type == 'continuous' for joint in urdf.movable)
+
+
+def default_position(joint: UrdfJoint) -> float:
+    """Zero where that is well within the limits, else mid-range [rad or m]."""
+    if joint.type == 'continuous':
+        return 0.0
+    edge = EDGE * (joint.upper - joint.lower)
+    if joint.lower + edge <= 0 <= joint.upper - edge:
+        return 0.0
+    return 0.5 * (joint.lower + joint.upper)
+
+
+def largest_inertia(urdf: Urdf) -> dict[str, float]:
+    """Largest diagonal element of the mass matrix for each actuated joint, over many poses.
+
+    Returns:
+        Joint name to inertia [kg*m^2], or mass [kg] for a prismatic joint.
+    """
+    import pinocchio  # build_model says how to get it
+
+    bare = profile_from_yaml(YamlFile(urdf.path, {'urdf': urdf.path.name}, {}))
+    model = build_model(bare)
+    data = model.createData()
+    found = dict.fromkeys(bare.joint_names, 0.0)
+    for pose in range(POSES):
+        q = pinocchio.neutral(model)
+        for joint in bare.joints:
+            index = model.joints[model.getJointId(joint.name)]
+            u = float(uniforms(0, joint.name, 0, pose))
+            if index.nq == 2:  # an endless rotation is kept as cosine and sine
+                turn = 2 * math.pi * u
+                q[index.idx_q : index.idx_q + 2] = math.cos(turn), math.sin(turn)
+            else:
+                q[index.idx_q] = joint.lower + u * (joint.upper - joint.lower)
+        diagonal = np.diag(pinocchio.crba(model, data, q))
+        for name in found:
+            column = model.joints[model.getJointId(name)].idx_v
+            found[name] = max(found[name], float(diagonal[column]))
+    return found
+
+
+def links(urdf: Urdf) -> dict[str, str]:
+    """Which links the profile names, by key: tool, payload and IMU (``''``: none)."""
+    parent = {joint.child: joint for joint in urdf.joints.values()}
+
+    def chain(link: str) -> list[str]:
+        found = [link]
+        while found[-1] in parent:
+            found.append(parent[found[-1]].parent)
+        return found
+
+    actuated = {joint.child for joint in urdf.movable}
+    leaves = urdf.leaves()
+    tool = max(
+        leaves,
+        # A name that says so, else the end of the longest chain of drives; the first of equals.
+        key=lambda leaf: (bool(TOOL.search(leaf)), len(actuated & set(chain(leaf)))),
+    )
+    if wheeled(urdf):
+        tool = urdf.root
+    heavy = [link for link in chain(tool) if urdf.links[link].mass > 0]
+    imu = [link for link in urdf.links if 'imu' in link.lower()]
+    return {
+        'tool_link': tool,
+        'payload_link': heavy[0] if heavy else tool,
+        'imu_link': imu[0] if imu else '',
+    }
+
+
+def profile_text(urdf: Urdf, drives: list[Drive], name: str, out_dir: Path) -> str:
+    """The profile's file."""
+    near = os.path.commonpath([urdf.path, out_dir]) != os.path.sep
+    path = os.path.relpath(urdf.path, out_dir) if near else str(urdf.path)
+    chosen = links(urdf)
+    wheels = wheeled(urdf)
+    interface = 'velocity' if wheels else 'position'
+    lines = [
+        f'# {name}: made from {urdf.path.name}. SI units. What is not given here (limits,',
+        '# friction, masses) comes from the URDF. Gains, rotor inertia and noise are chosen by',
+        '# rule; replace them by what you know (data sheet, identification).',
+        f'name: {_yaml(name)}',
+        f'urdf: {_yaml(path)}',
+        f'base_link: {_yaml(urdf.root)}  # positions are given in this frame',
+        f'tool_link: {_yaml(chosen["tool_link"])}  # the link a task is about',
+        f'payload_link: {_yaml(chosen["payload_link"])}  # its mass stands for a payload',
+    ]
+    if chosen['imu_link']:
+        lines.append(f'imu_link: {_yaml(chosen["imu_link"])}')
+    lines += [
+        '',
+        'command:',
+        f'  interface: {interface}  # position, velocity or effort',
+        f'  topic: {interface}_controller/commands',
+        '  type: std_msgs/msg/Float64MultiArray',
+        '  timeout: 0.25  # s without a command until the robot holds',
+        '',
+        'rates:',
+        '  control_period: 0.02  # s between commands',
+        '  joint_state_rate: 250  # Hz',
+        '  timestep: 0.001  # s, of the simulated physics',
+        '',
+        '# In command order. stiffness, damping: the position loop of the drives, critically',
+        f'# damped at {SERVO / (2 * math.pi):g} Hz in the heaviest pose'
+        + (' (here: the velocity loop).' if wheels else '.'),
+        '# armature: rotor inertia seen at the joint, a guess from the effort limit.',
+        'joints:',
+    ]
+    for drive in drives:
+        lines += _joint_lines(drive)
+    return '\n'.join(lines) + '\n'
+
+
+def _joint_lines(drive: Drive) -> list[str]:
+    joint = drive.joint
+    turns = joint.type != 'prismatic'
+    p, e, i = ('rad', 'N*m', 'kg*m^2') if turns else ('m', 'N', 'kg')
+    reach = '' if joint.type == 'continuous' else f' {joint.lower:g} to {joint.upper:g} {p},'
+    moves = f'moves up to {drive.inertia:.3g} {i}'
+    lines = [f'  {_yaml(joint.name)}:  # {joint.type},{reach} {moves}']
+    if drive.guessed:
+        lines += [
+            '    # The URDF gives no limits: these are guesses.',
+            f'    velocity: {drive.velocity:g}  # {p}/s',
+            f'    effort: {drive.effort:g}  # {e}',
+        ]
+    units = {
+        'armature': i,
+        'stiffness': f'{e}/{p}',
+        'damping': f'{e}*s/{p}',
+        'acceleration': f'{p}/s^2',
+        'default_position': p,
+        'position_noise': p,
+        'velocity_noise': f'{p}/s',
+        'effort_noise': e,
+    }
+    return lines + [f'    {key}: {drive.values[key]:g}  # {unit}' for key, unit in units.items()]
+
+
+def space_text(profile: RobotProfile, drives: list[Drive]) -> str:
+    """The randomization space's file."""
+    urdf = profile.urdf
+    carried = {link for drive in drives for link in below(urdf, drive.joint.child)}
+    lines = [
+        f'# First randomization space of {profile.name}: what is believed before it has been',
+        '# identified. Keys are addresses; * stands for every joint. `combine` says how a drawn',
+        '# number meets the nominal value of URDF and profile: absolute, additive or scale.',
+        'parameters:',
+    ]
+    payload = profile.payload_link
+    if payload in carried:
+        most = 0.1 * sum(urdf.links[link].mass for link in carried)
+        entry = _entry('uniform', low=0.0, high=most, combine='additive', unit='kg')
+        lines += [
+            '  # Payload: adds to this mass, and its inertia with it. Up to a tenth of all that',
+            '  # moves.',
+            f'  {_yaml(f"link.{payload}.mass")}: {entry}',
+            '',
+        ]
+    lines += [
+        '  # Friction: within a factor of two of the nominal; where the URDF gives none, up to',
+        '  # 5 % of the effort limit (Coulomb) and 10 % of it at full speed (viscous).',
+    ]
+    for drive in drives:
+        joint = profile.joint(drive.joint.name)
+        p, e = ('m', 'N') if joint.type == 'prismatic' else ('rad', 'N*m')
+        for what, nominal, most, unit in (
+            ('viscous_friction', joint.viscous_friction, 0.1 * drive.effort / drive.velocity,
+             f'{e}*s/{p}'),
+            ('coulomb_friction', joint.coulomb_friction, 0.05 * drive.effort, e),
+        ):  # fmt: skip
+            address = _yaml(f'joint.{joint.name}.{what}')
+            if nominal > 0:
+                entry = _entry('log_uniform', low=0.5, high=2.0, combine='scale')
+                lines.append(f'  {address}: {entry}  # of {nominal:g} {unit}')
+            else:
+                entry = _entry('uniform', low=0.0, high=most, combine='absolute', unit=unit)
+                lines.append(f'  {address}: {entry}')
+    lines += [
+        '  # Break-away friction exceeds the Coulomb friction of the same draw.',
+        '  joint.*.static_friction: '
+        + _entry('uniform', low=1.0, high=1.5, combine='scale', of='coulomb_friction'),
+        '',
+        '  # Rotor inertia: the profile has a guess.',
+        '  joint.*.armature: ' + _entry('log_uniform', low=0.5, high=2.0, combine='scale'),
+        '',
+        '  # A constant load: up to 1 % of the effort limit.',
+    ]
+    for drive in drives:
+        most = 0.01 * drive.effort
+        entry = _entry('uniform', low=-most, high=most, combine='additive')
+        lines.append(f'  {_yaml(f"joint.{drive.joint.name}.effort_offset")}: {entry}')
+    lines += [
+        '',
+        '  # Drives answer late and softly.',
+        '  actuator.*.time_constant: ' + _entry('uniform', low=0.0, high=0.02, unit='s'),
+        '  actuator.*.delay: ' + _entry('uniform', low=0.0, high=0.01, unit='s'),
+        '',
+        "  # Sensors: the profile's noise, give or take.",
+        *(
+            f'  sensor.*_{measured}.noise: '
+            + _entry('log_uniform', low=0.5, high=3.0, combine='scale')
+            for measured in ('position', 'velocity', 'effort')
+        ),
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def _entry(distribution: str, **values: Any) -> str:
+    """One address's entry in a space, on one line."""
+    parts = [f'distribution: {distribution}'] + [
+        f'{key}: {float(f"{value:.3g}")!r}' if isinstance(value, float) else f'{key}: {value}'
+        for key, value in values.items()
+    ]
+    return '{' + ', '.join(parts) + '}'
+
+
+def _yaml(text: str) -> str:
+    """Text as YAML: plain where that reads back, else in quotes."""
+    try:
+        plain = yaml.safe_load(text) == text and '#' not in text and ': ' not in text
+    except yaml.YAMLError:
+        plain = False
+    return text if plain else json.dumps(text)
