@@ -70,18 +70,18 @@ class TrackingErrorDetector:
     """A joint does not follow its command, persistently.
 
     The expected motion is the command through two equal first-order lags in series (total
-    ``lag``), once half as slow, once as given, once half as slow again. The score of a joint is
-    the distance of its measurement, corrected by the sag, to the band these three span; the sag
-    is the error to the middle one, averaged over ``settling`` seconds. An event is raised when a
-    joint's score stays above its threshold for ``persistence``; the joint is armed again when
-    its score falls below ``rearm`` times the threshold.
+    ``lag``), once with half the lag, once as given, once with half as much again. The score of a
+    joint is the distance of its measurement, corrected by the sag, to the band these three span;
+    the sag follows with the time constant ``settling``. An event is raised when a joint's score
+    stays above its threshold for ``persistence``; the joint is armed again when its score falls
+    below ``rearm`` times the threshold.
 
     Args:
         names: (nj,) joint names.
         threshold: (nj,) or one for all [unit of the command].
         persistence: how long the score must stay above the threshold [s].
         lag: (nj,) or one for all: time from command to motion [s].
-        settling: time constant of the sag's average [s].
+        settling: time constant with which the sag is learned [s].
         rearm: part of the threshold below which a joint is armed again.
 
     Raises:
@@ -154,15 +154,14 @@ class TrackingErrorDetector:
         self._response[0] += gain * (sample.command - self._response[0])
         self._response[1] += gain * (self._response[0] - self._response[1])
         expected = self._response[1]
-        error = expected[1] - sample.measured
-        outside = np.maximum(
-            expected.min(axis=0) - (sample.measured + self._sag),
-            (sample.measured + self._sag) - expected.max(axis=0),
-        )
+        # Any sag in this interval explains the measurement; the nearest to the known one is
+        # believed. In motion the interval is wide, so that a wrong lag is not taken for sag.
+        least, most = expected.min(axis=0), expected.max(axis=0)
+        surprise = np.clip(self._sag, least - sample.measured, most - sample.measured) - self._sag
         # A plain average at first, so that a robot found sagging is soon known to sag.
         weight = max(-math.expm1(-step / self.settling), step / (sample.stamp - self._start))
-        self._sag += weight * (error - self._sag)
-        return np.asarray(np.maximum(outside, 0.0))
+        self._sag += weight * surprise
+        return np.asarray(np.abs(surprise))
 
     def update(self, sample: Sample) -> Event | None:
         """Feed one sample; an event naming the worst joint when one or more raise the alarm."""
@@ -171,8 +170,8 @@ class TrackingErrorDetector:
         if self._stamp is None or self._stamp == before:
             return None
         above = score > self.threshold
-        self._since = np.where(above, np.where(np.isnan(self._since), sample.stamp, self._since),
-                               math.nan)
+        begun = np.where(np.isnan(self._since), sample.stamp, self._since)
+        self._since = np.where(above, begun, math.nan)
         self._armed |= score < self.rearm * self.threshold
         raised = self._armed & (sample.stamp - self._since >= self.persistence)
         if not raised.any():
@@ -180,7 +179,7 @@ class TrackingErrorDetector:
         self._armed &= ~raised
         worst = int(np.argmax(np.where(raised, score / self.threshold, 0.0)))
         return Event(
-            stamp=sample.stamp,
+            stamp=float(sample.stamp),
             detector=self.name,
             score=float(score[worst]),
             threshold=float(self.threshold[worst]),

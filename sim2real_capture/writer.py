@@ -60,11 +60,13 @@ class _Start:
     records: Sequence[Record]
     context: Context
     created: datetime
+    dropped: int  # by the writer, before this clip
 
 
 @dataclass(frozen=True)
 class _Finish:
     reason: str
+    dropped: int  # by the writer, up to the end of this clip
 
 
 class ClipWriter:
@@ -122,7 +124,7 @@ class ClipWriter:
         if not self._make_room():
             return False
         now = datetime.now(timezone.utc)
-        self._queue.put(_Start(clip, event, records, self._context(), now))
+        self._queue.put(_Start(clip, event, records, self._context(), now, self.dropped))
         return True
 
     def write(self, record: Record) -> None:
@@ -141,7 +143,7 @@ class ClipWriter:
 
     def finish(self, reason: str) -> None:
         """End the clip; it is sealed in the background and reported."""
-        self._queue.put(_Finish(reason))
+        self._queue.put(_Finish(reason, self.dropped))
 
     def close(self, timeout: float) -> bool:
         """Write what waits and end the thread.
@@ -168,7 +170,7 @@ class ClipWriter:
                 if item is None:
                     break
                 self._guarded(self._take, item)
-            self._guarded(self._seal, 'node stopped')
+            self._guarded(self._seal, _Finish('node stopped', self.dropped))
         except BaseException as error:
             self._report(Failed('', 'the clip writer died', error))
 
@@ -186,13 +188,13 @@ class ClipWriter:
     def _take(self, item: _Start | Record | Event | _Finish) -> None:
         if isinstance(item, _Start):
             self._journal = Journal(self._spool, item.clip, item.context, item.created)
-            self._dropped_before = self.dropped
+            self._dropped_before = item.dropped
             self._events = [item.event]
             self._journal.event(item.event)
             for record in item.records:
                 self._journal.message(record)
         elif isinstance(item, _Finish):
-            self._seal(item.reason)
+            self._seal(item)
         elif isinstance(item, Event):
             if self._journal:
                 self._events.append(item)
@@ -213,11 +215,11 @@ class ClipWriter:
             if to_disk:
                 self._synced = time.monotonic()
 
-    def _seal(self, reason: str) -> None:
+    def _seal(self, end: _Finish) -> None:
         journal, self._journal = self._journal, None
         if journal is None:
             return
-        journal.close(reason, self.dropped - self._dropped_before)
+        journal.close(end.reason, end.dropped - self._dropped_before)
         try:
             self._report(Sealed(seal(journal.folder), tuple(self._events)))
         except InputError as error:

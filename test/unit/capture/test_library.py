@@ -1,0 +1,155 @@
+"""Clips as listings and as curves."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sim2real_capture.clip import MANIFEST, Journal, seal, write_synced
+from sim2real_capture.library import (
+    clip_info,
+    list_clips,
+    parse_manifest,
+    read_clip,
+    show_clip,
+    verify,
+)
+from sim2real_capture.ring import Record
+from sim2real_core.errors import InputError
+
+
+def test_a_listing_tells_what_matters(clip):
+    (info,) = list_clips(clip.parent)
+    assert (info.clip, info.path, info.end, info.shipped) == ('clip-1', clip, 'complete', '')
+    assert (info.detectors, info.detail) == (('tracking_error',), 'elbow')
+    assert info.duration == pytest.approx(1.99)
+    assert json.loads(json.dumps(info.as_json()))['sha256'] == info.sha256
+
+
+def test_unfinished_and_hidden_folders_are_not_listed(clip, journal):
+    for name in ('x.part', '.blobs'):
+        (clip.parent / name).mkdir()
+        write_synced(clip.parent / name / MANIFEST, '{}')
+    assert [info.clip for info in list_clips(clip.parent)] == ['clip-1']
+
+
+def test_a_damaged_clip_hides_no_other(clip):
+    (clip.parent / 'bad').mkdir()
+    write_synced(clip.parent / 'bad' / MANIFEST, '{"schema": 1}')
+    bad, good = list_clips(clip.parent)
+    assert (bad.clip, bad.end) == ('bad', 'damaged') and 'files' in bad.detail
+    assert good.end == 'complete'
+
+
+def test_a_missing_folder_is_bad_input(tmp_path):
+    with pytest.raises(InputError, match='existing folder'):
+        list_clips(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('given', ['folder', 'file'])
+def test_show_gives_the_manifest_and_more(clip, given):
+    shown = show_clip(clip if given == 'folder' else clip / 'clip-1_0.mcap')
+    assert shown['events'][0]['detail'] == 'elbow'
+    assert shown['duration'] == pytest.approx(1.99) and shown['shipped'] == ''
+
+
+def test_show_refuses_a_tampered_clip(clip):
+    bag = clip / 'clip-1_0.mcap'
+    data = bytearray(bag.read_bytes())
+    data[len(data) // 2] ^= 1
+    bag.write_bytes(data)
+    with pytest.raises(InputError, match=r'clip-1_0\.mcap'):
+        show_clip(clip)
+    (clip / 'metadata.yaml').unlink()
+    with pytest.raises(InputError, match='missing') as caught:
+        verify(clip)
+    assert len(caught.value.faults) == 2
+
+
+def test_show_refuses_what_is_no_clip(tmp_path):
+    with pytest.raises(InputError, match=r'manifest\.json'):
+        show_clip(tmp_path)
+
+
+def test_curves_are_named_by_joint(clip):
+    series = read_clip(clip, ['/joint_states'])
+    assert set(series) == {'/joint_states'}
+    joints = series['/joint_states']
+    np.testing.assert_allclose(joints.time, 10 + 0.01 * np.arange(200))
+    np.testing.assert_array_equal(joints.column('position.wrist'), np.full(200, -1.0))
+    assert joints.column('header.stamp.sec')[0] == 10
+    with pytest.raises(KeyError):
+        joints.column('position.nose')
+
+
+def test_labels_of_arrays_text_and_changing_joints(tmp_path, store, context, joint_state):
+    from datetime import datetime, timezone
+
+    t = store.types
+    kind = 'std_msgs/msg/Float64MultiArray'
+    layout = t['std_msgs/msg/MultiArrayLayout'](
+        dim=[t['std_msgs/msg/MultiArrayDimension'](label='q.elbow,goal.x', size=2, stride=2)],
+        data_offset=0,
+    )
+    journal = Journal(tmp_path, 'c', context, datetime.now(timezone.utc))
+    for i, message in enumerate(
+        (
+            t[kind](layout=layout, data=np.array([1.0, 2.0])),
+            t[kind](layout=layout, data=np.array([3.0, 4.0])),
+        )
+    ):
+        data = bytes(store.serialize_cdr(message, kind))
+        journal.message(Record('/policy/observation', kind, i * 10**9, data))
+    text = 'std_msgs/msg/String'
+    data = bytes(store.serialize_cdr(t[text](data='hello'), text))
+    journal.message(Record('/robot_description', text, 0, data))
+    journal.message(joint_state(0.0, a=1.0))
+    journal.message(joint_state(1.0, b=2.0))
+    journal.close('complete')
+    series = read_clip(seal(journal.folder))
+    np.testing.assert_array_equal(
+        series['/policy/observation'].column('data.goal.x'), [2.0, 4.0]
+    )
+    assert series['/robot_description'].values.shape == (1, 0)
+    np.testing.assert_array_equal(series['/joint_states'].column('position.b'), [np.nan, 2.0])
+
+
+def test_unreadable_bags_are_bad_input(tmp_path):
+    (tmp_path / 'metadata.yaml').write_text('nonsense: 1')
+    with pytest.raises(InputError, match='rosbag2'):
+        read_clip(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        ({'clip': '../../etc'}, 'clip'),
+        ({'clip': 5}, 'clip'),
+        ({'files': {}}, 'files'),
+        ({'files': {'../x': {}, 'metadata.yaml': {}}}, 'files'),
+        ({'schema': 99}, 'schema'),
+        ({'messages': True}, 'messages'),
+        ({'events': [{}]}, r'events\[0\]'),
+        ({'created': None}, 'created'),
+    ],
+)
+def test_manifests_are_checked(clip, change, said):
+    data = {**json.loads((clip / MANIFEST).read_text()), **change}
+    with pytest.raises(InputError, match=said):
+        parse_manifest(json.dumps(data))
+
+
+def test_all_faults_of_a_manifest_are_named(clip):
+    data = json.loads((clip / MANIFEST).read_text())
+    data['files']['metadata.yaml'] = {'sha256': 'x', 'size': -1}
+    del data['end']
+    with pytest.raises(InputError) as caught:
+        parse_manifest(json.dumps(data))
+    assert len(caught.value.faults) == 3
+    assert clip_info(clip).end == 'complete'
+
+
+@pytest.mark.parametrize('text', ['', 'null', '[]', '{', b'\xff'])
+def test_what_is_no_manifest_is_refused(text):
+    with pytest.raises(InputError):
+        parse_manifest(text)

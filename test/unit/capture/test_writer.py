@@ -1,0 +1,140 @@
+"""The writing thread: what it seals, drops, refuses and makes room for."""
+
+import queue
+
+import pytest
+
+from sim2real_capture import writer as writer_module
+from sim2real_capture.clip import SHIPPED, Journal, sha256_of
+from sim2real_capture.library import list_clips, read_manifest
+from sim2real_capture.writer import ClipWriter, Failed, Sealed
+from sim2real_core.files import write_json
+from sim2real_core.records import Event
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def make(tmp_path, context):
+    """Starts writers on one spool; closes them afterwards."""
+    made = []
+
+    def start(**options):
+        reports = queue.SimpleQueue()
+        settings = {'clip_bytes': MIB, 'spool_bytes': 10 * MIB, **options}
+        writer = ClipWriter(tmp_path, lambda: context, reports.put, **settings)
+        made.append(writer)
+        return writer, reports
+
+    yield start
+    for writer in made:
+        assert writer.close(10.0)
+
+
+def test_a_clip_is_sealed_with_all_its_events(make, tmp_path, event, joint_state):
+    writer, reports = make()
+    later = Event(12.0, 'operator', 0.0, 0.0)
+    assert writer.start('one', event, [joint_state(10.0, a=0.0)])
+    writer.write(joint_state(11.0, a=1.0))
+    writer.event(later)
+    writer.finish('complete')
+    report = reports.get(timeout=10)
+    assert report == Sealed(tmp_path / 'one', (event, later))
+    manifest = read_manifest(report.folder)
+    assert (manifest['messages'], manifest['end'], manifest['dropped']) == (2, 'complete', 0)
+    assert [e['detector'] for e in manifest['events']] == ['tracking_error', 'operator']
+
+
+def test_closing_seals_what_is_open(make, tmp_path, event, joint_state):
+    writer, reports = make()
+    writer.start('one', event, [joint_state(10.0, a=0.0)])
+    assert writer.close(10.0)
+    assert read_manifest(reports.get(timeout=1).folder)['end'] == 'node stopped'
+
+
+def test_what_a_dead_process_left_is_sealed_first(make, tmp_path, context, event, joint_state):
+    from datetime import datetime, timezone
+
+    left = Journal(tmp_path, 'left', context, datetime.now(timezone.utc))
+    left.event(event)
+    left.message(joint_state(1.0, a=0.0))
+    left.flush()
+    (tmp_path / 'nothing.part').mkdir()
+    _, reports = make()
+    assert reports.get(timeout=10) == Sealed(tmp_path / 'left', recovered=True)
+    assert isinstance(reports.get(timeout=10), Failed)
+    assert [(i.clip, i.end) for i in list_clips(tmp_path)] == [('left', 'recovered')]
+
+
+def test_what_does_not_fit_the_queue_is_dropped_counted_and_said(
+    make, event, joint_state, monkeypatch
+):
+    gate = queue.SimpleQueue()
+    real = Journal.event
+    monkeypatch.setattr(Journal, 'event', lambda *given: (gate.get(timeout=10), real(*given)))
+    writer, reports = make(queue_bytes=2000)
+    writer.start('one', event, [joint_state(0.0, a=0.0)])  # the thread now waits at the gate
+    for i in range(50):
+        writer.write(joint_state(1.0 + i, a=0.0))
+    kept = 50 - writer.dropped
+    assert 0 < kept < 10
+    gate.put(None)
+    writer.finish('complete')
+    manifest = read_manifest(reports.get(timeout=10).folder)
+    assert (manifest['messages'], manifest['dropped']) == (1 + kept, 50 - kept)
+
+
+def test_a_disk_that_fails_ends_the_clip_and_not_the_writer(
+    make, event, joint_state, monkeypatch
+):
+    writer, reports = make()
+
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module, 'seal', full)
+        writer.start('one', event, [joint_state(0.0, a=0.0)])
+        writer.finish('complete')
+        report = reports.get(timeout=10)
+        assert isinstance(report, Failed) and report.clip == 'one'
+        assert 'No space left' in report.reason and report.crash is None
+    writer.start('two', event, [joint_state(0.0, a=0.0)])
+    writer.finish('complete')
+    assert reports.get(timeout=10).folder.name == 'two'
+
+
+def test_a_bug_in_the_writer_is_not_swallowed(make, event, monkeypatch):
+    writer, reports = make()
+    monkeypatch.setattr(writer_module, 'Journal', lambda *_: 1 / 0)
+    writer.start('one', event, [])
+    assert isinstance(reports.get(timeout=10).crash, ZeroDivisionError)
+
+
+def test_a_clip_without_messages_is_reported_and_removed(make, tmp_path, event):
+    writer, reports = make()
+    writer.start('one', event, [])
+    writer.finish('complete')
+    assert reports.get(timeout=10).clip == 'one'
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_quota_deletes_what_was_shipped_and_refuses_the_rest(
+    make, tmp_path, event, joint_state
+):
+    writer, reports = make()
+    for name in ('a', 'b', 'c'):
+        writer.start(name, event, [joint_state(0.0, a=0.0)])
+        writer.finish('complete')
+        reports.get(timeout=10)
+    used = sum(p.stat().st_size for p in tmp_path.rglob('*') if p.is_file())
+    one = sum(p.stat().st_size for p in (tmp_path / 'a').iterdir())
+    full, reports = make(clip_bytes=MIB, spool_bytes=MIB + used - one // 2)
+    assert not full.start('d', event, [])
+    assert full.deleted == 0 and len(list_clips(tmp_path)) == 3
+    write_json(tmp_path / 'b' / SHIPPED, {'receiver': 'http://there'})
+    assert full.start('d', event, [joint_state(0.0, a=0.0)])
+    full.finish('complete')
+    assert reports.get(timeout=10).folder.name == 'd'
+    assert sorted(i.clip for i in list_clips(tmp_path)) == ['a', 'c', 'd'] and full.deleted == 1
+    assert sha256_of(tmp_path / 'a' / 'a_0.mcap') == list_clips(tmp_path)[0].sha256
