@@ -144,7 +144,7 @@ class MujocoSimulator:
     @property
     def diverged(self) -> npt.NDArray[np.bool_]:
         """(nsim,) whether a simulation blew up since its reset; its values mean nothing then."""
-        return np.asarray(self._batch.warning[:, DIVERGED].any(axis=1))
+        return np.asarray(self._batch.warning[:, DIVERGED].any(axis=(1, 2)))
 
     def _rows(self, ids: Ids) -> Rows:
         if ids is None:
