@@ -116,8 +116,12 @@ def check(urdf: Urdf) -> None:
         faults.append(Fault(field, value, mend, str(urdf.path), line))
 
     if not urdf.movable:
-        add(1, 'joints', [j.name for j in urdf.joints.values()],
-            'nothing to command: at least one joint must move and follow no other')
+        add(
+            1,
+            'joints',
+            [j.name for j in urdf.joints.values()],
+            'nothing to command: at least one joint must move and follow no other',
+        )
     moved = set()
     for joint in urdf.joints.values():
         if joint.type not in ('revolute', 'continuous', 'prismatic'):
@@ -125,17 +129,29 @@ def check(urdf: Urdf) -> None:
         carried = below(urdf, joint.child)
         moved |= carried
         if not any(urdf.links[link].mass > 0 for link in carried):
-            add(urdf.links[joint.child].line, f'link.{joint.child}.mass', 0.0,
-                f'joint {joint.name} moves no mass; give the link an <inertial>')
+            add(
+                urdf.links[joint.child].line,
+                f'link.{joint.child}.mass',
+                0.0,
+                f'joint {joint.name} moves no mass; give the link an <inertial>',
+            )
         if joint.mimic is None and joint.type != 'continuous':
             for key in ('effort', 'velocity'):
                 if math.isinf(getattr(joint, key)):
-                    add(joint.line, f'joint.{joint.name}.limit.{key}', None,
-                        'missing; give what the drive can do')
+                    add(
+                        joint.line,
+                        f'joint.{joint.name}.limit.{key}',
+                        None,
+                        'missing; give what the drive can do',
+                    )
     for link in urdf.links.values():
         if link.name in moved and link.mass > 0 and min(link.inertia[:3]) <= 0:
-            add(link.line, f'link.{link.name}.inertia', link.inertia[:3],
-                'a body with mass has inertia about every axis')
+            add(
+                link.line,
+                f'link.{link.name}.inertia',
+                link.inertia[:3],
+                'a body with mass has inertia about every axis',
+            )
         for mesh in link.meshes:
             try:
                 resolve_mesh(mesh, urdf.path)
@@ -175,12 +191,8 @@ def choose(urdf: Urdf) -> list[Drive]:
             'velocity_noise': 1e-3 * velocity,
             'effort_noise': 5e-3 * effort,
         }
-        rounded = {key: float(f'{value:.3g}') for key, value in values.items()}
         guessed = not math.isfinite(joint.effort + joint.velocity)
-        drives.append(
-            Drive(joint, moved, float(f'{effort:.3g}') if guessed else effort, velocity, guessed,
-                  rounded)
-        )
+        drives.append(Drive(joint, moved, effort, velocity, guessed, values))
     return drives
 
 
@@ -309,8 +321,8 @@ def _joint_lines(drive: Drive) -> list[str]:
     if drive.guessed:
         lines += [
             '    # The URDF gives no limits: these are guesses.',
-            f'    velocity: {drive.velocity:g}  # {p}/s',
-            f'    effort: {drive.effort:g}  # {e}',
+            f'    velocity: {_number(drive.velocity)}  # {p}/s',
+            f'    effort: {_number(drive.effort)}  # {e}',
         ]
     units = {
         'armature': i,
@@ -322,7 +334,9 @@ def _joint_lines(drive: Drive) -> list[str]:
         'velocity_noise': f'{p}/s',
         'effort_noise': e,
     }
-    return lines + [f'    {key}: {drive.values[key]:g}  # {unit}' for key, unit in units.items()]
+    return lines + [
+        f'    {key}: {_number(drive.values[key])}  # {unit}' for key, unit in units.items()
+    ]
 
 
 def space_text(profile: RobotProfile, drives: list[Drive]) -> str:
@@ -397,10 +411,15 @@ def space_text(profile: RobotProfile, drives: list[Drive]) -> str:
 def _entry(distribution: str, **values: Any) -> str:
     """One address's entry in a space, on one line."""
     parts = [f'distribution: {distribution}'] + [
-        f'{key}: {float(f"{value:.3g}")!r}' if isinstance(value, float) else f'{key}: {value}'
+        f'{key}: {_number(value) if isinstance(value, float) else value}'
         for key, value in values.items()
     ]
     return '{' + ', '.join(parts) + '}'
+
+
+def _number(value: float) -> str:
+    """Three digits of a number, as every YAML reader takes it (1.0e-05)."""
+    return str(yaml.safe_dump(float(f'{value:.3g}'))).split()[0]
 
 
 def _yaml(text: str) -> str:

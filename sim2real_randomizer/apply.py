@@ -39,9 +39,7 @@ def apply_draw(simulator: Simulator, draw: Draw, ids: Ids = None) -> Draw:
     return checked(draw, said, read)
 
 
-def checked(
-    draw: Draw, said: Mapping[str, str], read: Mapping[str, float | np.ndarray]
-) -> Draw:
+def checked(draw: Draw, said: Mapping[str, str], read: Mapping[str, float | np.ndarray]) -> Draw:
     """The draw with outcomes that hold.
 
     Args:

@@ -14,7 +14,8 @@ class RandomizerConfig(Config):
 
     robot: str = parameter('arm6', 'Profile: a shipped name or a path.', read_only=True)
     space: str = parameter(
-        '', "Space: a shipped name or a path; the shipped one of the robot's name when empty.",
+        '',
+        "Space: a shipped name or a path; the shipped one of the robot's name when empty.",
         read_only=True,
     )
     seed: int = parameter(0, 'Seed of all draws.')
@@ -22,9 +23,7 @@ class RandomizerConfig(Config):
     first_episode: int = parameter(
         0, 'Number of the first episode; each draw takes the next.', low=0, read_only=True
     )
-    on_start: bool = parameter(
-        True, 'Draw once when the simulator is found.', read_only=True
-    )
+    on_start: bool = parameter(True, 'Draw once when the simulator is found.', read_only=True)
     on_reset: bool = parameter(
         False, 'Draw the next episode whenever simulated time is set back.', read_only=True
     )
@@ -38,9 +37,9 @@ class RandomizerConfig(Config):
         K_SIGMA, 'Half-width of a narrowed range, in standard deviations.', low=0.1, high=100.0
     )
     floor: float = parameter(
-        FLOOR, "Smallest such half-width, as a fraction of the estimate's size.",
-        low=0.0, high=10.0,
+        FLOOR,
+        "Smallest such half-width, as a fraction of the estimate's size.",
+        low=0.0,
+        high=10.0,
     )
-    shape: str = parameter(
-        'normal', 'Distribution within a narrowed range.', choices=SHAPES
-    )
+    shape: str = parameter('normal', 'Distribution within a narrowed range.', choices=SHAPES)

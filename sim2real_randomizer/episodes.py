@@ -69,5 +69,3 @@ def answers(answer: Draw, draw: Draw) -> bool:
 
 def _key(draw: Draw) -> tuple[object, ...]:
     return draw.seed, draw.episode, draw.environment, draw.space
-
-

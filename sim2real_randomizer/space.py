@@ -211,8 +211,11 @@ class Space:
             }
             for address, variation in self.variations.items()
         }
-        return str(yaml.safe_dump({'parameters': entries}, sort_keys=False, width=math.inf,
-                                  default_flow_style=None))
+        return str(
+            yaml.safe_dump(
+                {'parameters': entries}, sort_keys=False, width=math.inf, default_flow_style=None
+            )
+        )
 
 
 def load_space(name: str | Path, profile: RobotProfile) -> Space:

@@ -63,6 +63,7 @@ def _draw(args: argparse.Namespace, space: Space) -> int:
 
 def _show(args: argparse.Namespace, space: Space) -> int:
     import numpy as np
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -71,12 +72,13 @@ def _show(args: argparse.Namespace, space: Space) -> int:
     from sim2real_core.files import write_json
 
     drawn = space.draw_many(0, np.arange(SAMPLES))
-    table = Table(title=f'{space.path}: {len(drawn)} addresses on {space.profile.name}')
-    table.add_column('address', no_wrap=True)
-    table.add_column('distribution')
-    for heading in ('nominal', 'low', 'median', 'high'):
-        table.add_column(heading, justify='right')
-    table.add_column('unit')
+    title = f'{space.path}: {len(drawn)} addresses on {space.profile.name}'
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column('address', no_wrap=True, min_width=36)
+    for heading in ('nominal', 'from', 'to'):
+        table.add_column(heading, justify='right', no_wrap=True, min_width=7)
+    table.add_column('unit', no_wrap=True, min_width=9)
+    table.add_column('how', no_wrap=True)
     rows = {}
     for address, values in drawn.items():
         variation, unit = space.variations[address], quantity(address, space.profile).unit
@@ -85,20 +87,14 @@ def _show(args: argparse.Namespace, space: Space) -> int:
         except InputError:  # only a simulator knows it
             nominal = math.nan
         low, high = space.range(address)
-        median = float(np.median(values))
         how = variation.combine + (f' of {variation.of}' if variation.of else '')
-        numbers = (nominal, low, median, high)
-        table.add_row(
-            address,
-            f'{variation.distribution.kind}, {how}',
-            *('-' if math.isnan(number) else f'{number:.4g}' for number in numbers),
-            unit,
-        )
+        numbers = ('-' if math.isnan(n) else f'{n:.4g}' for n in (nominal, low, high))
+        table.add_row(address, *numbers, unit, f'{variation.distribution.kind}, {how}')
         rows[address] = {
             **variation.as_mapping(),
             'unit': unit,
             'range': [low, high],
-            'median': median,
+            'median': float(np.median(values)),
             'nominal': None if math.isnan(nominal) else nominal,
         }
     Console().print(table)
@@ -123,6 +119,7 @@ def _plot(path: Path, drawn: dict[str, Any], rows: dict[str, Any]) -> None:
             axis.axvline(nominal, color='#c04040', linewidth=1)
         axis.set_title(f'{address} [{rows[address]["unit"]}]', fontsize=7)
         axis.tick_params(labelsize=6)
+        axis.locator_params(axis='x', nbins=4)
         axis.set_yticks([])
     for axis in axes[len(drawn) :]:
         axis.set_visible(False)

@@ -134,9 +134,7 @@ def test_draws_the_next_episode_and_reports_outcomes(world):
         assert response.success, response.message
         assert f'episode {episode}' in response.message
         assert world.requests[-1] == asked
-        assert draw == dataclasses.replace(
-            asked, outcomes=dict.fromkeys(asked.values, 'verified')
-        )
+        assert draw == dataclasses.replace(asked, outcomes=dict.fromkeys(asked.values, 'verified'))
 
 
 def test_the_last_draw_is_there_for_who_comes_late(world):

@@ -75,9 +75,7 @@ def test_neighbours_are_independent(axis):
     """Pairs of neighbouring environments (and episodes) fill the square evenly."""
     drawn = uniforms(5, 'a', *GRID)
     left, right = np.split(drawn, 2, axis) if axis else (drawn[::2], drawn[1::2])
-    counts, _, _ = np.histogram2d(
-        left.ravel(), right.ravel(), bins=16, range=((0, 1), (0, 1))
-    )
+    counts, _, _ = np.histogram2d(left.ravel(), right.ravel(), bins=16, range=((0, 1), (0, 1)))
     assert stats.chisquare(counts.ravel()).pvalue > 1e-3
 
 
