@@ -1,0 +1,41 @@
+"""``sim2real randomize show``: what a space means."""
+
+import json
+
+from sim2real_bringup.cli import main
+from sim2real_core.profile import load_profile
+from sim2real_randomizer.space import load_space
+
+SPACE = load_space('arm6', load_profile('arm6'))
+SHOW = ['randomize', 'show', '--robot', 'arm6', '--space']
+
+
+def test_show(tmp_path, capsys):
+    file, plot = tmp_path / 'show.json', tmp_path / 'plots' / 'show.png'
+    assert main([*SHOW, 'arm6', '--json', str(file), '--plot', str(plot)]) == 0
+    shown = json.loads(file.read_text())
+    assert shown['content_hash'] == SPACE.content_hash
+    assert set(shown['addresses']) == set(SPACE.addresses)
+    mass = shown['addresses']['link.gripper.mass']
+    assert (mass['nominal'], mass['unit']) == (0.8, 'kg')
+    assert tuple(mass['range']) == SPACE.range('link.gripper.mass')
+    assert mass['range'][0] < mass['median'] < mass['range'][1]
+    assert plot.read_bytes().startswith(b'\x89PNG')
+    said = capsys.readouterr().out
+    assert 'link.gripper.mass' in said
+    assert 'uniform, scale of coulomb_friction' in said
+
+
+def test_an_empty_space_is_shown_too(tmp_path):
+    assert main([*SHOW, 'none', '--plot', str(tmp_path / 'none.png')]) == 0
+    assert (tmp_path / 'none.png').stat().st_size > 0
+
+
+def test_what_only_a_simulator_knows_is_shown_without_a_nominal(tmp_path):
+    path, file = tmp_path / 'space.yaml', tmp_path / 'show.json'
+    path.write_text(
+        'parameters:\n  light.sun.intensity:'
+        ' {distribution: uniform, low: 0.5, high: 1.5, combine: absolute}\n'
+    )
+    assert main([*SHOW, str(path), '--json', str(file)]) == 0
+    assert json.loads(file.read_text())['addresses']['light.sun.intensity']['nominal'] is None
