@@ -1,0 +1,36 @@
+"""``sim2real bag import``."""
+
+from __future__ import annotations
+
+import argparse
+
+from sim2real_bringup.cli import _common
+
+HELP = 'turn a measured log (.csv, .mat) into a rosbag2'
+DETAILS = """The mapping says which column is which joint's position, velocity, effort or
+command, in which unit, behind which gear. config/bags/emps.yaml is one."""
+EXAMPLE = """
+sim2real bag import DATA_EMPS.mat --mapping config/bags/emps.yaml --out out/emps
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this verb."""
+    parser.add_argument('log', help='.csv, .tsv, .txt or .mat')
+    parser.add_argument(
+        '--mapping', required=True, help='YAML file, or the name of a shipped one (emps)'
+    )
+    parser.add_argument('--out', required=True, metavar='BAG', help='folder; must not exist')
+    _common.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import the log and say what is in the bag."""
+    from sim2real_bringup.bag_import import import_log
+    from sim2real_bringup.cli.bag_info import show
+    from sim2real_core.files import find
+
+    result = import_log(args.log, find('bags', args.mapping), args.out)
+    _common.finish(args, result)
+    show(result)
+    return 0

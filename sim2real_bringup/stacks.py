@@ -1,0 +1,276 @@
+"""Which nodes run together, with which parameters and remappings. Said once, here.
+
+``launch/*.launch.py``, ``sim2real up`` and ``sim2real replay`` all start what :func:`build`
+returns. Every stack can run twice on one machine, under two namespaces: topic names are
+relative, ``/clock``, ``/tf`` and ``/tf_static`` are remapped into the namespace, and folders
+and ports get one of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sim2real_bringup.catalog import CONSUMERS, NODES
+from sim2real_bringup.parameters import USE_SIM_TIME, Parameters
+from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.files import names, share
+
+LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
+INTO_NAMESPACE = ('clock', 'tf', 'tf_static')
+PORTS = 1000
+"""Ports above the receiver's own that receivers in namespaces are spread over."""
+
+
+@dataclass(frozen=True)
+class StackKind:
+    """A stack: its nodes, and whether they run on simulated time unless told otherwise."""
+
+    name: str
+    purpose: str
+    nodes: tuple[str, ...]
+    use_sim_time: bool
+
+
+STACKS: Mapping[str, StackKind] = {
+    kind.name: kind
+    for kind in (
+        StackKind('sim', 'a robot in the simulator', ('simulator', 'visualizer'), True),
+        StackKind(
+            'workstation',
+            'beside a robot: draws worlds, takes clips, shows what goes on',
+            ('randomizer', 'receiver', 'visualizer'),
+            False,
+        ),
+        StackKind(
+            'robot',
+            'on the robot: acts, identifies and keeps what goes wrong',
+            ('policy', 'sysid', 'capture'),
+            False,
+        ),
+        StackKind(
+            'replay', 'plays a bag through nodes of the robot', ('player', *CONSUMERS), True
+        ),
+        StackKind(
+            'all',
+            'simulator, workstation and robot on this machine',
+            (
+                'simulator', 'randomizer', 'policy', 'sysid', 'capture', 'receiver', 'visualizer',
+            ),
+            True,
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One node to start.
+
+    Attributes:
+        name: of the node and its executable.
+        module: Python module that runs it.
+        namespace: absolute, or ``''``.
+        parameters: all that differ from their defaults.
+        remappings: pairs (from, to).
+        log_level: of its logger.
+        finishes: whether it ends by itself; the stack then ends with it.
+    """
+
+    name: str
+    module: str
+    namespace: str = ''
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    log_level: str = 'info'
+    finishes: bool = False
+
+    def command(self) -> list[str]:
+        """The command line that starts it without ``launch``."""
+        return [sys.executable, '-m', self.module, *self.ros_arguments()]
+
+    def ros_arguments(self) -> list[str]:
+        """What follows the executable."""
+        arguments = ['--ros-args', '--log-level', self.log_level]
+        if self.namespace:
+            arguments += ['-r', f'__ns:={self.namespace}']
+        for source, target in self.remappings:
+            arguments += ['-r', f'{source}:={target}']
+        for name, value in self.parameters.items():
+            # JSON is YAML, the format of a value here; repr keeps every digit of a float.
+            arguments += ['-p', f'{name}:={json.dumps(value)}']
+        return arguments
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What :func:`build` made of a kind and its arguments."""
+
+    name: str
+    processes: tuple[Process, ...]
+
+
+def default_file() -> Path:
+    """The parameter file of the package, which serves every stack."""
+    return share() / 'config' / 'sim2real.yaml'
+
+
+def build(
+    name: str,
+    *,
+    namespace: str = '',
+    nodes: Iterable[str] = (),
+    use_sim_time: bool | None = None,
+    params_file: str | Path = '',
+    robot: str = '',
+    bundle: str = '',
+    space: str = '',
+    log_level: str = 'info',
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    assignments: Iterable[str] = (),
+) -> Stack:
+    """Settle every parameter of a stack.
+
+    Defaults of the nodes, then ``params_file``, then the arguments here, then ``assignments``:
+    what comes later wins.
+
+    Args:
+        name: of the stack; one of ``STACKS``.
+        namespace: for all its nodes, with or without the leading slash.
+        nodes: only these of its nodes; all when empty.
+        use_sim_time: None takes the stack's own default.
+        params_file: ROS parameter file; the package's own when empty.
+        robot: profile for every node; as the parameter file says when empty.
+        bundle: policy bundle; the shipped one of the robot's name when nothing says.
+        space: randomization space; the randomizer's own default when nothing says.
+        log_level: of all nodes.
+        settings: node to parameter to value, e.g. what ``sim2real replay`` sets.
+        assignments: texts ``node.name=value``.
+
+    Raises:
+        InputError: every fault of the arguments, or of the parameters with file and line.
+    """
+    kind = STACKS.get(name)
+    if kind is None:
+        raise InputError(Fault('stack', name, f'must be one of {", ".join(STACKS)}'))
+    chosen = _chosen(kind, tuple(nodes))
+    namespace = check_namespace(namespace)
+    if log_level not in LOG_LEVELS:
+        raise InputError(Fault('log_level', log_level, f'one of {", ".join(LOG_LEVELS)}'))
+    parameters = Parameters(namespace)
+    parameters.read(params_file or default_file())
+    _structure(parameters, chosen, namespace)
+    for node in chosen if robot else ():
+        if 'robot' in {row.name for row in NODES[node].config().table()}:
+            parameters.set(node, 'robot', robot)
+    for node, values in (settings or {}).items():
+        for parameter, value in values.items():
+            parameters.set(node, parameter, value)
+    for node, parameter, value in (('policy', 'bundle', bundle), ('randomizer', 'space', space)):
+        if value:
+            parameters.set(node, parameter, value)
+    for text in assignments:
+        parameters.assign(text)
+    _bundle_of_the_robot(parameters, chosen)
+    parameters.check(chosen)
+    sim_time = kind.use_sim_time if use_sim_time is None else use_sim_time
+    return Stack(
+        name,
+        tuple(_process(n, parameters.values[n], namespace, sim_time, log_level) for n in chosen),
+    )
+
+
+def _chosen(kind: StackKind, nodes: tuple[str, ...]) -> tuple[str, ...]:
+    faults = Faults()
+    for node in nodes:
+        if node not in kind.nodes:
+            faults.add('nodes', node, f'stack {kind.name} has: {", ".join(kind.nodes)}')
+    faults.check()
+    return tuple(node for node in kind.nodes if not nodes or node in nodes)
+
+
+def check_namespace(namespace: str) -> str:
+    """A namespace with its leading slash, or ``''`` for none.
+
+    Raises:
+        InputError: not a ROS namespace.
+    """
+    tokens = namespace.strip('/')
+    if not tokens:
+        return ''
+    if not all(re.fullmatch(r'[A-Za-z_]\w*', token, re.ASCII) for token in tokens.split('/')):
+        mend = 'letters, digits and _ between slashes, not starting with a digit'
+        raise InputError(Fault('namespace', namespace, mend))
+    return f'/{tokens}'
+
+
+def receiver_port(first: int, namespace: str) -> int:
+    """The port of a namespace's receiver: the same on every machine, its own per namespace."""
+    return first + 1 + zlib.crc32(namespace.encode()) % PORTS if namespace else first
+
+
+def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) -> None:
+    """What follows from running together: folders and ports apart, consumers paced."""
+    values = parameters.values
+
+    def default(node: str, name: str) -> Any:
+        return values[node].get(
+            name, next(row.default for row in NODES[node].config().table() if row.name == name)
+        )
+
+    if namespace:
+        for node in ('capture', 'receiver'):
+            folder = f'{default(node, "folder")}{namespace}'
+            parameters.set(node, 'folder', folder)
+        port = default('receiver', 'port')
+        if isinstance(port, int) and port > 0:
+            parameters.set('receiver', 'port', receiver_port(port, namespace))
+    if {'capture', 'receiver'} <= set(chosen) and not default('capture', 'receiver'):
+        host, port = default('receiver', 'host'), default('receiver', 'port')
+        parameters.set('capture', 'receiver', f'http://{host}:{port}')
+    if 'policy' in chosen and 'autostart' not in values['policy']:
+        parameters.set('policy', 'autostart', True)
+    if 'player' in chosen:
+        consumers = [node for node in CONSUMERS if node in chosen]
+        parameters.set('player', 'pace_consumers', consumers)
+        for node in consumers:
+            parameters.set(node, 'paced', True)
+
+
+def _bundle_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> None:
+    """A bundle that nothing names is the shipped one of the robot's name."""
+    values = parameters.values['policy']
+    if 'policy' not in chosen or values.get('bundle'):
+        return
+    default = next(r.default for r in NODES['policy'].config().table() if r.name == 'robot')
+    robot = Path(str(values.get('robot', default))).stem
+    if robot in names('policies', '.onnx'):
+        parameters.set('policy', 'bundle', robot)
+    else:
+        mend = f'none ships for {robot}: name a file, or leave policy out of the nodes'
+        parameters.faults.found.append(Fault('policy.bundle', '', mend))
+
+
+def _process(
+    node: str, values: Mapping[str, Any], namespace: str, sim_time: bool, log_level: str
+) -> Process:
+    kind = NODES[node]
+    given = dict(values)
+    if not kind.makes_time:
+        given.setdefault(USE_SIM_TIME, sim_time)
+    remappings = tuple((f'/{t}', f'{namespace}/{t}') for t in INTO_NAMESPACE) if namespace else ()
+    return Process(
+        name=node,
+        module=kind.module,
+        namespace=namespace,
+        parameters=given,
+        remappings=remappings,
+        log_level=log_level,
+        finishes=kind.finishes,
+    )

@@ -1,0 +1,184 @@
+"""Measured tables: the columns of a CSV or MATLAB file by name, as arrays."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.errors import Fault, Faults, InputError
+
+Array = npt.NDArray[np.float64]
+DELIMITERS = (';', '\t', ',')
+_INDEXED = re.compile(r'(.+)\[(\d+)\]')
+
+
+class Table:
+    """Columns of equal length.
+
+    Attributes:
+        path: the file.
+        columns: name to values (n,).
+        lines: line of the file of each row, None where the file has no lines.
+    """
+
+    def __init__(
+        self, path: Path, columns: Mapping[str, Array], lines: list[int] | None = None
+    ) -> None:
+        self.path = path
+        self.columns = dict(columns)
+        self.lines = lines
+
+    def find(self, name: str) -> Array | None:
+        """A column (n,), or ``matrix[2]``: the third column of a matrix; None when not there."""
+        column = self.columns.get(name)
+        if column is not None and column.ndim == 1:
+            return column
+        indexed = _INDEXED.fullmatch(name)
+        if indexed:
+            matrix = self.columns.get(indexed[1])
+            index = int(indexed[2])
+            if matrix is not None and matrix.ndim == 2 and index < matrix.shape[1]:
+                return np.ascontiguousarray(matrix[:, index])
+        return None
+
+    def known(self) -> str:
+        """The columns' names, for messages."""
+        return ', '.join(
+            name if column.ndim == 1 else f'{name}[0] to {name}[{column.shape[1] - 1}]'
+            for name, column in self.columns.items()
+        )
+
+    def place(self, row: int) -> str:
+        """How a person finds a row in the file."""
+        return f'line {self.lines[row]}' if self.lines else f'row {row + 1}'
+
+
+def read_table(path: str | Path) -> Table:
+    """Read ``.csv`` (also ``.tsv``, ``.txt``) or ``.mat``.
+
+    CSV: separated by semicolons, tabs, commas or blanks; names in the first line (columns are
+    numbered from 0 when it holds numbers); lines that start with ``#`` or ``%`` are comments,
+    the last of them before the data may hold the names; a decimal comma is understood where
+    commas do not separate. MATLAB: fields of structures are ``log.q``, columns of a matrix
+    ``q[0]``.
+
+    Raises:
+        InputError: unreadable; every column that holds something else than numbers is named.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise InputError(Fault('file', str(path), 'no such file'))
+    if path.suffix.lower() == '.mat':
+        return _read_mat(path)
+    if path.suffix.lower() in ('.csv', '.tsv', '.txt'):
+        return _read_csv(path)
+    raise InputError(Fault('file', str(path), 'must end in .csv, .tsv, .txt or .mat'))
+
+
+def _read_mat(path: Path) -> Table:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(path, simplify_cells=True)
+    except NotImplementedError as error:
+        mend = "a MATLAB 7.3 file; save it with save(..., '-v7'), or as CSV"
+        raise InputError(Fault('file', str(path), mend)) from error
+    except (MatReadError, ValueError, TypeError, OSError) as error:
+        raise InputError(Fault('file', str(path), f'not a MATLAB file ({error})')) from error
+    found: dict[str, Array] = {}
+    _collect({k: v for k, v in content.items() if not k.startswith('__')}, '', found)
+    longest = max((max(a.shape) for a in found.values()), default=0)
+    if longest < 2:
+        raise InputError(Fault('file', str(path), 'holds no series of numbers'))
+    columns = {}
+    for name, array in found.items():
+        if array.ndim == 2 and array.shape[0] != longest and array.shape[1] == longest:
+            array = array.T
+        if array.shape[0] == longest:
+            columns[name] = array
+    return Table(path, columns)
+
+
+def _collect(value: Any, name: str, found: dict[str, Array]) -> None:
+    if isinstance(value, Mapping):
+        for key, nested in value.items():
+            _collect(nested, f'{name}.{key}' if name else str(key), found)
+    elif (
+        isinstance(value, np.ndarray)
+        and value.ndim in (1, 2)
+        and value.size
+        and value.dtype.kind in 'buif'
+    ):
+        found[name] = value.astype(float)
+
+
+def _read_csv(path: Path) -> Table:
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(Fault('file', str(path), f'not a readable text ({error})')) from error
+    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    comments = [(i, line) for i, line in lines if line.lstrip()[0] in '#%']
+    data = [(i, line) for i, line in lines if line.lstrip()[0] not in '#%']
+    if len(data) < 2:
+        raise InputError(Fault('file', str(path), 'holds no rows of numbers'))
+    delimiter = next((d for d in DELIMITERS if d in data[-1][1]), None)
+    decimal = delimiter != ','
+
+    def split(line: str) -> list[str]:
+        if delimiter is None:
+            return line.split()
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
+
+    names = split(data[0][1])
+    if all(_number(cell, decimal) is not None for cell in names):
+        before = [line for i, line in comments if i < data[0][0]]
+        named = split(before[-1].lstrip(' #%')) if before else []
+        names = named if len(named) == len(names) else [str(i) for i in range(len(names))]
+    else:
+        data = data[1:]
+    return _rows(path, names, [(i, split(line)) for i, line in data], decimal)
+
+
+def _rows(path: Path, names: list[str], rows: list[tuple[int, list[str]]], decimal: bool) -> Table:
+    faults = Faults(str(path))
+    for name in {name for name in names if names.count(name) > 1}:
+        faults.add('header', name, 'each column needs a name of its own')
+    values = np.full((len(rows), len(names)), np.nan)
+    bad: dict[str, tuple[int, str]] = {}
+    for k, (line, cells) in enumerate(rows):
+        if len(cells) != len(names):
+            faults.found.append(
+                Fault('row', len(cells), f'must have {len(names)} cells', str(path), line)
+            )
+            break
+        for j, cell in enumerate(cells):
+            number = _number(cell, decimal)
+            if number is None:
+                bad.setdefault(names[j], (line, cell))
+            else:
+                values[k, j] = number
+    faults.check()
+    # A column of text is no fault while nobody asks for it; a number missing in one is.
+    columns = {
+        name: values[:, j] for j, name in enumerate(names) if np.isfinite(values[:, j]).any()
+    }
+    for name, (line, cell) in bad.items():
+        if name in columns:
+            faults.found.append(Fault(name, cell, 'must be a number', str(path), line))
+    faults.check()
+    return Table(path, columns, [line for line, _ in rows])
+
+
+def _number(cell: str, decimal_comma: bool) -> float | None:
+    try:
+        return float(cell.replace(',', '.') if decimal_comma else cell)
+    except ValueError:
+        return None
