@@ -7,9 +7,7 @@ import argparse
 from sim2real_bringup.cli import _common
 
 HELP = 'draw one world from a randomization space'
-EXAMPLE = (
-    'sim2real randomize draw --robot arm6 --space arm6 --seed 1 --episode 7 --json world.json'
-)
+EXAMPLE = 'sim2real randomize draw --robot arm6 --space arm6 --seed 1 --episode 7 --json world'
 DETAILS = 'The same seed, episode and environment give the same world, to the bit, everywhere.'
 
 
