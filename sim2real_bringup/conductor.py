@@ -68,7 +68,7 @@ class Recording:
         return np.array(self.stamps), np.array(self.position), np.array(self.command)
 
 
-class Conductor(Node):  # type: ignore[misc]
+class Conductor(Node):
     """Speaks to the nodes of one namespace.
 
     Args:
@@ -102,7 +102,7 @@ class Conductor(Node):  # type: ignore[misc]
             (DiagnosticArray, 'simulator/draw_applied', self._on_applied, RELIABLE),
         ):
             self.create_subscription(kind, topic, callback, qos)
-        self._services = {
+        self._callers = {
             name: self.create_client(kind, name)
             for name, kind in (
                 ('simulator/pause', SetBool),
@@ -111,8 +111,8 @@ class Conductor(Node):  # type: ignore[misc]
                 ('policy/set_parameters', SetParameters),
             )
         }
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
+        self._spinner = SingleThreadedExecutor()
+        self._spinner.add_node(self)
 
     def _on_joint_states(self, message: JointState) -> None:
         if message.name != self._names:
@@ -161,7 +161,7 @@ class Conductor(Node):  # type: ignore[misc]
                 raise Sim2RealError(f'{what}: no answer within {timeout:g} s')
             if timeout is None and now - self._heard > STALLED:
                 raise Sim2RealError(f'{what}: no joint state for {STALLED:g} s')
-            self._executor.spin_once(timeout_sec=0.05)
+            self._spinner.spin_once(timeout_sec=0.05)
 
     def call(self, name: str, request: Any) -> Any:
         """Call a service and return its response.
@@ -169,7 +169,7 @@ class Conductor(Node):  # type: ignore[misc]
         Raises:
             Sim2RealError: nobody serves it, or no answer came in time.
         """
-        client = self._services[name]
+        client = self._callers[name]
         self.wait(client.service_is_ready, f'service {name}', 3 * ANSWER)
         future = client.call_async(request)
         self.wait(future.done, f'service {name}', 3 * ANSWER)
@@ -212,10 +212,14 @@ class Conductor(Node):  # type: ignore[misc]
         message.pose.orientation.w = 1.0
         self._goal.publish(message)
 
+    def request(self, draw: Draw) -> None:
+        """Ask the simulator for a draw; its answer is appended to ``applied``."""
+        self._draw.publish(draw_to_message(draw))
+
     def draw(self, draw: Draw) -> Draw:
         """Ask the simulator for a draw and return what it made of it."""
         before = len(self.applied)
-        self._draw.publish(draw_to_message(draw))
+        self.request(draw)
         self.wait(lambda: len(self.applied) > before, 'simulator/draw_applied')
         return self.applied[-1]
 
@@ -224,7 +228,7 @@ class Conductor(Node):  # type: ignore[misc]
         goals: Array,
         duration: float,
         progress: Callable[[int], None] | None = None,
-        after: tuple[float, Callable[[], None]] | None = None,
+        after: tuple[float, Callable[[float], None]] | None = None,
     ) -> Recording:
         """Lead the robot through a chain of goals.
 
@@ -232,7 +236,7 @@ class Conductor(Node):  # type: ignore[misc]
             goals: (n, 3) [m].
             duration: time for each [s of the joint states].
             progress: called with the number of each goal as it is given.
-            after: (time since the first goal [s], what to do then), once.
+            after: (time since the first goal [s], what to do then with the stamp), once.
 
         Returns:
             Samples from the first goal on.
@@ -247,7 +251,7 @@ class Conductor(Node):  # type: ignore[misc]
             if given == 0:
                 state['first'] = state['next'] = stamp
             if pending and stamp - state['first'] >= pending[0][0]:
-                pending.pop()[1]()
+                pending.pop()[1](stamp)
             if stamp < state['next'] - 1e-6:
                 return
             if given == len(goals):
@@ -276,5 +280,5 @@ class Conductor(Node):  # type: ignore[misc]
 
     def close(self) -> None:
         """Leave the graph."""
-        self._executor.remove_node(self)
+        self._spinner.remove_node(self)
         self.destroy_node()

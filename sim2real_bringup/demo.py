@@ -11,10 +11,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +32,7 @@ import rclpy
 
 from sim2real_bringup.conductor import NAME as CONDUCTOR
 from sim2real_bringup.conductor import Conductor, Recording
+from sim2real_bringup.replay import environment, replay
 from sim2real_capture.library import ClipInfo, list_clips
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Sim2RealError
@@ -61,6 +64,8 @@ FAULT_AFTER = 4.0
 """Time of motion before the fault [s]."""
 CAUGHT = 0.5
 """Longest time from fault to detection [s]."""
+RECEIVER_PORT = 28378
+"""Plus the ROS domain, so that demos run side by side."""
 TWO_SIDED = 1.959963984540054
 """Half-width of a 95 % interval in standard deviations."""
 
@@ -195,7 +200,7 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
     clock = _Clock(seconds)
     with _surrogate(config, profile, bundle, out) as conductor:
         tell('drive', 0.0)
-        recordings = {'before': _drive(conductor, goals, task, lambda x: tell('drive', x))}
+        recordings = {'before': _drive(conductor, goals, task, functools.partial(tell, 'drive'))}
         estimate = conductor.estimate
         if estimate is None:
             raise Sim2RealError(f'sysid published no estimate; see {out / "stack.log"}')
@@ -212,7 +217,7 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
             {'tuned': narrowed, 'oracle': truth},
             goals,
             out,
-            lambda x: tell('learn', x),
+            functools.partial(tell, 'learn'),
         )
         clock('learn')
         for stage, name in (('after', 'tuned'), ('oracle', 'oracle')):
@@ -220,9 +225,7 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
             conductor.load(str(out / f'{name}.onnx'))
             conductor.reset()
             conductor.pause(False)
-            recordings[stage] = _drive(
-                conductor, goals, task, lambda x, stage=stage: tell(stage, x)
-            )
+            recordings[stage] = _drive(conductor, goals, task, functools.partial(tell, stage))
             conductor.pause(True)
             clock(stage)
         tell('fault', 0.0)
@@ -278,13 +281,11 @@ def _surrogate(
     config: DemoConfig, profile: RobotProfile, bundle: Path, out: Path
 ) -> Iterator[Conductor]:
     """The stack around a surrogate, in a ROS domain of its own, and its conductor."""
-    domain = 1 + os.getpid() % 100
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain)}
-    consumers = json.dumps([CONDUCTOR, 'policy', 'sysid', 'capture'])
     settings = {
         'simulator.realtime_factor': 0.0,
         'simulator.paced': True,
-        'simulator.pace_consumers': consumers,
+        'simulator.pace_consumers': [CONDUCTOR, 'policy', 'sysid', 'capture'],
+        'simulator.pace_timeout': 20.0,
         'simulator.parameters_file': str(out / 'hidden.json'),
         'simulator.seed': config.surrogate_seed,
         'policy.paced': True,
@@ -292,24 +293,27 @@ def _surrogate(
         'capture.paced': True,
         'capture.folder': str(out / 'spool'),
         'receiver.folder': str(out / 'clips'),
-        'receiver.port': 20000 + domain,
-        'capture.receiver': f'http://127.0.0.1:{20000 + domain}',
     }
-    command = [sys.executable, '-m', 'sim2real_bringup', 'up', 'all']
+    command = [sys.executable, '-m', 'sim2real_bringup.cli', 'up', 'all']
     command += ['--nodes', 'simulator,policy,sysid,capture,receiver']
     command += ['--robot', config.robot, '--bundle', str(bundle)]
-    for name, value in settings.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        command += ['--param', f'{name}={text}']
+    for folder in ('spool', 'clips'):
+        shutil.rmtree(out / folder, ignore_errors=True)  # of an earlier demo
     log = out / 'stack.log'
-    with log.open('w', encoding='utf-8') as stream:
-        stack = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment)
+    with environment(None) as variables, log.open('w', encoding='utf-8') as stream:
+        domain = int(variables['ROS_DOMAIN_ID'])
+        settings['receiver.port'] = RECEIVER_PORT + domain
+        for name, value in settings.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            command += ['--param', f'{name}={text}']
+        os.environ.update(variables)  # for the conductor here, as for the nodes
+        stack = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         rclpy.init(domain_id=domain)
         conductor = Conductor(profile)
         try:
             yield conductor
             if stack.poll() is not None:
-                raise Sim2RealError(f'the stack ended with status {stack.returncode}; see {log}')
+                raise Sim2RealError(f'the stack ended with status {stack.returncode}')
         except Sim2RealError as error:
             raise Sim2RealError(f'{error}\n{_tail(log)}') from error
         finally:
@@ -504,13 +508,10 @@ def _shipped(conductor: Conductor, out: Path, fault: dict[str, Any]) -> ClipInfo
 
 def _replays(clip: ClipInfo, config: DemoConfig, out: Path) -> bool:
     """Whether the alarm is raised again when the clip is replayed through the capture node."""
-    result = out / 'replay.json'
-    command = [sys.executable, '-m', 'sim2real_bringup', 'replay', str(clip.path)]
-    command += ['--robot', config.robot, '--nodes', 'capture', '--json', str(result)]
     with (out / 'replay.log').open('w', encoding='utf-8') as log:
-        done = subprocess.run(
-            command, stdout=log, stderr=subprocess.STDOUT, timeout=120, check=False
-        )
-    if done.returncode != 0:
-        return False
-    return bool(json.loads(result.read_text(encoding='utf-8'))['events'])
+        try:
+            result = replay(clip.path, config.robot, ['capture'], output=log)
+        except Sim2RealError as error:
+            log.write(f'{error}\n')
+            return False
+    return bool(result['events'])

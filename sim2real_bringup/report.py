@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TWO_SIDED = 1.959963984540054
 BEFORE, AFTER, ORACLE, TRUTH = '#c8553d', '#2a6f97', '#8d99ae', '#111111'
-STYLE = {
+STYLE: dict[Any, Any] = {
     'font.size': 9,
     'axes.spines.top': False,
     'axes.spines.right': False,

@@ -48,7 +48,7 @@ class TrainConfig(Config):
     threads: int = parameter(2, 'Physics threads.', low=1, high=256)
 
 
-FINE_TUNING = dict(iterations=40, environments=512, learning_rate=3e-4, noise=0.1, threads=1)
+FINE_TUNING: dict[str, Any] = dict(iterations=40, environments=512, learning_rate=3e-4, noise=0.1, threads=1)
 """What fine-tuning changes: short, and close to where it starts."""
 
 
