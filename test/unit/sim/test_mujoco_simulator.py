@@ -11,7 +11,7 @@ from sim2real_core.kinematics import Kinematics
 from sim2real_core.nominal import nominal
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 
-from .conftest import LIFT, PENDULUM, PLANAR, ROBOTS
+from .conftest import LIFT, PENDULUM, ROBOTS
 
 DT, G = 1e-3, 9.81
 
@@ -108,7 +108,7 @@ def test_passive_spring(make):
     simulator = MujocoSimulator(make('lift'))
     simulator.apply({'world.gravity.z': 0.0, 'joint.z.stiffness': 100.0})
     simulator.reset(position=[0.1])
-    q, v = run(simulator, np.pi / 5)  # half a period of sqrt(4 / 100)
+    q, _v = run(simulator, np.pi / 5)  # half a period of sqrt(4 / 100)
     assert q[0] == pytest.approx(-0.1, rel=1e-3)
 
 
@@ -561,10 +561,15 @@ def test_draws_start_from_the_baseline(make):
 
 
 def test_surface_friction_decides_sliding(make):
-    text = LIFT.replace('type="prismatic"', 'type="floating"').replace(
-        '<link name="cabin">',
-        '<link name="cabin"><collision><geometry><box size="0.2 0.2 0.2"/></geometry></collision>',
-    ).replace('"rail"', '"world"')
+    text = (
+        LIFT.replace('type="prismatic"', 'type="floating"')
+        .replace(
+            '<link name="cabin">',
+            '<link name="cabin"><collision><geometry><box size="0.2 0.2 0.2"/></geometry>'
+            '</collision>',
+        )
+        .replace('"rail"', '"world"')
+    )
     text = text.replace(
         '</robot>',
         '<joint name="knob" type="continuous"><parent link="cabin"/><child link="dial"/>'
@@ -608,5 +613,3 @@ def test_a_diverging_simulation_is_seen(make):
     simulator.apply({})
     simulator.reset()
     assert not simulator.diverged.any()
-
-

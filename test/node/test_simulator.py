@@ -1,0 +1,454 @@
+"""The simulator node over real topics."""
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
+from std_msgs.msg import Float64MultiArray, Header, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from sim2real_core.errors import InputError, MissingError
+from sim2real_core.messages import draw_from_message, draw_to_message, to_seconds
+from sim2real_core.profile import load_profile
+from sim2real_core.qos import COMMAND, LATCHED, RELIABLE, SENSOR_RELIABLE, sensor_qos
+from sim2real_core.records import Draw
+from sim2real_sim.mujoco_simulator import MujocoSimulator
+from sim2real_sim.node import SimulatorNode
+from sim2real_sim.rendering import find_backend
+
+ARM6 = load_profile('arm6')
+DEFAULT = ARM6.array('default_position')
+LONG = 20.0  # s; far beyond what anything here needs
+
+
+class World:
+    """A simulator node in a thread, and a node that watches and commands it."""
+
+    def __init__(self, command=Float64MultiArray, **parameters):
+        rclpy.init()
+        self.stop = threading.Event()
+        self.watcher = rclpy.create_node('watcher')
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.watcher)
+        self.clocks, self.joints, self.applied, self.health = [], [], [], []
+        reliable = sensor_qos(parameters.get('paced', False))
+        self.hear(Clock, 'clock', COMMAND, self.clocks)
+        self.hear(JointState, 'joint_states', reliable, self.joints)
+        self.hear(DiagnosticArray, 'simulator/draw_applied', RELIABLE, self.applied)
+        self.hear(DiagnosticArray, '/diagnostics', RELIABLE, self.health)
+        self.commands = self.watcher.create_publisher(
+            command, 'position_controller/commands', COMMAND
+        )
+        self.draws = self.watcher.create_publisher(DiagnosticArray, 'simulator/draw', RELIABLE)
+        self.simulator = SimulatorNode(
+            parameter_overrides=[Parameter(k, value=v) for k, v in parameters.items()]
+        )
+        self.failure = None
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        try:
+            self.simulator.spin(self.stop)
+        except BaseException as error:
+            self.failure = error
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join(LONG)
+        self.simulator.close()
+        self.simulator.destroy_node()
+        self.watcher.destroy_node()
+        rclpy.shutdown()
+        assert self.failure is None
+
+    def hear(self, kind, topic, qos, into):
+        self.watcher.create_subscription(kind, topic, into.append, qos)
+        return into
+
+    def until(self, condition, what):
+        """Spin until the condition holds."""
+        deadline = time.monotonic() + LONG
+        while not condition():
+            assert self.failure is None
+            assert time.monotonic() < deadline, f'not within {LONG} s: {what}'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def connected(self):
+        self.until(
+            lambda: self.commands.get_subscription_count() and self.draws.get_subscription_count(),
+            'the simulator is there',
+        )
+
+    def call(self, kind, name, request=None):
+        client = self.watcher.create_client(kind, f'simulator/{name}')
+        self.until(client.service_is_ready, f'service {name}')
+        future = client.call_async(request or kind.Request())
+        self.until(future.done, f'answer of {name}')
+        return future.result()
+
+    def quiet(self):
+        """Spin until no joint state came for a while, then forget those there were."""
+        count, since = -1, time.monotonic()
+        while time.monotonic() < since + 0.3:
+            if len(self.joints) != count:
+                count, since = len(self.joints), time.monotonic()
+            self.executor.spin_once(timeout_sec=0.05)
+        self.joints.clear()
+
+    def draw(self, **fields):
+        self.connected()
+        before = len(self.applied)
+        self.draws.publish(draw_to_message(Draw(**{'episode': 0, 'seed': 0, **fields})))
+        self.until(lambda: len(self.applied) > before, 'draw_applied')
+        return draw_from_message(self.applied[-1])
+
+
+def stamps(messages):
+    return np.array([to_seconds(m.header.stamp) for m in messages])
+
+
+def test_what_it_says_of_its_robot():
+    from tf2_msgs.msg import TFMessage
+
+    with World() as world:
+        moving = world.hear(TFMessage, 'tf', COMMAND, [])
+        fixed = world.hear(TFMessage, 'tf_static', LATCHED, [])
+        text = world.hear(String, 'robot_description', LATCHED, [])
+        imu = world.hear(Imu, 'imu', sensor_qos(False), [])
+        world.until(
+            lambda: text and moving and fixed and imu and len(world.joints) > 20 and world.clocks,
+            'everything is published',
+        )
+    assert text[0].data == ARM6.urdf.text
+    joints = world.joints[-1]
+    assert tuple(joints.name) == ARM6.joint_names
+    assert len(joints.position) == len(joints.velocity) == len(joints.effort) == 6
+    assert joints.effort[1] < -1.0  # the shoulder carries the arm
+    nanoseconds = [m.header.stamp.nanosec for m in world.joints]
+    assert all(n % 4_000_000 == 0 for n in nanoseconds)
+    assert {(t.header.frame_id, t.child_frame_id) for t in fixed[0].transforms} == {
+        ('flange', 'gripper'),
+        ('gripper', 'tool0'),
+    }
+    frames = {t.child_frame_id: t.transform for t in moving[-1].transforms}
+    assert set(frames) == {j.child for j in ARM6.joints}
+    assert frames['forearm'].translation.z == pytest.approx(0.38)
+    assert np.linalg.norm([imu[-1].linear_acceleration.x, imu[-1].linear_acceleration.z]) > 5
+
+
+def test_it_runs_in_real_time_and_obeys():
+    target = DEFAULT + 0.3 * np.eye(6)[0]
+    with World() as world:
+        world.connected()
+
+        def reached():
+            world.commands.publish(Float64MultiArray(data=list(target)))
+            return bool(world.joints) and abs(world.joints[-1].position[0] - target[0]) < 0.02
+
+        world.until(reached, 'the commanded pose')
+        world.commands.publish(Float64MultiArray(data=[0.0, float('nan'), 0, 0, 0, 0]))
+        world.commands.publish(Float64MultiArray(data=[0.0]))
+        count = len(world.joints)
+        world.until(lambda: len(world.joints) > count + 20, 'more samples')
+    assert abs(world.joints[-1].position[0] - target[0]) < 0.05
+
+
+def test_it_holds_when_commands_stop():
+    with World() as world:
+        world.connected()
+        target = DEFAULT + 3.0 * np.eye(6)[0]
+        world.commands.publish(Float64MultiArray(data=list(target)))
+
+        def stands():
+            last = world.joints[-1] if world.joints else None
+            return last and last.position[0] > 0.02 and abs(last.velocity[0]) < 0.01
+
+        world.until(stands, 'the arm stands')
+        rest = world.joints[-1]
+        count = len(world.joints)
+        world.until(lambda: len(world.joints) > count + 100, 'more samples')
+    assert world.joints[-1].position[0] == pytest.approx(rest.position[0], abs=0.02)
+    assert world.joints[-1].position[0] < 2.5
+
+
+def test_pause_step_and_reset():
+    with World(realtime_factor=0.0) as world:
+        assert not world.call(Trigger, 'step').success
+        world.until(lambda: len(world.joints) > 5, 'samples')
+        assert world.call(SetBool, 'pause', SetBool.Request(data=True)).success
+        world.quiet()
+        assert world.call(Trigger, 'step').success
+        world.until(lambda: len(world.joints) >= 5, 'five samples of 4 ms')
+        np.testing.assert_allclose(np.diff(stamps(world.joints)), 0.004, atol=1e-9)
+        assert len(world.joints) == 5
+        world.quiet()
+        assert world.call(Trigger, 'reset').success
+        world.until(lambda: len(world.joints) > 0, 'the sample of time zero')
+        assert stamps(world.joints)[0] == 0.0
+        np.testing.assert_allclose(world.joints[0].position, DEFAULT, atol=1e-3)
+        world.call(SetBool, 'pause', SetBool.Request(data=False))
+        world.until(lambda: len(world.joints) > 5, 'time runs again')
+        assert (np.diff(stamps(world.joints)) > 0).all()
+
+
+def test_simulation_interfaces():
+    interfaces = pytest.importorskip('simulation_interfaces.srv')
+    messages = pytest.importorskip('simulation_interfaces.msg')
+    ok, state = messages.Result.RESULT_OK, messages.SimulationState
+    with World(realtime_factor=0.0) as world:
+        features = world.call(interfaces.GetSimulatorFeatures, 'get_simulator_features').features
+        assert messages.SimulatorFeatures.STEP_SIMULATION_MULTIPLE in features.features
+
+        def now():
+            return world.call(interfaces.GetSimulationState, 'get_simulation_state').state.state
+
+        def go(wanted):
+            request = interfaces.SetSimulationState.Request()
+            request.state.state = wanted
+            return world.call(
+                interfaces.SetSimulationState, 'set_simulation_state', request
+            ).result.result
+
+        def reset(scope):
+            request = interfaces.ResetSimulation.Request(scope=scope)
+            world.quiet()
+            assert world.call(interfaces.ResetSimulation, 'reset_simulation', request)
+            world.until(lambda: world.joints, 'a sample after the reset')
+            return stamps(world.joints)[-1], np.array(world.joints[-1].position)
+
+        step = interfaces.StepSimulation.Request(steps=40)
+        refused = world.call(interfaces.StepSimulation, 'step_simulation', step).result
+        assert refused.result == messages.Result.RESULT_INCORRECT_STATE
+        assert go(state.STATE_PLAYING) == 101
+        assert go(state.STATE_PAUSED) == ok
+        assert now() == state.STATE_PAUSED
+        world.quiet()
+        done = world.call(interfaces.StepSimulation, 'step_simulation', step).result
+        assert done.result == ok
+        world.until(lambda: len(world.joints) >= 10, 'ten samples')
+        at, pose = stamps(world.joints)[-1], np.array(world.joints[-1].position)
+        # Time alone, then the robot alone.
+        when, where = reset(interfaces.ResetSimulation.Request.SCOPE_TIME)
+        assert when == 0.0
+        np.testing.assert_allclose(where, pose, atol=1e-3)
+        world.call(interfaces.StepSimulation, 'step_simulation', step)
+        when, where = reset(interfaces.ResetSimulation.Request.SCOPE_STATE)
+        assert when == pytest.approx(0.04)
+        np.testing.assert_allclose(where, DEFAULT, atol=1e-3)
+        assert go(state.STATE_STOPPED) == ok
+        assert now() == state.STATE_STOPPED
+        assert at > 0
+        assert go(state.STATE_PLAYING) == ok
+        assert now() == state.STATE_PLAYING
+        assert go(state.STATE_QUITTING) == ok
+        world.until(lambda: not world.thread.is_alive(), 'the end')
+
+
+def test_a_draw_is_answered_with_what_the_engine_has():
+    with World() as world:
+        answer = world.draw(
+            episode=7,
+            seed=3,
+            space='abc',
+            values={'link.gripper.mass': 1.7, 'surface.gripper.restitution': 0.3},
+        )
+        assert (answer.episode, answer.seed, answer.space) == (7, 3, 'abc')
+        assert answer.outcomes == {
+            'link.gripper.mass': 'verified',
+            'surface.gripper.restitution': 'unsupported',
+        }
+        assert answer.values['link.gripper.mass'] == 1.7
+        assert np.isnan(answer.values['surface.gripper.restitution'])
+        # Whole or not at all.
+        answer = world.draw(values={'link.gripper.mass': 1.2, 'joint.elbow.armature': -1.0})
+        assert set(answer.outcomes.values()) == {'failed'}
+        assert answer.values == {'link.gripper.mass': 1.7, 'joint.elbow.armature': 0.5}
+        # A draw is the whole difference from the nominal robot.
+        answer = world.draw(values={'joint.elbow.armature': 0.6})
+        assert world.simulator._simulator.get('link.gripper.mass')[0] == 0.8
+
+
+def test_a_surrogate_keeps_its_secrets(tmp_path):
+    hidden = {'link.gripper.mass': 2.0, 'joint.elbow.coulomb_friction': 7.0}
+    path = tmp_path / 'hidden.json'
+    path.write_text(json.dumps({'values': hidden}))
+    with World(parameters_file=str(path)) as world:
+        answer = world.draw(values={'joint.elbow.armature': 0.6})
+        assert set(answer.values) == {'joint.elbow.armature'}
+        simulator = world.simulator._simulator
+        assert simulator.get('link.gripper.mass')[0] == 2.0
+        assert simulator.get('joint.elbow.coulomb_friction')[0] == 7.0
+
+
+@pytest.mark.parametrize(
+    ('content', 'mend'),
+    [
+        ('{"link.gripper.mass": "heavy"}', 'JSON'),
+        ('{"link.gripper.mass": -1, "joint.elbow.colour": 1}', 'joint.elbow.colour'),
+        ('{"surface.gripper.restitution": 0.1}', 'unsupported'),
+    ],
+)
+def test_a_bad_parameters_file_is_named(tmp_path, content, mend):
+    path = tmp_path / 'hidden.json'
+    path.write_text(content)
+    rclpy.init()
+    try:
+        with pytest.raises(InputError, match=mend) as caught:
+            SimulatorNode(parameter_overrides=[Parameter('parameters_file', value=str(path))])
+        assert str(path) in str(caught.value)
+    finally:
+        rclpy.shutdown()
+
+
+def test_a_trajectory_commands_the_joints_it_names(tmp_path):
+    profile = tmp_path / 'arm.yaml'
+    text = ARM6.path.read_text().replace('../../description', str(ARM6.urdf.path.parent.parent))
+    profile.write_text(
+        text.replace('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory')
+    )
+    with World(JointTrajectory, robot=str(profile)) as world:
+        world.connected()
+        point = JointTrajectoryPoint(positions=[0.4, 1.0])
+        message = JointTrajectory(joint_names=['flange_roll', 'elbow'], points=[point])
+
+        def reached():
+            world.commands.publish(message)
+            last = world.joints[-1] if world.joints else None
+            return last and abs(last.position[5] - 0.4) < 0.1 and abs(last.position[2] - 1.0) < 0.1
+
+        world.until(reached, 'the commanded joints')
+    assert world.joints[-1].position[0] == pytest.approx(DEFAULT[0], abs=0.05)
+
+
+class Consumer:
+    """A paced policy: commands for a while, acknowledges every sample."""
+
+    def __init__(self, world, commands, acknowledges=lambda count: True):
+        self.seen, self.sent = [], 0
+        self._world, self._commands, self._acknowledges = world, commands, acknowledges
+        self.node = rclpy.create_node('policy')
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.pace = self.node.create_publisher(Header, 'pace', LATCHED)
+        self.command = self.node.create_publisher(
+            Float64MultiArray, 'position_controller/commands', COMMAND
+        )
+        self.node.create_subscription(JointState, 'joint_states', self.on, SENSOR_RELIABLE)
+
+    def on(self, message):
+        count = len(self.seen)
+        self.seen.append(message)
+        if count % 5 == 0 and count < self._commands:
+            target = DEFAULT + 0.3 * np.sin(0.1 * count + np.arange(6))
+            self.command.publish(Float64MultiArray(data=list(target)))
+            self.sent += 1
+        if self._acknowledges(count):
+            stamp = message.header.stamp
+            self.pace.publish(Header(stamp=stamp, frame_id=f'policy#{self.sent}'))
+
+    def until(self, count):
+        deadline = time.monotonic() + LONG
+        while len(self.seen) < count:
+            assert self._world.failure is None
+            assert time.monotonic() < deadline, f'{len(self.seen)} of {count} samples'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def positions(self):
+        return np.array([m.position for m in self.seen])
+
+
+def paced_run(count, commands, **more):
+    world = World(realtime_factor=0.0, paced=True, pace_consumers=['policy'], **more)
+    acknowledges = world.__dict__.pop('acknowledges', lambda count: True)
+    consumer = Consumer(world, commands, acknowledges)
+    with world:
+        consumer.until(count)
+        consumer.node.destroy_node()
+    return consumer
+
+
+def test_a_paced_run_loses_nothing_and_repeats_bit_for_bit():
+    first, second = (paced_run(120, commands=200) for _ in range(2))
+    for run in (first, second):
+        np.testing.assert_allclose(stamps(run.seen)[:120], 0.004 * np.arange(120), atol=1e-9)
+    assert (first.positions()[:120] == second.positions()[:120]).all()
+    # The same as the simulator in this process, commanded at the same instants.
+    simulator = MujocoSimulator(ARM6, imu=True)
+    expected = []
+    for count in range(120):
+        if count:
+            simulator.step(4)
+        expected.append(simulator.read().position[0])
+        if count % 5 == 0:
+            simulator.command(DEFAULT + 0.3 * np.sin(0.1 * count + np.arange(6)))
+    assert (first.positions()[:120] == np.array(expected)).all()
+
+
+def test_a_paced_run_holds_by_simulated_time():
+    run = paced_run(220, commands=1)
+    positions = run.positions()[:220]
+    # The only command came at time zero; 0.25 s later the arm stays where it is.
+    assert np.abs(positions[-1] - positions[-20]).max() < 0.01
+    simulator = MujocoSimulator(ARM6, imu=True)
+    simulator.command(DEFAULT + 0.3 * np.sin(np.arange(6)))
+    simulator.step(252)
+    simulator.hold()
+    simulator.step(4 * 219 - 252)
+    np.testing.assert_allclose(positions[219], simulator.state()[0][0], atol=1e-3)
+
+
+def test_a_consumer_that_falls_silent_is_given_up():
+    world = World(realtime_factor=0.0, paced=True, pace_consumers=['policy'], pace_timeout=0.3)
+    consumer = Consumer(world, commands=0, acknowledges=lambda count: count < 10)
+    with world:
+        began = time.monotonic()
+        consumer.until(30)
+        consumer.node.destroy_node()
+    assert time.monotonic() - began > 0.3
+
+
+def test_consumers_that_never_appear_do_not_stop_it():
+    with World(
+        realtime_factor=0.0, paced=True, pace_consumers=['ghost'], start_timeout=0.2,
+        pace_timeout=0.2,
+    ) as world:  # fmt: skip
+        world.until(lambda: len(world.joints) > 10, 'samples')
+
+
+def test_a_diverging_world_stops_and_says_so():
+    with World(realtime_factor=0.0) as world:
+        values = {'world.timestep': 0.1}
+        for joint in ARM6.joint_names:
+            values |= {f'actuator.{joint}.gain': 10.0, f'actuator.{joint}.saturation': 1e6}
+        world.draw(values=values)
+        world.until(
+            lambda: any('diverged' in s.message for m in world.health for s in m.status),
+            'the report',
+        )
+
+
+def test_pictures():
+    try:
+        find_backend()
+    except MissingError as error:
+        pytest.skip(str(error))
+    with World(camera=True, camera_width=64, camera_height=48) as world:
+        images = world.hear(Image, 'camera/image_raw', sensor_qos(False), [])
+        infos = world.hear(CameraInfo, 'camera/camera_info', sensor_qos(False), [])
+        world.until(lambda: images and infos, 'a picture')
+    pixels = np.frombuffer(images[0].data, dtype=np.uint8).reshape(48, 64, 3)
+    assert pixels.std() > 10
+    assert infos[0].k[2] == 32 and infos[0].k[0] == infos[0].k[4]
