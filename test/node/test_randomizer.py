@@ -266,6 +266,61 @@ def test_a_new_seed_holds_from_the_next_draw(world):
     assert draw.values == SPACE.draw(8, 1).values
 
 
+def test_with_the_embedded_simulator():
+    """Drawn values reach the engine; a reset draws the next world."""
+    nodes = pytest.importorskip('sim2real_sim.node')
+    rclpy.init()
+    stop, draws = threading.Event(), []
+    simulator = nodes.SimulatorNode(parameter_overrides=[Parameter('contacts', value=False)])
+    randomizer = RandomizerNode(
+        parameter_overrides=[Parameter('seed', value=3), Parameter('on_reset', value=True)]
+    )
+    watcher = rclpy.create_node('watcher')
+    watcher.create_subscription(
+        DiagnosticArray,
+        'randomizer/draw',
+        lambda message: draws.append(draw_from_message(message)),
+        LATCHED,
+    )
+    reset = watcher.create_client(Trigger, 'simulator/reset')
+
+    def spin(node):
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.05)
+        executor.remove_node(node)
+
+    threads = [
+        threading.Thread(target=simulator.spin, args=(stop,)),
+        threading.Thread(target=spin, args=(randomizer,)),
+        threading.Thread(target=spin, args=(watcher,)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        World.until(lambda: draws)
+        time.sleep(0.5)  # some simulated time passes
+        assert reset.wait_for_service(10)
+        call = reset.call_async(Trigger.Request())
+        World.until(lambda: call.done() and len(draws) > 1)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        engine = {a: float(simulator._simulator.get(a)[0]) for a in SPACE.addresses}
+        for node in (simulator, randomizer, watcher):
+            if node is not watcher:
+                node.close()
+            node.destroy_node()
+        rclpy.shutdown()
+    assert [draw.episode for draw in draws] == [0, 1]
+    for draw in draws:
+        assert draw.values == SPACE.draw(3, draw.episode).values
+        assert set(draw.outcomes.values()) == {'verified'}
+    assert engine == pytest.approx(dict(draws[-1].values), rel=1e-9)
+
+
 def test_a_wrong_space_is_named(tmp_path):
     path = tmp_path / 'wrong.yaml'
     path.write_text('parameters:\n  link.griper.mass: {distribution: constant, value: 1}\n')
