@@ -288,8 +288,8 @@ def default_threshold(profile: RobotProfile) -> Array:
     """Thresholds for a robot that was not calibrated, (nj,) [unit of the command].
 
     Generous on purpose: room for a change of sag of 30 % of what the largest effort can cause,
-    for a lag that is wrong by 10 % at full speed, and for sensor noise. For velocity and effort
-    interfaces a quarter of the limit. :func:`calibrate` gives sharper ones.
+    for a lag that is wrong by a quarter at full speed, and for sensor noise. For velocity and
+    effort interfaces a quarter of the limit. :func:`calibrate` gives sharper ones.
     """
     interface = profile.command.interface
     if interface != 'position':
@@ -298,7 +298,7 @@ def default_threshold(profile: RobotProfile) -> Array:
     sag = np.divide(
         profile.array('effort'), stiffness, out=np.full_like(stiffness, 0.2), where=stiffness > 0
     )
-    late = 0.1 * default_lag(profile) * profile.array('velocity')
+    late = 0.25 * default_lag(profile) * profile.array('velocity')
     return 0.3 * sag + late + 5.0 * profile.array('position_noise')
 
 

@@ -60,7 +60,11 @@ class ClipInfo:
 
     def as_json(self) -> dict[str, Any]:
         """As JSON data."""
-        return {**dataclasses.asdict(self), 'path': str(self.path)}
+        return {
+            **dataclasses.asdict(self),
+            'path': str(self.path),
+            'detectors': list(self.detectors),
+        }
 
 
 @dataclass(frozen=True)

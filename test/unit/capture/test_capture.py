@@ -1,0 +1,212 @@
+"""Everything wired together, without ROS."""
+
+import queue
+
+import numpy as np
+import pytest
+
+from sim2real_capture.capture import Capture, tracking_detector
+from sim2real_capture.config import CaptureConfig
+from sim2real_capture.library import list_clips, read_clip
+from sim2real_capture.receiver import ReceiverServer
+from sim2real_capture.uplink import Receipt
+from sim2real_capture.writer import Failed, Sealed
+from sim2real_core.errors import InputError
+from sim2real_core.profile import load_profile
+
+S = 10**9
+PERIOD = 4_000_000
+WAIT = 20.0
+
+
+@pytest.fixture(scope='module')
+def profile():
+    """The six-axis arm."""
+    return load_profile('arm6')
+
+
+class Rig:
+    """Feeds a capture at 250 Hz; ROS time differs from the sensor's by a year."""
+
+    SKEW = 365 * 86400 * S
+
+    def __init__(self, profile, folder, context, joint_state, **options):
+        settings = {'before': 1.0, 'after': 0.5, 'folder': str(folder), **options}
+        self.reports = queue.SimpleQueue()
+        self.capture = Capture(
+            CaptureConfig(**settings), profile, lambda: context, self.reports.put
+        )
+        self.profile = profile
+        self.joint_state = joint_state
+        self.clips = []
+
+    def run(self, begin, end, *, error=0.0, source='applied', joint='elbow', measured=True):
+        """Still commands; ``error``: how far the joint is off from the middle on."""
+        home = self.profile.array('default_position')
+        names = self.profile.joint_names
+        for stamp in range(round(begin * S), round(end * S), PERIOD):
+            now = stamp + self.SKEW
+            position = home.copy()
+            if stamp >= round((begin + end) / 2 * S):
+                position[names.index(joint)] += error
+            record = self.joint_state(stamp / S, **dict(zip(names, position)))
+            record = record._replace(stamp=stamp)
+            events = self.capture.sample(record, position if measured else None, now)
+            self.clips += [(event, clip) for event, clip in events]
+            if source and stamp % (20_000_000) == 0:
+                self.capture.record('/policy/action_applied', record.type, record.data, now)
+                self.capture.command(source, home, now)
+
+    def report(self):
+        """The next report, taken as the node would."""
+        report = self.reports.get(timeout=WAIT)
+        self.capture.take(report)
+        return report
+
+
+@pytest.fixture
+def rig(profile, tmp_path, context, joint_state):
+    """Makes rigs on one spool; closes them afterwards."""
+    made = []
+
+    def make(**options):
+        made.append(Rig(profile, tmp_path / 'spool', context, joint_state, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        assert one.capture.close(10.0)
+
+
+def test_an_error_becomes_an_event_and_a_clip_with_both_windows(rig):
+    one = rig()
+    one.run(100.0, 104.0, error=0.6)
+    ((event, clip),) = one.clips
+    assert (event.detector, event.detail) == ('tracking_error', 'elbow')
+    assert 102.1 <= event.stamp < 102.5
+    report = one.report()
+    assert isinstance(report, Sealed) and report.folder.name == clip
+    series = read_clip(report.folder)
+    for topic in ('/joint_states', '/policy/action_applied'):
+        # One time line, whatever ROS time says.
+        assert series[topic].time[0] == pytest.approx(event.stamp - 1.0, abs=0.021)
+        assert series[topic].time[-1] == pytest.approx(event.stamp + 0.5, abs=0.021)
+    assert len(series['/joint_states'].time) == 376
+    well, message, values = one.capture.status()
+    assert well and message == 'watching' and values['clips'] == 1
+
+
+@pytest.mark.parametrize(
+    ('source', 'measured', 'events'),
+    [('applied', True, 1), ('sent', True, 1), (None, True, 0), ('applied', False, 0)],
+)
+def test_what_is_compared(rig, source, measured, events):
+    one = rig()
+    one.run(0.0, 2.0, error=0.6, source=source, measured=measured)
+    assert len(one.clips) == events
+    assert (one.capture.ignored == 0) == measured
+
+
+def test_what_was_applied_counts_rather_than_what_was_sent(rig):
+    one = rig()
+    elsewhere = one.profile.array('default_position') + 1.0
+    for i in range(100):
+        one.capture.command('sent', elsewhere, i * 20_000_000 + one.SKEW)
+        one.run(i * 0.02, (i + 1) * 0.02)
+    assert one.clips == []
+
+
+def test_a_command_the_robot_no_longer_heeds_is_none(rig):
+    one = rig()
+    one.run(0.0, 1.0)
+    one.run(1.0, 1.0 + one.profile.command.timeout + 0.1, source=None)
+    one.run(1.4, 4.0, error=0.6, source=None)
+    assert one.clips == []
+
+
+def test_an_unusable_command_is_counted(rig):
+    one = rig()
+    one.capture.command('sent', None, 0)
+    assert one.capture.status()[2]['samples_ignored'] == 1
+
+
+def test_a_reset_of_time_ends_the_clip_and_the_next_episode_has_its_own(rig):
+    one = rig()
+    one.run(10.0, 11.0, error=0.6)
+    one.run(0.0, 3.0, error=0.6)
+    assert len({clip for _, clip in one.clips}) == 2
+    first, second = one.report(), one.report()
+    infos = {info.clip: info for info in list_clips(first.folder.parent)}
+    assert infos[first.folder.name].end == 'clock went back'
+    assert infos[second.folder.name].end == 'complete'
+    assert read_clip(second.folder)['/joint_states'].time[-1] < 3.0
+
+
+def test_a_person_may_ask_before_anything_is_heard(rig):
+    one = rig()
+    event, clip = one.capture.trigger('by hand', 7 * S)
+    assert clip and (event.detector, event.stamp) == ('operator', 7.0)
+    assert one.capture.status()[1] == f'recording {clip}'
+    one.capture.watch(8 * S)
+    report = one.report()
+    assert isinstance(report, Failed) and 'no message' in report.reason
+    well, message, _ = one.capture.status()
+    assert not well and 'no message' in message
+
+
+def test_a_clip_ends_when_time_stands_still(rig, monkeypatch):
+    moment = [1000.0]
+    monkeypatch.setattr('sim2real_capture.capture.time.monotonic', lambda: moment[0])
+    one = rig(paced=True)
+    one.run(0.0, 1.0)
+    one.capture.trigger('by hand', 0)
+    one.capture.watch(0)
+    moment[0] += 4.0
+    one.capture.watch(0)
+    assert one.capture.recorder.clip
+    moment[0] += 2.0
+    one.capture.watch(0)
+    assert not one.capture.recorder.clip
+    assert list_clips(one.report().folder.parent)[0].end == 'time stood still'
+
+
+def test_no_room_is_said(rig):
+    one = rig(ring_bytes=1 << 20, clip_bytes=1 << 20, spool_bytes=1 << 20)
+    one.run(0.0, 1.0)
+    assert one.capture.trigger('by hand', one.SKEW + S)[1]
+    one.capture.recorder.finish('complete')
+    one.report()
+    assert one.capture.trigger('by hand', one.SKEW + S)[1] == ''
+    well, message, values = one.capture.status()
+    assert not well and 'clips refused: 1' in message and values['clips_refused'] == 1
+
+
+def test_sealed_clips_are_shipped(rig, tmp_path):
+    server = ReceiverServer(tmp_path / 'library')
+    try:
+        one = rig(receiver=server.url)
+        one.run(0.0, 3.0, error=0.6)
+        reports = [one.report(), one.report()]
+        assert [type(r) for r in reports] == [Sealed, Receipt]
+        (arrived,) = list_clips(tmp_path / 'library')
+        (kept,) = list_clips(tmp_path / 'spool')
+        assert arrived.sha256 == kept.sha256 and kept.shipped == server.url
+        assert one.capture.status()[2]['clips_shipped'] == 1
+    finally:
+        assert server.close(10.0)
+
+
+def test_a_dead_writer_is_not_survived(rig):
+    one = rig()
+    with pytest.raises(ZeroDivisionError):
+        one.capture.take(Failed('', 'died', ZeroDivisionError()))
+
+
+def test_settings_replace_what_the_profile_suggests(profile):
+    suggested = tracking_detector(CaptureConfig(), profile)
+    given = tracking_detector(CaptureConfig(threshold=(0.0, 0.3, 0.0, 0.0, 0.0, 0.2)), profile)
+    np.testing.assert_array_equal(given.threshold[[1, 5]], [0.3, 0.2])
+    np.testing.assert_array_equal(given.threshold[[0, 2]], suggested.threshold[[0, 2]])
+    assert (tracking_detector(CaptureConfig(threshold=(0.7,)), profile).threshold == 0.7).all()
+    with pytest.raises(InputError, match='threshold'):
+        tracking_detector(CaptureConfig(threshold=(0.1, 0.2)), profile)
