@@ -1,0 +1,1 @@
+"""What is true of the robot: online identification of its dynamic parameters."""

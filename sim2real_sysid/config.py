@@ -1,0 +1,72 @@
+"""Settings of the online identification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim2real_core.config import Config, parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class SysidConfig(Config):
+    """Settings of the online identification; none of them is particular to a robot."""
+
+    bandwidth: float = parameter(
+        8.0,
+        'Bandwidth of the filters; lower where the joint states come too slowly for it.',
+        unit='Hz',
+        low=0.5,
+        high=100.0,
+    )
+    low_speed: float = parameter(
+        0.05,
+        'Share of the highest speed seen below which a joint tells nothing: friction is not '
+        'Coulomb friction there.',
+        low=0.0,
+        high=0.5,
+    )
+    timing_error: float = parameter(
+        0.002,
+        'Standard deviation of an unknown delay between measured effort and position; at least '
+        'half a sample period is assumed.',
+        unit='s',
+        low=0.0,
+        high=0.1,
+    )
+    model_error: float = parameter(
+        0.01,
+        'Relative standard deviation of what the URDF and the friction model get wrong; no '
+        'amount of data makes an estimate better than this.',
+        low=0.0,
+        high=0.5,
+    )
+    relative_std: float = parameter(
+        0.1,
+        'A parameter counts as identified up to this standard deviation, as a share of its value '
+        'or of the smallest value that matters.',
+        low=0.001,
+        high=1.0,
+    )
+    memory: float = parameter(
+        600.0, 'Seconds of motion that are remembered.', unit='s', low=10.0, high=1e6
+    )
+    stale_after: float = parameter(
+        60.0,
+        'Without telling motion for this long an identified parameter is stale.',
+        unit='s',
+        low=1.0,
+        high=1e6,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeConfig(SysidConfig):
+    """Settings of the sysid node."""
+
+    robot: str = parameter('arm6', 'Robot profile: a file, or the name of a shipped one.')
+    publish_period: float = parameter(
+        1.0, 'Time between estimates, in message time.', unit='s', low=0.01, high=3600.0
+    )
+    paced: bool = parameter(
+        False, 'Acknowledge every sample on the topic pace; for replay and lockstep simulation.'
+    )
