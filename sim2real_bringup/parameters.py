@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from sim2real_bringup.catalog import NODES
-from sim2real_core.errors import Faults, InputError
+from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.yaml_file import read_yaml
 
 SECTION = 'ros__parameters'
@@ -93,7 +93,7 @@ class Parameters:
         target, equals, value = text.partition('=')
         node, dot, name = target.partition('.')
         if not (equals and dot and name):
-            self.faults.add('param', text, 'must be like capture.before=2.0')
+            self._wrong(text, 'must be like capture.before=2.0')
             return
         nodes = list(NODES) if node == '**' else [node]
         known = [n for n in nodes if n in NODES and name in _names(n)]
@@ -103,15 +103,18 @@ class Parameters:
                 if node in NODES
                 else (f'nodes are: {", ".join(NODES)}')
             )
-            self.faults.add('param', text, has)
+            self._wrong(text, has)
             return
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            self.faults.add('param', text, f'the value is not YAML ({error})')
+            self._wrong(text, f'the value is not YAML ({error})')
             return
         for one in known:
             self.set(one, name, parsed)
+
+    def _wrong(self, text: str, mend: str) -> None:
+        self.faults.found.append(Fault('param', text, mend))  # of no file
 
     def check(self, nodes: tuple[str, ...]) -> None:
         """Raise InputError when the values do not fit the nodes; every fault is named."""

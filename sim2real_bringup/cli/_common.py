@@ -78,9 +78,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     for column in columns:
         table.add_column(column, overflow='fold')
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     console = Console()
     if not console.is_terminal:
-        # For a file or a pipe nothing is cut or folded.
-        console = Console(width=max(console.width, console.measure(table).maximum))
+        console = Console(width=1000)  # for a file or a pipe nothing is cut or folded
     console.print(table)
