@@ -142,7 +142,8 @@ def test_the_last_draw_is_there_for_who_comes_late(world):
     _, draw = world.randomize()
     world.draws.clear()
     world.watch()
-    world.until(lambda: draw in world.draws)
+    world.until(lambda: world.draws)
+    assert world.draws == [draw]
 
 
 def test_what_is_not_as_drawn_is_named(world):
