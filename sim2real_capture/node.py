@@ -43,7 +43,7 @@ class CaptureNode(Node):
         self._latest: dict[str, bytes] = {}  # draw and estimate, not decoded until needed
         self._reports: deque[Report] = deque()
         self._wake = self.create_guard_condition(self._take_reports)
-        self.capture = Capture(config, profile, self._context, self._report)
+        self.capture = Capture(config, profile, self._in_force, self._report)
         self._pace = Pace(self, config.paced)
         self._events = self.create_publisher(DiagnosticArray, '~/events', RELIABLE)
         self.create_service(Trigger, '~/trigger', self._on_trigger)
@@ -117,7 +117,7 @@ class CaptureNode(Node):
         else:
             self.get_logger().error(f'{what}; NOT recorded: spool_bytes leaves no room')
 
-    def _context(self) -> Context:
+    def _in_force(self) -> Context:
         latest = {
             topic: deserialize_message(data, DiagnosticArray)
             for topic, data in self._latest.items()

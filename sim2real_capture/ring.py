@@ -114,8 +114,12 @@ class SensorClock:
         self._received = 0
 
     def sample(self, stamp: int, now: int) -> bool:
-        """Note a sensor stamp received at ROS time ``now`` [ns]; True when time went back."""
-        back = self._stamp is not None and stamp < self._stamp - self._backward
+        """Note a sensor stamp received at ROS time ``now`` [ns]; True when time went back.
+
+        So it does when the first sensor stamp is far behind ROS time, which was gone by before.
+        """
+        newest = now if self._stamp is None else self._stamp
+        back = stamp < newest - self._backward
         if self._stamp is None or back or stamp > self._stamp:
             self._stamp, self._received = stamp, now
         return back

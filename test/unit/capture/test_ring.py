@@ -101,6 +101,11 @@ def test_sensor_clock_carries_the_sensors_stamps_on(carry, now, want):
     assert clock.at(now) == want
 
 
+@pytest.mark.parametrize(('stamp', 'broken'), [(950, False), (5000, False), (899, True)])
+def test_the_first_sensor_stamp_may_break_with_ros_time(stamp, broken):
+    assert SensorClock(backward=100).sample(stamp, 1000) == broken
+
+
 def test_sensor_clock_tells_late_from_backward():
     clock = SensorClock(backward=100)
     clock.sample(1000, 0)
