@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real_bringup.requirements import HOW_TO_GET, ROS
+from sim2real_core.errors import MissingError, Sim2RealError
 
 OK, MISSING, BROKEN = 'ok', 'missing', 'broken'
 DEADLINE = 30.0  # [s] for one probe
@@ -40,14 +41,6 @@ class Row:
     detail: str
 
 
-class Missing(Exception):
-    """Raised by a check: not there; says how to get it."""
-
-
-class Broken(Exception):
-    """Raised by a check: there, but does not work; says why."""
-
-
 def examine() -> list[Row]:
     """All rows, in order."""
     return [_row(name, check) for name, check in CHECKS.items()]
@@ -61,7 +54,7 @@ def as_json(rows: list[Row]) -> dict[str, Any]:
 def _row(name: str, check: Callable[[], str]) -> Row:
     try:
         return Row(name, OK, check())
-    except Missing as error:
+    except MissingError as error:
         return Row(name, MISSING, str(error))
     except ModuleNotFoundError as error:
         module = (error.name or '').partition('.')[0]
@@ -91,7 +84,7 @@ def _probe(code: str, environment: dict[str, str] | None = None) -> str:
     """What a piece of Python prints when run in a process of its own.
 
     Raises:
-        Broken: it failed, crashed or took too long; with its last line.
+        Sim2RealError: it failed, crashed or took too long; with its last line.
     """
     try:
         done = subprocess.run(
@@ -103,11 +96,11 @@ def _probe(code: str, environment: dict[str, str] | None = None) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Broken(f'no answer within {DEADLINE:g} s') from error
+        raise Sim2RealError(f'no answer within {DEADLINE:g} s') from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [''])[-1]
         how = f'signal {-done.returncode}' if done.returncode < 0 else last
-        raise Broken(how or f'status {done.returncode}')
+        raise Sim2RealError(how or f'status {done.returncode}')
     return done.stdout.strip()
 
 
@@ -139,7 +132,7 @@ def _rmw() -> str:
 def _interfaces() -> str:
     absent = [name for name in INTERFACES if importlib.util.find_spec(name) is None]
     if absent:
-        raise Missing(f'{", ".join(absent)}: {ROS}')
+        raise MissingError(f'{", ".join(absent)}: {ROS}')
     return _probe(f'import {", ".join(f"{n}.{_kind(n)}" for n in INTERFACES)}; print("all load")')
 
 
@@ -182,20 +175,24 @@ def _gpu() -> str:
         if done.returncode == 0 and done.stdout.strip():
             return '; '.join(done.stdout.strip().splitlines())
         if done.returncode:
-            raise Broken(f'nvidia-smi: {(done.stdout or done.stderr).strip().splitlines()[0]}')
+            raise Sim2RealError(
+                f'nvidia-smi: {(done.stdout or done.stderr).strip().splitlines()[0]}'
+            )
     model = Path('/proc/device-tree/model')
     if model.is_file() and Path('/dev/nvhost-gpu').exists():
         return model.read_text(errors='replace').strip('\0\n ')
-    raise Missing('no NVIDIA GPU or no driver; the suite runs without')
+    raise MissingError('no NVIDIA GPU or no driver; the suite runs without')
 
 
 def _tensorrt() -> str:
     if importlib.util.find_spec('tensorrt') is None:
-        raise Missing('comes with JetPack; elsewhere see the NVIDIA TensorRT installation guide')
+        raise MissingError(
+            'comes with JetPack; elsewhere see the NVIDIA TensorRT installation guide'
+        )
     try:
         _gpu()
-    except (Missing, Broken) as error:
-        raise Missing('needs a GPU, there is none; not touched') from error
+    except Sim2RealError as error:
+        raise MissingError('needs a GPU, there is none; not touched') from error
     code = (
         'import tensorrt as t; r = t.Runtime(t.Logger(t.Logger.ERROR)); assert r; '
         'print(t.__version__)'
@@ -215,7 +212,7 @@ def _torch() -> str:
 def _mujoco() -> str:
     version = _version('mujoco')
     if int(version.split('.')[0]) < 4:
-        raise Broken(f'{version}; the simulator needs 4 or later: {HOW_TO_GET["mujoco"]}')
+        raise Sim2RealError(f'{version}; the simulator needs 4 or later: {HOW_TO_GET["mujoco"]}')
     return version
 
 
@@ -232,11 +229,11 @@ def _rendering() -> str:
     for backend in ('egl', 'osmesa'):
         try:
             _probe(RENDER, {'MUJOCO_GL': backend})
-        except Broken as error:
+        except Sim2RealError as error:
             reasons.append(f'{backend}: {error}')
         else:
             return f'MUJOCO_GL={backend}'
-    raise Missing(
+    raise MissingError(
         'for the camera: apt install libegl1 libopengl0 libgl1-mesa-dri '
         f'(or libosmesa6); {"; ".join(reasons)}'
     )
@@ -245,7 +242,7 @@ def _rendering() -> str:
 def _gazebo() -> str:
     tool, path = _tool('gz', 'ign', 'gzserver')
     if not tool:
-        raise Missing('for worlds in Gazebo: apt install ros-$ROS_DISTRO-ros-gz')
+        raise MissingError('for worlds in Gazebo: apt install ros-$ROS_DISTRO-ros-gz')
     return path
 
 
@@ -253,7 +250,7 @@ def _disk() -> str:
     free = shutil.disk_usage(Path.home()).free
     text = f'{free / 1e9:.0f} GB free for clips in {Path.home()}'
     if free < LITTLE_DISK:
-        raise Broken(f'{text}: little')
+        raise Sim2RealError(f'{text}: little')
     return text
 
 

@@ -1,0 +1,154 @@
+"""Stacks as launch descriptions: what ``launch/*.launch.py`` call. ``launch`` is imported late."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sim2real_bringup.catalog import CONSUMERS
+from sim2real_bringup.stacks import LOG_LEVELS, STACKS, Process, build
+from sim2real_core.errors import Fault, InputError, Sim2RealError
+
+if TYPE_CHECKING:
+    from launch import LaunchContext, LaunchDescription
+
+GRACE = 2.5
+"""Time the other nodes have after one ended on its own [s], as in the runner."""
+PLAYED = ('bag', 'rate', 'json', 'out')
+"""Arguments of the replay that are parameters of its player."""
+
+
+def arguments(stack: str) -> dict[str, tuple[str, str]]:
+    """Launch arguments of a stack: name to default and description."""
+    kind = STACKS[stack]
+    found = {
+        'namespace': (
+            '',
+            'Namespace of all nodes and topics; stacks can run side by side.',
+        ),
+        'use_sim_time': (
+            str(kind.use_sim_time).lower(),
+            'Follow the clock topic (true) or the wall clock (false).',
+        ),
+        'params_file': ('', "ROS parameter file for all nodes; the package's own when empty."),
+        'log_level': ('info', f'Of all nodes: {", ".join(LOG_LEVELS)}.'),
+        'robot': ('', 'Robot profile, a file or a shipped name; as params_file says when empty.'),
+        'nodes': ('', f'Only these, separated by commas, of: {", ".join(kind.nodes)}.'),
+    }
+    if 'policy' in kind.nodes:
+        text = "Policy bundle, a file or a shipped name; that of the robot's name when empty."
+        found['bundle'] = ('', text)
+    if 'randomizer' in kind.nodes:
+        text = (
+            "Randomization space, a file or a shipped name; the shipped one of the robot's name."
+        )
+        found['space'] = ('', text)
+    if 'player' in kind.nodes:
+        played = ', '.join(CONSUMERS)
+        found['nodes'] = ('sysid', f'Nodes to play it through, separated by commas, of: {played}.')
+        found['bag'] = ('', 'Rosbag2 folder or MCAP file to play.')
+        found['rate'] = ('0.0', 'Seconds of the bag a second; 0 is as fast as the nodes are.')
+        found['json'] = ('', 'File to write the result to.')
+        found['out'] = ('', 'Folder to write a bag to, with what came out.')
+    return found
+
+
+def describe(stack: str) -> LaunchDescription:
+    """The launch description of a stack.
+
+    A node that ends on its own is named; the others get a moment, then the launch ends with a
+    non-zero status.
+    """
+    from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in arguments(stack).items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_start, args=[stack])])
+
+
+def processes(stack: str, given: dict[str, str]) -> tuple[Process, ...]:
+    """The processes of a stack from the texts of its launch arguments.
+
+    Raises:
+        InputError: a fault of the arguments or parameters.
+    """
+    nodes = [node.strip() for node in given['nodes'].split(',') if node.strip()]
+    settings = {}
+    if 'player' in STACKS[stack].nodes:
+        nodes = ['player', *nodes]
+        settings = {'player': {name: given[name] for name in PLAYED}}
+        settings['player']['rate'] = _number('rate', given['rate'])
+    built = build(
+        stack,
+        namespace=given['namespace'],
+        nodes=nodes,
+        use_sim_time=_truth('use_sim_time', given['use_sim_time']),
+        params_file=given['params_file'],
+        robot=given['robot'],
+        bundle=given.get('bundle', ''),
+        space=given.get('space', ''),
+        log_level=given['log_level'],
+        settings=settings,
+    )
+    return built.processes
+
+
+def _truth(name: str, text: str) -> bool:
+    if text.lower() not in ('true', 'false'):
+        raise InputError(Fault(name, text, 'must be true or false'))
+    return text.lower() == 'true'
+
+
+def _number(name: str, text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(Fault(name, text, 'must be a number')) from error
+
+
+def _start(context: LaunchContext, stack: str) -> list[Any]:
+    from launch.actions import RegisterEventHandler
+    from launch.event_handlers import OnProcessExit
+    from launch_ros.actions import Node
+
+    given = {name: context.launch_configurations[name] for name in arguments(stack)}
+    actions: list[Any] = []
+    for process in processes(stack, given):
+        node = Node(
+            package='sim2real',
+            executable=process.name,
+            ros_arguments=process.ros_arguments()[1:],
+            output='both',
+        )
+        ended = OnProcessExit(target_action=node, on_exit=_Ended(process))
+        actions += [RegisterEventHandler(ended), node]
+    return actions
+
+
+class _Ended:
+    """What happens when a node's process ends."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def __call__(self, event: Any, context: LaunchContext) -> Any:
+        from launch.actions import EmitEvent, LogInfo, OpaqueFunction, TimerAction
+        from launch.events import Shutdown
+
+        if context.is_shutdown:
+            return None
+        name, code = self._process.name, event.returncode
+        if self._process.finishes and code == 0:
+            return EmitEvent(event=Shutdown(reason=f'{name} has finished'))
+        how = f'was killed by signal {-code}' if code < 0 else f'ended with status {code}'
+
+        def fail(_: LaunchContext) -> None:
+            # What an action raises is what gives launch a status other than 0.
+            raise Sim2RealError(f'{name} {how}')
+
+        return [
+            LogInfo(msg=f'{name} {how}; the others are stopped in {GRACE:g} s'),
+            TimerAction(period=GRACE, actions=[OpaqueFunction(function=fail)]),
+        ]
