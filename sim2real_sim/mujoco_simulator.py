@@ -63,6 +63,7 @@ class MujocoSimulator:
     Attributes:
         profile: the robot.
         robot: its compiled model, with notes on how the URDF was taken.
+        batch: the engine's simulations.
 
     Raises:
         InputError: the robot cannot be simulated.
@@ -85,8 +86,8 @@ class MujocoSimulator:
             profile, timestep=timestep, contacts=contacts, imu=imu, image_size=image_size
         )
         robot, model = self.robot, self.robot.model
-        self._batch = Batch(model, nsim, nthread)
-        self._engine = Engine(self._batch)
+        self.batch = Batch(model, nsim, nthread)
+        self._engine = Engine(self.batch)
         self._seed = seed
         self._timestep = float(model.opt.timestep)
         self._nj = nj = len(profile.joints)
@@ -120,10 +121,10 @@ class MujocoSimulator:
         )
         self._baseline: dict[str, float] = {}
         self._touched: set[Owner] = set()
-        self._qpos, self._qvel = self._batch.bind('qpos'), self._batch.bind('qvel')
-        self._applied_force = self._batch.bind('qfrc_applied')
-        self._xpos = self._batch.bind('xpos')
-        self._xquat = self._batch.bind('xquat')
+        self._qpos, self._qvel = self.batch.bind('qpos'), self.batch.bind('qvel')
+        self._applied_force = self.batch.bind('qfrc_applied')
+        self._xpos = self.batch.bind('xpos')
+        self._xquat = self.batch.bind('xquat')
         self._q, self._dof = _columns(robot.qpos), _columns(robot.dof)
         self._kinematics_current = False
         self._unread = np.ones(nsim, dtype=bool)
@@ -134,7 +135,7 @@ class MujocoSimulator:
     @property
     def nsim(self) -> int:
         """Number of simulations."""
-        return int(self._batch.nsim)
+        return int(self.batch.nsim)
 
     @property
     def timestep(self) -> float:
@@ -144,7 +145,7 @@ class MujocoSimulator:
     @property
     def diverged(self) -> npt.NDArray[np.bool_]:
         """(nsim,) whether a simulation blew up since its reset; its values mean nothing then."""
-        return np.asarray(self._batch.warning[:, DIVERGED].any(axis=(1, 2)))
+        return np.asarray(self.batch.warning[:, DIVERGED].any(axis=(1, 2)))
 
     def _rows(self, ids: Ids) -> Rows:
         if ids is None:
@@ -188,8 +189,8 @@ class MujocoSimulator:
             v[:] = self._joint_values('velocity', velocity, n)
         if n == 0:
             return
-        self._batch.reset(np.unique(rows), stage=mujoco.mjtStage.mjSTAGE_NONE)
-        self._batch.warning[rows] = 0
+        self.batch.reset(np.unique(rows), stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self.batch.warning[rows] = 0
         self._qpos[rows] = robot.home
         self._qpos[rows[:, None], robot.qpos] = q
         self._qvel[rows[:, None], robot.dof] = v
@@ -200,7 +201,7 @@ class MujocoSimulator:
                 robot.mimic_multiplier * v[:, robot.mimic_of]
             )
         if self._wrench.any():
-            self._batch.bind('xfrc_applied')[rows] = self._wrench[rows]
+            self.batch.bind('xfrc_applied')[rows] = self._wrench[rows]
         seeds = np.empty(n, dtype=np.uint64)
         seeds[:] = self._seed if seed is None else np.asarray(seed)
         hold = q if self.profile.command.interface == 'position' else np.zeros_like(q)
@@ -208,7 +209,7 @@ class MujocoSimulator:
         measured = [part[rows] for part in self._actuators.measured]
         self._sensors.reset(rows, np.concatenate([*measured, np.zeros_like(q)], axis=1), seeds)
         if self._imu is not None:
-            self._batch.forward(np.unique(rows))
+            self.batch.forward(np.unique(rows))
             self._imu.reset(rows, self._imu_values()[rows], seeds)
         self._unread[rows] = True
         self._kinematics_current = False
@@ -237,7 +238,7 @@ class MujocoSimulator:
             self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
             if self._friction.active:
                 self._frictionloss[:, self._dof] = self._friction.level(self._qvel[:, self._dof])
-            self._batch.step()
+            self.batch.step()
             actuators.measure(self._qpos[:, self._q], self._qvel[:, self._dof])
             if sensors.delays:
                 sensors.record(self._sensed())
@@ -259,10 +260,10 @@ class MujocoSimulator:
             self._reading[rows] = self._sensors.sample(rows)
             self._unread[rows] = False
         position, velocity, effort = np.split(self._reading.copy(), 3, axis=1)
-        return JointReading(self._batch.bind('time').copy(), position, velocity, effort)
+        return JointReading(self.batch.bind('time').copy(), position, velocity, effort)
 
     def _imu_values(self) -> Array:
-        return np.array(self._batch.bind('sensordata')[:, 4:10])
+        return np.array(self.batch.bind('sensordata')[:, 4:10])
 
     def read_imu(self) -> ImuReading:
         """What the IMU says of the last step; each call is a new sample.
@@ -275,7 +276,7 @@ class MujocoSimulator:
         if not self._imu.delays:
             self._imu.record(self._imu_values())
         sample = self._imu.sample(np.arange(self.nsim))
-        w, x, y, z = self._batch.bind('sensordata')[:, :4].T
+        w, x, y, z = self.batch.bind('sensordata')[:, :4].T
         return ImuReading(np.stack([x, y, z, w], axis=1), sample[:, :3], sample[:, 3:])
 
     def state(self) -> tuple[Array, Array]:
@@ -296,7 +297,7 @@ class MujocoSimulator:
         if link not in bodies:
             raise InputError(Fault('link', link, f'no such link; has: {", ".join(bodies)}'))
         if not self._kinematics_current:
-            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
+            self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
             self._kinematics_current = True
         position = self._xpos[:, bodies[link]].copy()
         quat = self._xquat[:, bodies[link]].copy()
@@ -434,7 +435,7 @@ class MujocoSimulator:
         self._friction.update()
         dofs = self.robot.dof
         if self._friction.active:
-            self._frictionloss = self._batch.expand('dof_frictionloss')
+            self._frictionloss = self.batch.expand('dof_frictionloss')
         else:
             for j, dof in enumerate(dofs):
                 self._engine.put(
@@ -444,17 +445,17 @@ class MujocoSimulator:
                     self._friction.coulomb[:, j],
                 )
         self._loaded = bool(self._load.any())
-        force = self._batch.bind('xfrc_applied')
+        force = self.batch.bind('xfrc_applied')
         if self._wrench.any() or force.any():
             force[:] = self._wrench
 
     def model(self, sim: int, into: mujoco.MjModel | None = None) -> mujoco.MjModel:
         """One simulation's model as MuJoCo's own, to render it or look at it."""
-        return self._batch.get_model(sim, into)
+        return self.batch.get_model(sim, into)
 
     def data(self, sim: int, into: mujoco.MjData | None = None) -> mujoco.MjData:
         """One simulation's state; run ``mj_forward`` before looking at anything derived."""
-        return self._batch.get_data(sim, into)
+        return self.batch.get_data(sim, into)
 
 
 def _columns(index: Rows) -> slice | Rows:
