@@ -216,7 +216,9 @@ class _Reader(Faults):
         bounds = {}
         for key in ('velocity', 'effort'):
             bounds[key] = self.number(limit, key, f'{field}.limit', math.inf)
-            if limit is not None and bounds[key] <= 0:
+            # What no drive moves is often given zeros, which mean nothing there.
+            driven = kind in MOVABLE and element.find('mimic') is None
+            if driven and limit is not None and bounds[key] <= 0:
                 self.fault(limit, f'{field}.limit.{key}', bounds[key], 'must be positive')
         friction = {}
         for key in ('damping', 'friction'):

@@ -66,6 +66,15 @@ def test_names_the_fault_and_the_line(body, mend):
     assert all(fault.file == 'r.urdf' and fault.line for fault in caught.value.faults)
 
 
+def test_zero_limits_where_no_drive_is_mean_nothing():
+    zeros = '<limit lower="0" upper="0" velocity="0" effort="0"/>'
+    follows = '<limit lower="-1" upper="1" velocity="0" effort="0"/><mimic joint="j"/>'
+    body = link('a') + link('b') + link('c') + link('d') + joint()
+    body += joint('k', 'b', 'c', 'fixed', zeros) + joint('m', 'b', 'd', inside=follows)
+    urdf = parse_urdf(f'<robot name="r">{body}</robot>', Path('r.urdf'))
+    assert [j.name for j in urdf.movable] == ['j']
+
+
 def test_broken_xml_names_the_line():
     with pytest.raises(InputError, match='r.urdf:2'):
         parse_urdf('<robot>\n<link></robot>', Path('r.urdf'))
