@@ -131,6 +131,7 @@ NODES: Mapping[str, NodeKind] = {
             module='sim2real_capture.node',
             settings='sim2real_capture.config:CaptureConfig',
             purpose='keeps the last seconds and writes a clip when something goes wrong',
+            services=(('capture/trigger', TRIGGER),),
             publishes=(EVENTS, PACE),
             subscribes=(
                 JOINT_STATES, COMMAND, IMU, GOAL, ACTION_APPLIED, OBSERVATION, ESTIMATE, DRAW,

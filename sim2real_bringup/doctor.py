@@ -186,9 +186,7 @@ def _gpu() -> str:
 
 def _tensorrt() -> str:
     if importlib.util.find_spec('tensorrt') is None:
-        raise MissingError(
-            'comes with JetPack; elsewhere see the NVIDIA TensorRT installation guide'
-        )
+        raise MissingError("comes with JetPack; elsewhere from NVIDIA's own packages")
     try:
         _gpu()
     except Sim2RealError as error:

@@ -17,10 +17,10 @@ PLAYED = ('bag', 'rate', 'json', 'out')
 """Arguments of the replay that are parameters of its player."""
 
 
-def arguments(stack: str) -> dict[str, tuple[str, str]]:
-    """Launch arguments of a stack: name to default and description."""
+def arguments(stack: str) -> dict[str, tuple[str | None, str]]:
+    """Launch arguments of a stack: name to default (None: must be given) and description."""
     kind = STACKS[stack]
-    found = {
+    found: dict[str, tuple[str | None, str]] = {
         'namespace': (
             '',
             'Namespace of all nodes and topics; stacks can run side by side.',
@@ -45,7 +45,7 @@ def arguments(stack: str) -> dict[str, tuple[str, str]]:
     if 'player' in kind.nodes:
         played = ', '.join(CONSUMERS)
         found['nodes'] = ('sysid', f'Nodes to play it through, separated by commas, of: {played}.')
-        found['bag'] = ('', 'Rosbag2 folder or MCAP file to play.')
+        found['bag'] = (None, 'Rosbag2 folder or MCAP file to play.')
         found['rate'] = ('0.0', 'Seconds of the bag a second; 0 is as fast as the nodes are.')
         found['json'] = ('', 'File to write the result to.')
         found['out'] = ('', 'Folder to write a bag to, with what came out.')
