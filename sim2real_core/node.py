@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 import time
@@ -227,9 +228,12 @@ def main(
         args: command line, ``sys.argv`` when None.
         spin: spins it until the event is set.
     """
-    signals = {signal.SIGINT, signal.SIGTERM}
-    # Blocked before any other thread exists, so that only the waiting thread takes them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    # The kernel gives a signal to any thread (NumPy's own ones too), and Python's handlers run
+    # only when the main thread leaves rcl_wait: a byte written by the C handler wakes it.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    before = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
     rclpy.init(args=args, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     node: Any = None
     status = 0
@@ -239,9 +243,9 @@ def main(
         wake = node.create_guard_condition(lambda: None)
 
         def wait_for_signal() -> None:
-            signal.sigwait(signals)
-            stop.set()
-            wake.trigger()
+            if reader.recv(1):  # nothing: this function is over
+                stop.set()
+                wake.trigger()
 
         threading.Thread(target=wait_for_signal, daemon=True).start()
         spin(node, stop)
@@ -257,7 +261,9 @@ def main(
     finally:
         status = _close(node) or status
         rclpy.try_shutdown()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return status
 
 
