@@ -31,7 +31,7 @@ import yaml
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.kinematics import build_model
 from sim2real_core.profile import RobotProfile, load_profile, profile_from_yaml
-from sim2real_core.urdf import Urdf, UrdfJoint, read_urdf, resolve_mesh
+from sim2real_core.urdf import MOVABLE, Urdf, UrdfJoint, read_urdf, resolve_mesh
 from sim2real_core.yaml_file import YamlFile
 from sim2real_randomizer.keyed import uniforms
 from sim2real_randomizer.space import load_space
@@ -122,18 +122,24 @@ def check(urdf: Urdf) -> None:
             [j.name for j in urdf.joints.values()],
             'nothing to command: at least one joint must move and follow no other',
         )
-    moved = set()
     for joint in urdf.joints.values():
-        if joint.type not in ('revolute', 'continuous', 'prismatic'):
+        if joint.type not in MOVABLE:
             continue
-        carried = below(urdf, joint.child)
-        moved |= carried
-        if not any(urdf.links[link].mass > 0 for link in carried):
+        line = urdf.links[joint.child].line
+        solid = [urdf.links[link] for link in below(urdf, joint.child, fixed=True)]
+        if not any(urdf.links[link].mass > 0 for link in below(urdf, joint.child)):
             add(
-                urdf.links[joint.child].line,
+                line,
                 f'link.{joint.child}.mass',
                 0.0,
                 f'joint {joint.name} moves no mass; give the link an <inertial>',
+            )
+        elif any(link.mass > 0 for link in solid) and not any(any(k.inertia) for k in solid):
+            add(
+                line,
+                f'link.{joint.child}.inertia',
+                [0.0] * 6,
+                'it has mass and moves, so it has inertia; give it in <inertial>',
             )
         if joint.mimic is None and joint.type != 'continuous':
             for key in ('effort', 'velocity'):
@@ -145,13 +151,6 @@ def check(urdf: Urdf) -> None:
                         'missing; give what the drive can do',
                     )
     for link in urdf.links.values():
-        if link.name in moved and link.mass > 0 and min(link.inertia[:3]) <= 0:
-            add(
-                link.line,
-                f'link.{link.name}.inertia',
-                link.inertia[:3],
-                'a body with mass has inertia about every axis',
-            )
         for mesh in link.meshes:
             try:
                 resolve_mesh(mesh, urdf.path)
@@ -161,12 +160,21 @@ def check(urdf: Urdf) -> None:
         raise InputError(*faults)
 
 
-def below(urdf: Urdf, link: str) -> set[str]:
-    """A link and all that hangs from it."""
+def below(urdf: Urdf, link: str, *, fixed: bool = False) -> set[str]:
+    """A link and all that hangs from it; with ``fixed``, only what cannot move against it."""
     found = {link}
-    for joint in urdf.joints.values():  # a parent may come after its child in the file
-        if joint.parent == link:
-            found |= below(urdf, joint.child)
+    for joint in urdf.joints.values():
+        if joint.parent == link and not (fixed and joint.type in MOVABLE):
+            found |= below(urdf, joint.child, fixed=fixed)
+    return found
+
+
+def chain(urdf: Urdf, link: str) -> list[str]:
+    """A link and all that it hangs from, up to the root."""
+    parent = {joint.child: joint.parent for joint in urdf.joints.values()}
+    found = [link]
+    while found[-1] in parent:
+        found.append(parent[found[-1]])
     return found
 
 
@@ -242,24 +250,15 @@ def largest_inertia(urdf: Urdf) -> dict[str, float]:
 
 def links(urdf: Urdf) -> dict[str, str]:
     """Which links the profile names, by key: tool, payload and IMU (``''``: none)."""
-    parent = {joint.child: joint for joint in urdf.joints.values()}
-
-    def chain(link: str) -> list[str]:
-        found = [link]
-        while found[-1] in parent:
-            found.append(parent[found[-1]].parent)
-        return found
-
     actuated = {joint.child for joint in urdf.movable}
-    leaves = urdf.leaves()
     tool = max(
-        leaves,
+        urdf.leaves(),
         # A name that says so, else the end of the longest chain of drives; the first of equals.
-        key=lambda leaf: (bool(TOOL.search(leaf)), len(actuated & set(chain(leaf)))),
+        key=lambda leaf: (bool(TOOL.search(leaf)), len(actuated & set(chain(urdf, leaf)))),
     )
     if wheeled(urdf):
         tool = urdf.root
-    heavy = [link for link in chain(tool) if urdf.links[link].mass > 0]
+    heavy = [link for link in chain(urdf, tool) if urdf.links[link].mass > 0]
     imu = [link for link in urdf.links if 'imu' in link.lower()]
     return {
         'tool_link': tool,
@@ -351,11 +350,11 @@ def space_text(profile: RobotProfile, drives: list[Drive]) -> str:
     ]
     payload = profile.payload_link
     if payload in carried:
-        most = 0.1 * sum(urdf.links[link].mass for link in carried)
+        most = 0.1 * sum(urdf.links[k].mass for k in chain(urdf, payload) if k in carried)
         entry = _entry('uniform', low=0.0, high=most, combine='additive', unit='kg')
         lines += [
-            '  # Payload: adds to this mass, and its inertia with it. Up to a tenth of all that',
-            '  # moves.',
+            '  # Payload: adds to this mass, and its inertia with it. Up to a tenth of the moving',
+            '  # links that carry it.',
             f'  {_yaml(f"link.{payload}.mass")}: {entry}',
             '',
         ]
