@@ -7,7 +7,7 @@ noise. Runs alternate; the medians over the runs are compared.
 
     python benchmarks/simulator_throughput.py [--json FILE]
 
-The bar: with all of the realism at every physics step, at least 0.75 of the bare engine's speed
+The bar: with all of the realism at every physics step, at least 0.8 of the bare engine's speed
 is left (one thread, 1 ms). Then training in the full chain costs little, and nobody is tempted
 to train in a simpler one, which would be a gap of its own.
 """
@@ -25,7 +25,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-BAR = 0.75
+BAR = 0.8
 NSIM, PERIODS, RUNS = 512, 4, 5
 
 
