@@ -84,7 +84,8 @@ class Config:
             mend = fault_of(row, value)
             if mend:
                 faults.add(row.name, value, mend)
-        self.check(faults)
+        faults.check()
+        self.check(faults)  # may rely on each field being of its type
         faults.check()
 
     def check(self, faults: Faults) -> None:

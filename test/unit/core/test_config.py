@@ -67,3 +67,19 @@ def test_table_describes_every_field():
     assert list(rows) == ['rate', 'count', 'mode', 'on', 'names', 'gains']
     assert (rows['rate'].type, rows['rate'].unit) == ('float', 'Hz')
     assert rows['names'].type == 'str[]'
+
+
+def test_rules_that_tie_fields_together_may_rely_on_their_types():
+    @dataclass(frozen=True, kw_only=True)
+    class Pair(Config):
+        low: float = parameter(0.0, 'Low.')
+        high: float = parameter(1.0, 'High.')
+
+        def check(self, faults):
+            if self.high - self.low <= 0:
+                faults.add('high', self.high, 'must be above low')
+
+    with pytest.raises(InputError, match='low = .*float'):
+        Pair(low='soon')
+    with pytest.raises(InputError, match='above low'):
+        Pair(low=2.0)
