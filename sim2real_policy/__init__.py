@@ -1,0 +1,1 @@
+"""Runs a policy on a robot: bundle, runtime, observation, guard, control cycle, node."""

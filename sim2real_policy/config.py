@@ -1,0 +1,42 @@
+"""Settings of the policy node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim2real_core.config import Config, parameter
+from sim2real_core.errors import Faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig(Config):
+    """Parameters of the policy node; they take effect when it is configured."""
+
+    robot: str = parameter('arm6', 'Robot profile: a path, or the name of a shipped one.')
+    bundle: str = parameter('', 'Policy bundle: a path, or the name of a shipped one.')
+    autostart: bool = parameter(
+        False, 'Configure and activate without being asked.', read_only=True
+    )
+    control: str = parameter(
+        'sensor',
+        'Act when a joint state is due, or by a timer on the newest one.',
+        choices=('sensor', 'timer'),
+    )
+    paced: bool = parameter(
+        False,
+        'Acknowledge every joint state on `pace` and act on stamps only (replay, lockstep).',
+        read_only=True,
+    )
+    stale_after: float = parameter(
+        0.1, 'Without a usable joint state for this long the policy holds.', unit='s',
+        low=1e-3, high=10.0,
+    )  # fmt: skip
+    hold_time: float = parameter(
+        0.5, 'After holding this long it damps.', unit='s', low=0.0, high=60.0
+    )
+    damp_time: float = parameter(0.3, 'Time constant of damping.', unit='s', low=1e-3, high=60.0)
+
+    def check(self, faults: Faults) -> None:
+        """Pacing and a timer exclude each other."""
+        if self.paced is True and self.control == 'timer':
+            faults.add('control', self.control, 'must be sensor where paced is true')

@@ -1,0 +1,250 @@
+"""The policy node: a lifecycle node around :class:`sim2real_policy.controller.Controller`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import Imu, JointState
+from std_srvs.srv import Trigger
+
+from sim2real_core import node as core
+from sim2real_core.errors import Sim2RealError
+from sim2real_core.files import find
+from sim2real_core.messages import to_seconds
+from sim2real_core.profile import load_profile
+from sim2real_core.qos import LATCHED, SENSOR_NEWEST, SENSOR_RELIABLE
+from sim2real_policy.bundle import load_bundle
+from sim2real_policy.config import PolicyConfig
+from sim2real_policy.controller import NO_GOAL, Controller, tool_position
+from sim2real_policy.conversions import JointStateReader, xyz
+from sim2real_policy.latency import LatencyHistogram
+from sim2real_policy.loop_ros import FastLoop
+from sim2real_policy.outputs_ros import Outputs
+from sim2real_policy.runtime import OnnxRuntime
+
+DONE, REFUSED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+STOP_WITHIN = 2.0  # [s] a stop that takes longer is cut short
+
+
+class PolicyNode(LifecycleNode):
+    """Runs a bundle on the robot of a profile; see ``PolicyConfig`` for its parameters.
+
+    Everything between a joint state and its command happens in the thread of a
+    :class:`FastLoop`; the node's executor serves the rest. ``_lock`` is held by either.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__('policy', **kwargs)
+        self._lock = threading.Lock()
+        self._state = 'unconfigured'
+        self._error: BaseException | None = None
+        self._alarm = self.create_guard_condition(self._raise)
+        self._loop: FastLoop | None = None
+        self._sent = 0
+        self._latency = LatencyHistogram()
+        self._config = core.declare(self, PolicyConfig)
+        self.add_on_set_parameters_callback(self._may_set)
+        self._pace = core.Pace(self, self._config.paced)
+        self._health = core.Health(self, self._status)
+        self.create_service(Trigger, 'policy/reset', self._on_reset)
+        if self._config.autostart:
+            for transition in (self.trigger_configure, self.trigger_activate):
+                if transition() != DONE:
+                    raise self._error or RuntimeError(f'{transition.__name__} failed')
+
+    # Transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the bundle, check it against the robot, warm it up, connect the topics."""
+        try:
+            self._configure()
+        except Exception as error:  # rclpy would drop any that leaves this method
+            told = error if isinstance(error, Sim2RealError) else traceback.format_exc()
+            self._error = error
+            self.get_logger().error(f'cannot be configured:\n{told}')
+            self._disconnect()
+            return REFUSED
+        self._state = 'inactive'
+        return DONE
+
+    def _configure(self) -> None:
+        config = self._config = core.read(self, PolicyConfig)
+        profile = load_profile(config.robot)
+        self._bundle = load_bundle(find('policies', config.bundle, '.onnx'))
+        meta = self._bundle.meta
+        tool = tool_position(meta, profile)
+        controller = Controller(meta, profile, OnnxRuntime(self._bundle), config, tool)
+        self._controller, self._goal_frame = controller, meta.goal.frame
+        inputs = {name: controller.inputs[name] for name in controller.required}
+        self._reader = JointStateReader(meta.joints, inputs)
+        self._outputs = Outputs(self, meta, profile)
+        self._stamp: Any = None
+        loop = self._loop = FastLoop(
+            self,
+            deadline=self._deadline,
+            overdue=self._on_overdue,
+            lock=self._lock,
+            failed=self._on_failed,
+        )
+        sensor = SENSOR_RELIABLE if config.paced else SENSOR_NEWEST
+        # What a command depends on is taken before the sample that asks for the command.
+        if meta.goal.kind != 'none':
+            loop.subscribe(PoseStamped, profile.topics.goal, LATCHED, self._on_goal, events=True)
+        if {'angular_velocity', 'linear_acceleration'} & meta.observation.inputs:
+            loop.subscribe(Imu, profile.topics.imu, sensor, self._on_imu)
+        loop.subscribe(JointState, profile.topics.joint_states, sensor, self._on_sample)
+        loop.start()
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start afresh with the next joint state."""
+        # What exists now stays; the collector need not walk through it between two commands.
+        gc.collect()
+        gc.freeze()
+        with self._lock:
+            self._controller.reset()
+            self._controller.release()
+            self._latency.clear()
+            self._state = 'active'
+        return DONE
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Bring the robot to rest, then fall silent."""
+        period = self._bundle.meta.control_period
+        until = time.monotonic() + STOP_WITHIN
+        with self._lock:
+            self._state = 'inactive'
+            moving = self._controller.ready
+            while moving:
+                moving = self._controller.stop() and time.monotonic() < until
+                self._send()
+                if moving:
+                    time.sleep(period)
+        return DONE
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of bundle and topics."""
+        self._disconnect()
+        self._state = 'unconfigured'
+        return DONE
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As deactivate and cleanup, as far as needed."""
+        if self._state == 'active':
+            self.on_deactivate(state)
+        return self.on_cleanup(state)
+
+    def _disconnect(self) -> None:
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+            self._outputs.close()
+
+    def close(self) -> None:
+        """Stop the robot and say goodbye."""
+        if self._state == 'active':
+            self.trigger_deactivate()
+        self._disconnect()
+        self._health.close()
+
+    # In the thread of the loop
+
+    def _on_sample(self, message: JointState, noticed: float) -> None:
+        self._stamp = message.header.stamp
+        if self._state == 'active':
+            fault = self._reader.read(message)
+            if self._controller.sample(to_seconds(self._stamp), noticed, fault):
+                self._controller.act()
+                self._send(noticed)
+                self._controller.guard.prepare()
+        self._pace.done(self._stamp, self._sent)
+
+    def _on_goal(self, message: PoseStamped, noticed: float) -> None:
+        goal, frame = xyz(message.pose.position), message.header.frame_id
+        if frame == self._goal_frame and self._controller.goal(goal):
+            return
+        right = f'give finite numbers in frame {self._goal_frame}'
+        self.get_logger().error(f'goal {goal} in frame {frame!r} refused: {right}')
+
+    def _on_imu(self, message: Imu, noticed: float) -> None:
+        stamp = to_seconds(message.header.stamp)
+        angular, linear = xyz(message.angular_velocity), xyz(message.linear_acceleration)
+        self._controller.imu(stamp, angular, linear)
+
+    def _deadline(self) -> float:
+        return self._controller.deadline() if self._state == 'active' else float('inf')
+
+    def _on_overdue(self) -> None:
+        if self._state == 'active' and self._controller.watch(time.monotonic()):
+            self._send()
+
+    def _send(self, noticed: float | None = None) -> None:
+        """Publish the command, and only then what tells about it."""
+        controller, outputs = self._controller, self._outputs
+        outputs.command(controller.command)
+        self._sent += 1
+        if noticed is not None:
+            self._latency.add(time.monotonic() - noticed)
+        seen = controller.observation if controller.decided else None
+        outputs.tell(controller.command, self._stamp, seen)
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._error = error
+        self._alarm.trigger()
+
+    # In the executor's thread
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _may_set(self, parameters: list[Any]) -> SetParametersResult:
+        if self._state == 'active' and any(hasattr(self._config, p.name) for p in parameters):
+            return SetParametersResult(successful=False, reason='deactivate the policy first')
+        return SetParametersResult(successful=True)
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        response.success = self._state == 'active'
+        response.message = 'released' if response.success else f'the policy is {self._state}'
+        if response.success:
+            with self._lock:
+                self._controller.release()
+        return response
+
+    def _status(self) -> tuple[bytes, str, dict[str, object]]:
+        if self._state == 'unconfigured':
+            return DiagnosticStatus.OK, self._state, {}
+        controller, meta = self._controller, self._bundle.meta
+        fault = controller.fault if self._state == 'active' else ''
+        level = DiagnosticStatus.ERROR if fault and fault != NO_GOAL else DiagnosticStatus.OK
+        values = {
+            'bundle': self._bundle.path,
+            'content_hash': self._bundle.content_hash,
+            'control_period [s]': meta.control_period,
+            'commands': self._sent,
+            'deadline_misses': controller.missed,
+            **self._latency.report(),
+            'latched': controller.guard.latched,
+            **controller.guard.counts,
+        }
+        return level, f'{self._state}: holds, {fault}' if fault else self._state, values
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the policy node."""
+    # While a joint state waits, the executor's thread may not keep the interpreter for the 5 ms
+    # that are the default.
+    sys.setswitchinterval(2e-4)
+    return core.main(PolicyNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
