@@ -22,6 +22,7 @@ from sim2real_core.urdf import resolve_mesh
 
 Array = npt.NDArray[np.float64]
 FLOOR, LIGHT, CAMERA = 'floor', 'sun', 'camera'
+COLLISION_GROUP = 3  # of shapes that are not drawn, as their link has others that are
 MESHES = ('.stl', '.obj', '.msh')
 # A body that moves must weigh something; this much changes nothing that can be measured.
 LEAST_MASS, LEAST_INERTIA = 1e-6, 1e-9
@@ -283,12 +284,13 @@ class _Builder:
             # Open and thin meshes are common where only the surface is drawn.
             mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
         for body in spec.bodies:
+            drawn = any(not geom.contype for geom in body.geoms)
             for index, geom in enumerate(body.geoms):
-                geom.name = geom.name or f'{body.name}#{index}'
+                geom.name = f'{body.name}#{index}'  # names in a URDF need not be unique
                 if geom.contype:
                     # A robot's own friction counts, not the larger one of the floor.
                     geom.priority = 1
-                    geom.group = 3
+                    geom.group = COLLISION_GROUP if drawn else 0
 
     def _imu(self, spec: mujoco.MjSpec) -> None:
         link = self.profile.imu_link
@@ -469,26 +471,60 @@ class _Builder:
         interface = self.profile.command.interface
         if interface == 'effort':
             return stiffness, damping
-        missing = damping == 0
+        if interface == 'velocity':
+            stiffness = np.zeros_like(stiffness)
+        data = mujoco.MjData(model)
+        data.qpos[:] = home
+        mujoco.mj_forward(model, data)
+        inertia = np.zeros((model.nv, model.nv))
+        mujoco.mj_fullM(model, data, inertia)
+        dofs = model.jnt_dofadr[joints]
+        missing = (damping == 0) & (stiffness == 0)
+        rate = 2.0 * math.pi * SERVO_FREQUENCY
+        own = np.diag(inertia)[dofs]
         if interface == 'position':
-            missing &= stiffness == 0
-        if missing.any():
-            data = mujoco.MjData(model)
-            data.qpos[:] = home
-            mujoco.mj_forward(model, data)
-            inertia = np.zeros((model.nv, model.nv))
-            mujoco.mj_fullM(model, data, inertia)
-            dofs = model.jnt_dofadr[joints]
-            rate = 2.0 * math.pi * SERVO_FREQUENCY
-            own = np.diag(inertia)[dofs]
             stiffness = np.where(missing, rate**2 * own, stiffness)
-            damping = np.where(missing, 2.0 * rate * own, damping)
-            for index in np.flatnonzero(missing):
-                self.notes.append(
-                    f'joint {self.profile.joint_names[index]} has no servo gains in the profile: '
-                    f'stiffness {stiffness[index]:.3g}, damping {damping[index]:.3g} taken'
-                )
+        damping = np.where(missing, 2.0 * rate * own, damping)
+        for index in np.flatnonzero(missing):
+            self.notes.append(
+                f'joint {self.profile.joint_names[index]} has no servo gains in the profile: '
+                f'stiffness {stiffness[index]:.3g}, damping {damping[index]:.3g} taken'
+            )
+        self._check_stable(model, inertia, dofs, stiffness, damping)
         return stiffness, damping
+
+    def _check_stable(
+        self,
+        model: mujoco.MjModel,
+        inertia: Array,
+        dofs: npt.NDArray[np.intp],
+        stiffness: Array,
+        damping: Array,
+    ) -> None:
+        """Refuse gains that blow up: the servo acts once per physics step.
+
+        A mode of stiffness k and damping d per inertia is stable in the engine's Euler steps of
+        length h where ``2 h d + h^2 k < 4``.
+        """
+        h = float(model.opt.timestep)
+        gains = np.zeros(model.nv)
+        gains[dofs] = 2.0 * h * damping + h**2 * stiffness
+        modes, shapes = np.linalg.eig(np.linalg.solve(inertia, np.diag(gains)))
+        worst = int(np.argmax(modes.real))
+        if modes.real[worst] < 4.0:
+            return
+        index = int(np.argmax(np.abs(shapes[dofs, worst])))
+        joint = self.profile.joints[index]
+        raise InputError(
+            Fault(
+                f'joints.{joint.name}.damping',
+                float(damping[index]),
+                f'with stiffness {stiffness[index]:g} too much for its inertia at a timestep of '
+                f'{h:g} s: lower the gains, give its armature, or take a timestep of at most '
+                f'{1.8 * h / float(modes.real[worst]):.1g} s',
+                str(self.profile.path),
+            )
+        )
 
 
 def _apply_joint(joint: mujoco.MjsJoint, given: Joint) -> None:

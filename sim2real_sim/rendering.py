@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import MissingError
+from sim2real_sim.mujoco_model import COLLISION_GROUP
 
 BACKENDS = ('egl', 'osmesa')
 PROBE = 'import mujoco.{0} as m; c = m.GLContext(16, 16); c.make_current(); c.free()'
@@ -67,7 +68,7 @@ class Camera:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=1000 + 4 * model.ngeom)
         self._option = mujoco.MjvOption()
-        self._option.geomgroup[3] = 0  # collision shapes
+        self._option.geomgroup[COLLISION_GROUP] = 0
         self._view = mujoco.MjvCamera()
         self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._view.fixedcamid = model.camera(name).id

@@ -111,6 +111,42 @@ def test_what_cannot_be_simulated_is_named(make):
         build_model(make('planar', urdf=loose))
 
 
+def test_gains_that_would_blow_up_are_refused(make):
+    def gains(stiffness, damping):
+        servo = f'{{z: {{stiffness: {stiffness}, damping: {damping}}}}}'
+        return f'command: {{interface: position}}\njoints: {servo}'
+
+    # Four kilograms in steps of a millisecond bear 16e6 N/m or 8000 N*s/m.
+    for stiffness, damping in ((0.95 * 16e6, 1.0), (0.0, 0.95 * 8000)):
+        simulator = MujocoSimulator(make('lift', gains(stiffness, damping)))
+        simulator.command([1e-3])
+        simulator.step(2000)
+        assert not simulator.diverged.any()
+        assert np.abs(simulator.state()[0]).max() < 100
+    for stiffness, damping in ((1.05 * 16e6, 1.0), (100.0, 1.05 * 8000)):
+        with pytest.raises(InputError, match=r'joints\.z\.damping') as caught:
+            build_model(make('lift', gains(stiffness, damping)))
+        longest = float(str(caught.value).split('at most ')[1].split()[0])
+        build_model(make('lift', gains(stiffness, damping)), timestep=longest)
+
+
+def test_names_in_the_urdf_may_repeat(make):
+    def named(text):
+        part = (
+            '<visual name="part"><geometry><box size="1 1 1"/></geometry>'
+            '<material name="checker"><color rgba="1 0 0 1"/></material></visual>'
+            '<collision name="floor"><geometry><box size="1 1 1"/></geometry></collision>'
+        )
+        return text.replace('<link name="rail"/>', f'<link name="rail">{part}</link>').replace(
+            '<link name="cabin">', f'<link name="cabin">{part}'
+        )
+
+    model = build_model(make('lift', urdf=named)).model
+    assert model.ngeom == 5
+    drawn = model.geom('cabin#0')
+    np.testing.assert_allclose(drawn.rgba, [1, 0, 0, 1])
+
+
 def test_the_profile_replaces_what_the_urdf_says_of_a_joint(make):
     profile = make(
         'planar',
