@@ -62,11 +62,11 @@ def _finite(values: Sequence[float | None]) -> Array | None:
 
 
 def bundle_of(message: DiagnosticArray) -> str:
-    """Content hash of the policy bundle, where a ``/diagnostics`` message tells; else ``''``."""
+    """Content hash of the policy bundle, where a policy's health tells it; else ``''``."""
     for status in message.status:
-        for pair in status.values:
-            if pair.key == 'bundle':
-                return str(pair.value)
+        values = {pair.key: pair.value for pair in status.values}
+        if 'bundle' in values and values.get('content_hash'):
+            return str(values['content_hash'])
     return ''
 
 

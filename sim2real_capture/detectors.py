@@ -10,8 +10,9 @@ difference of command and measurement. For one joint, with lag 0.1 s::
     measured + sag = 0.24, between the two: score 0
 
 Only what lies outside the band between a fast and a slow healthy servo counts, after the slow
-part of the error (the sag) is taken off; and it must stay outside for ``persistence`` seconds.
-An actuator that loses its torque under load leaves that band within tenths of a second.
+part of the error (the sag) is taken off; the band keeps some of its width for a while after a
+motion, when other joints shake and the load settles; and the error must persist. A drive that
+loses its torque under load leaves that band within tenths of a second.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ Array = npt.NDArray[np.float64]
 
 BACKWARD = 0.1
 """A stamp this much older than the newest [s] is a clock that went back, not a late sample."""
+FAST, SLOW = 0.5, 1.5
+"""Lag of the fast and of the slow healthy servo, in parts of the given one."""
+SLACK = 0.8
+"""Part of the band's width that is added to either side of it."""
+FADING = 0.4
+"""Time constant with which that slack goes after a motion [s]."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,12 @@ class TrackingErrorDetector:
     """A joint does not follow its command, persistently.
 
     The expected motion is the command through two equal first-order lags in series (total
-    ``lag``), once with half the lag, once as given, once with half as much again. The score of a
-    joint is the distance of its measurement, corrected by the sag, to the band these three span;
-    the sag follows with the time constant ``settling``. An event is raised when a joint's score
-    stays above its threshold for ``persistence``; the joint is armed again when its score falls
-    below ``rearm`` times the threshold.
+    ``lag``), once with ``FAST`` times the lag, once as given, once with ``SLOW`` times it. The
+    surprise of a joint is the distance of its measurement, corrected by the sag, to the band
+    these three span; the sag follows it with the time constant ``settling``. The score is the
+    surprise less the slack, ``SLACK`` times the widest the band was of late. An event is raised
+    when a joint's score stays above its threshold for ``persistence``; the joint is armed again
+    when its score falls below ``rearm`` times the threshold.
 
     Args:
         names: (nj,) joint names.
@@ -116,7 +124,7 @@ class TrackingErrorDetector:
         self.settling = settling
         self.rearm = rearm
         # Time constants of the fast, middle and slow servo's two stages, (3, nj).
-        self._stages = np.array([[0.5], [1.0], [1.5]]) * lags / 2.0
+        self._stages = np.array([[FAST], [1.0], [SLOW]]) * lags / 2.0
         self.reset()
 
     def reset(self) -> None:
@@ -125,6 +133,7 @@ class TrackingErrorDetector:
         self._stamp: float | None = None
         self._start = 0.0
         self._response = np.zeros((2, 3, count))
+        self._width = np.zeros(count)  # widest the band was of late
         self._sag = np.zeros(count)
         self._since = np.full(count, math.nan)  # when the score rose above the threshold
         self._armed = np.ones(count, dtype=bool)
@@ -161,7 +170,8 @@ class TrackingErrorDetector:
         # A plain average at first, so that a robot found sagging is soon known to sag.
         weight = max(-math.expm1(-step / self.settling), step / (sample.stamp - self._start))
         self._sag += weight * surprise
-        return np.asarray(np.abs(surprise))
+        self._width = np.maximum(most - least, self._width * math.exp(-step / FADING))
+        return np.asarray(np.maximum(np.abs(surprise) - SLACK * self._width, 0.0))
 
     def update(self, sample: Sample) -> Event | None:
         """Feed one sample; an event naming the worst joint when one or more raise the alarm."""
@@ -243,14 +253,15 @@ def persistent(stamps: Array, scores: Array, persistence: float) -> Array:
     return result
 
 
-def calibrate(errors: Array, margin: float = 1.3, floor: float | Array = 1e-3) -> Array:
+def calibrate(errors: Array, margin: float = 1.5, floor: float | Array = 1e-3) -> Array:
     """Thresholds from the scores of nominal motion of the same robot.
 
     Args:
         errors: (n, nj) what :meth:`TrackingErrorDetector.scores` gave for minutes of motion in
             which nothing was wrong.
         margin: how far above the largest score the threshold lies.
-        floor: (nj,) or one for all: smallest threshold, for joints that hardly moved.
+        floor: (nj,) or one for all: smallest threshold, for joints that hardly moved; half of
+            :func:`default_threshold` is a good one.
 
     Returns:
         (nj,) thresholds [unit of the errors].
@@ -287,8 +298,8 @@ def default_lag(profile: RobotProfile) -> Array:
 def default_threshold(profile: RobotProfile) -> Array:
     """Thresholds for a robot that was not calibrated, (nj,) [unit of the command].
 
-    Generous on purpose: room for a change of sag of 30 % of what the largest effort can cause,
-    for a lag that is wrong by a quarter at full speed, and for sensor noise. For velocity and
+    Generous on purpose: room for a change of sag of 35 % of what the largest effort can cause
+    (0.2 rad or m where the profile gives no stiffness), and for sensor noise. For velocity and
     effort interfaces a quarter of the limit. :func:`calibrate` gives sharper ones.
     """
     interface = profile.command.interface
@@ -298,8 +309,7 @@ def default_threshold(profile: RobotProfile) -> Array:
     sag = np.divide(
         profile.array('effort'), stiffness, out=np.full_like(stiffness, 0.2), where=stiffness > 0
     )
-    late = 0.25 * default_lag(profile) * profile.array('velocity')
-    return 0.3 * sag + late + 5.0 * profile.array('position_noise')
+    return 0.35 * sag + 5.0 * profile.array('position_noise')
 
 
 def _per_joint(

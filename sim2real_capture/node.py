@@ -78,7 +78,7 @@ class CaptureNode(Node):
     def _on_message(self, topic: str, kind: str, data: bytes) -> None:
         if topic in (self._draw, self._estimate):
             self._latest[topic] = data
-        elif topic == self._diagnostics and b'bundle' in data:
+        elif topic == self._diagnostics and b'content_hash' in data:
             told = conversions.bundle_of(deserialize_message(data, DiagnosticArray))
             self._bundle = told or self._bundle
         self.capture.record(topic, kind, data, self._now())

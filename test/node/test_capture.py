@@ -149,7 +149,8 @@ def test_an_error_becomes_an_event_a_clip_and_a_shipped_clip(world, tmp_path):
     robot.estimate.publish(estimate_to_message(Estimate(1.0, estimate)))
     capture = world(CaptureNode, paced=True, receiver=receiver.server.url)
     wait_for(lambda: not {'/goal', '/sysid/estimate'} & set(capture._topics.waiting))
-    health = DiagnosticStatus(name='/policy: health', values=[KeyValue(key='bundle', value='b1')])
+    told = [KeyValue(key='bundle', value='p.onnx'), KeyValue(key='content_hash', value='b1')]
+    health = DiagnosticStatus(name='/someone: policy', values=told)
     wait_for(lambda: capture.count_subscribers('/diagnostics') >= 2)
     robot.diagnostics.publish(DiagnosticArray(status=[health]))
     wait_for(lambda: capture._bundle == 'b1')

@@ -57,7 +57,7 @@ def pendulum(seconds, seed, fault_at=math.inf, gain=0.2):
 def threshold():
     """Calibrated on a minute of nominal motion."""
     scores = detector(1.0).scores(*pendulum(60.0, seed=1))
-    return float(calibrate(scores, margin=1.3)[0])
+    return float(calibrate(scores, margin=1.5, floor=0.02)[0])
 
 
 def detector(threshold, **options):
