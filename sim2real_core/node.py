@@ -21,6 +21,7 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -47,7 +48,12 @@ def declare(node: Node, config_class: type[Settings]) -> Settings:
     """
     for row in config_class.table():
         default = list(row.default) if isinstance(row.default, tuple) else row.default
-        node.declare_parameter(row.name, default, _descriptor(row))
+        try:
+            node.declare_parameter(row.name, default, _descriptor(row))
+        except (InvalidParameterTypeException, InvalidParameterValueException):
+            # Take it as it is: the Config below names all faults at once.
+            loose = ParameterDescriptor(dynamic_typing=True)
+            node.declare_parameter(row.name, default, loose)
     rows = {row.name: row for row in config_class.table()}
 
     def validate(parameters: list[Parameter]) -> SetParametersResult:
