@@ -318,6 +318,18 @@ def test_a_bad_parameters_file_is_named(tmp_path, content, mend):
         rclpy.shutdown()
 
 
+def test_bad_parameters_are_all_named():
+    given = {'realtime_factor': -1.0, 'seed': 'one', 'camera_rate': 5}
+    rclpy.init()
+    try:
+        with pytest.raises(InputError) as caught:
+            SimulatorNode(parameter_overrides=[Parameter(k, value=v) for k, v in given.items()])
+    finally:
+        rclpy.shutdown()
+    faults = {fault.field for fault in caught.value.faults}
+    assert faults == {'realtime_factor', 'seed'}
+
+
 def test_a_trajectory_commands_the_joints_it_names(tmp_path):
     profile = tmp_path / 'arm.yaml'
     text = ARM6.path.read_text().replace('../../description', str(ARM6.urdf.path.parent.parent))
