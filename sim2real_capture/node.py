@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from dataclasses import replace
 from functools import partial
@@ -42,6 +43,7 @@ class CaptureNode(Node):
         self._bundle = ''
         self._latest: dict[str, bytes] = {}  # draw and estimate, not decoded until needed
         self._reports: deque[Report] = deque()
+        self._closing = False
         self._wake = self.create_guard_condition(self._take_reports)
         self.capture = Capture(config, profile, self._in_force, self._report)
         self._pace = Pace(self, config.paced)
@@ -134,7 +136,8 @@ class CaptureNode(Node):
     def _report(self, report: Report) -> None:
         """From the writer's and the uplink's threads to the node's."""
         self._reports.append(report)
-        self._wake.trigger()
+        if not self._closing:
+            self._wake.trigger()
 
     def _take_reports(self) -> None:
         while self._reports:
@@ -162,6 +165,7 @@ class CaptureNode(Node):
 
     def close(self) -> None:
         """Seal what is open, tell of it, stop the threads."""
+        self._closing = True
         if not self.capture.close():
             self.get_logger().warning('clips are not all written; the next start goes on')
         self._take_reports()
@@ -171,3 +175,7 @@ class CaptureNode(Node):
 def main(args: list[str] | None = None) -> int:
     """Run the capture node."""
     return run(CaptureNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,7 @@ class ReceiverNode(Node):
 def main(args: list[str] | None = None) -> int:
     """Run the receiver node."""
     return run(ReceiverNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
