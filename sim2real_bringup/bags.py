@@ -83,9 +83,15 @@ class Bag:
         chosen = [c for c in self._reader.connections if topics is None or c.topic in topics]
         if topics is not None and not chosen:
             return
+        expected = sum(connection.msgcount for connection in chosen)
+        count = 0
         with _readable(self.path):
             for connection, time, data in self._reader.messages(chosen, start, stop):
+                count += 1
                 yield Recorded(connection.topic, connection.msgtype, time, bytes(data))
+        if count != expected and start is None and stop is None:
+            mend = f'not a readable rosbag2: of {expected} messages {count} can be read'
+            raise InputError(Fault('bag', str(self.path), mend))
 
 
 @contextmanager

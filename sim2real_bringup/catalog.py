@@ -121,7 +121,7 @@ NODES: Mapping[str, NodeKind] = {
         NodeKind(
             name='sysid',
             module='sim2real_sysid.node',
-            settings='sim2real_sysid.config:NodeConfig',
+            settings='sim2real_sysid.config:SysidConfig',
             purpose="identifies inertia and friction from what the joints' sensors say",
             publishes=(ESTIMATE, PACE),
             subscribes=(JOINT_STATES,),

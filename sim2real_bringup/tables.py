@@ -129,7 +129,7 @@ def _read_csv(path: Path) -> Table:
     data = [(i, line) for i, line in lines if line.lstrip()[0] not in '#%']
     if len(data) < 2:
         raise InputError(Fault('file', str(path), 'holds no rows of numbers'))
-    delimiter = next((d for d in DELIMITERS if d in data[-1][1]), None)
+    delimiter = next((d for d in DELIMITERS if d in data[0][1]), None)
     decimal = delimiter != ','
 
     def split(line: str) -> list[str]:

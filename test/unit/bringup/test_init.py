@@ -294,6 +294,15 @@ def test_a_massless_link_between_two_joints_is_fine(made):
     assert profile.joint_names == ('pan', 'tilt')
 
 
+def test_a_thin_rod_is_fine(made):
+    rod = (
+        '<link name="rod"><inertial><mass value="1"/>'
+        '<inertia ixx="0.01" iyy="0.01" izz="0" ixy="0" ixz="0" iyz="0"/></inertial></link>'
+    )
+    profile, _ = made(robot('pendulum', BASE, joint('a', 'revolute', 'base', 'rod', TURN), rod))
+    assert profile.payload_link == 'rod'
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(InputError, match='existing URDF'):
         init_robot(tmp_path / 'none.urdf', tmp_path / 'out')
