@@ -1,0 +1,118 @@
+"""Stacks: which nodes, with which parameters, and twice side by side."""
+
+import sys
+
+import pytest
+
+from sim2real_bringup.catalog import CONSUMERS, NODES
+from sim2real_bringup.stacks import STACKS, Process, build, check_namespace, receiver_port
+from sim2real_core.errors import InputError
+
+BAG = {'player': {'bag': 'somewhere'}}
+
+
+def parameters(stack):
+    return {process.name: process.parameters for process in stack.processes}
+
+
+@pytest.mark.parametrize('name', STACKS)
+def test_every_stack_is_settled(name):
+    stack = build(name, bundle='some.onnx', settings=BAG if name == 'replay' else None)
+    assert tuple(process.name for process in stack.processes) == STACKS[name].nodes
+    for process in stack.processes:
+        makes_time = NODES[process.name].makes_time
+        assert process.parameters.get('use_sim_time') == (
+            None if makes_time else STACKS[name].use_sim_time
+        )
+
+
+def test_command_line():
+    process = Process(
+        name='capture',
+        module='sim2real_capture.node',
+        namespace='/left',
+        parameters={'before': 1e-5, 'robot': 'true', 'topics': ['a', 'b'], 'paced': True},
+        remappings=(('/clock', '/left/clock'),),
+        log_level='warn',
+    )
+    assert process.command() == [
+        *(sys.executable, '-m', 'sim2real_capture.node', '--ros-args', '--log-level', 'warn'),
+        *('-r', '__ns:=/left', '-r', '/clock:=/left/clock'),
+        *('-p', 'before:=1e-05', '-p', 'robot:="true"', '-p', 'topics:=["a", "b"]'),
+        *('-p', 'paced:=true'),
+    ]
+
+
+def test_two_namespaces_share_nothing():
+    stacks = [build('all', namespace=n, bundle='some.onnx') for n in ('left', '/right/')]
+    left, right = (parameters(stack) for stack in stacks)
+    assert [p.namespace for p in stacks[1].processes] == ['/right'] * len(stacks[1].processes)
+    for source, target in stacks[0].processes[0].remappings:
+        assert target == f'/left{source}'
+    assert left['capture']['folder'] != right['capture']['folder']
+    assert left['receiver']['folder'] != right['receiver']['folder']
+    assert left['receiver']['port'] != right['receiver']['port']
+    for side in (left, right):
+        assert side['capture']['receiver'] == f'http://127.0.0.1:{side["receiver"]["port"]}'
+
+
+def test_without_a_namespace_nothing_is_remapped():
+    for process in build('all', bundle='some.onnx').processes:
+        assert (process.namespace, process.remappings) == ('', ())
+
+
+def test_what_comes_later_wins(tmp_path):
+    file = tmp_path / 'params.yaml'
+    file.write_text('/**:\n  ros__parameters: {robot: slider}\n')
+    given = dict(nodes=['sysid'], params_file=file)
+    assert parameters(build('robot', **given))['sysid']['robot'] == 'slider'
+    assert parameters(build('robot', robot='arm6', **given))['sysid']['robot'] == 'arm6'
+    assigned = build('robot', robot='arm6', assignments=['sysid.robot=mine.yaml'], **given)
+    assert parameters(assigned)['sysid']['robot'] == 'mine.yaml'
+
+
+def test_a_replay_paces_its_consumers():
+    stack = build('replay', nodes=['player', 'sysid'], settings=BAG)
+    assert parameters(stack)['player']['pace_consumers'] == ['sysid']
+    assert parameters(stack)['sysid']['paced'] is True
+    assert [process.finishes for process in stack.processes] == [True, False]
+
+
+def test_consumers_acknowledge():
+    for name in CONSUMERS:
+        assert 'pace' in {topic.name for topic in NODES[name].publishes}
+        assert 'paced' in {row.name for row in NODES[name].config().table()}
+
+
+def test_without_a_bundle_for_the_robot_it_is_asked_for():
+    with pytest.raises(InputError, match=r'policy.bundle.*none ships for slider'):
+        build('robot', robot='slider')
+    assert len(build('robot', robot='slider', nodes=['sysid', 'capture']).processes) == 2
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(name='robots'), 'must be one of sim'),
+        (dict(name='sim', nodes=['sysid']), 'stack sim has: simulator, visualizer'),
+        (dict(name='sim', namespace='7up'), 'not starting with a digit'),
+        (dict(name='sim', log_level='loud'), 'one of debug'),
+        (dict(name='sim', params_file='none.yaml'), 'readable file'),
+        (dict(name='sim', assignments=['simulator.seed=-1']), 'at least 0'),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(InputError, match=message):
+        build(**arguments)
+
+
+@pytest.mark.parametrize(
+    'given, meant', [('', ''), ('/', ''), ('left', '/left'), ('/a/b_2/', '/a/b_2')]
+)
+def test_namespaces(given, meant):
+    assert check_namespace(given) == meant
+
+
+def test_ports():
+    assert receiver_port(8378, '') == 8378
+    assert 8378 < receiver_port(8378, '/left') <= 9378

@@ -1,0 +1,93 @@
+"""Measured tables, as people save them."""
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from sim2real_bringup.tables import read_table
+from sim2real_core.errors import InputError
+
+
+def csv(tmp_path, text, name='log.csv'):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    'text, columns',
+    [
+        ('t,q\n0,1\n0.1,2\n', {'t': [0, 0.1], 'q': [1, 2]}),
+        ('t;q\n0;1,5\n0,1;2\n', {'t': [0, 0.1], 'q': [1.5, 2]}),
+        ('t\tq\n0\t1e-3\n1\t-2\n', {'t': [0, 1], 'q': [1e-3, -2]}),
+        ('t q\n0   1\n1 2\n', {'t': [0, 1], 'q': [1, 2]}),
+        ('0,1\n0.1,2\n', {'0': [0, 0.1], '1': [1, 2]}),
+        ('# a log\n# t, q\n0,1\n0.1,2\n', {'t': [0, 0.1], 'q': [1, 2]}),
+        ('% made by hand\n0 1\n1 2\n', {'0': [0, 1], '1': [1, 2]}),
+        ('\ufefft,q\r\n\r\n0,1\r\n1,2\r\n', {'t': [0, 1], 'q': [1, 2]}),
+        ('t,"joint, left"\n0,1\n1,2\n', {'t': [0, 1], 'joint, left': [1, 2]}),
+        ('t,note,q\n0,start,1\n1,,2\n', {'t': [0, 1], 'q': [1, 2]}),
+    ],
+)
+def test_csv(tmp_path, text, columns):
+    table = read_table(csv(tmp_path, text))
+    assert set(table.columns) == set(columns)
+    for name, values in columns.items():
+        np.testing.assert_array_equal(table.find(name), values)
+
+
+def test_every_bad_column_is_named_with_its_line(tmp_path):
+    path = csv(tmp_path, '# log\nt,q,p\n0,1,1\n1,oops,2\n\n2,,x\n')
+    with pytest.raises(InputError) as caught:
+        read_table(path)
+    assert [(f.field, f.value, f.line) for f in caught.value.faults] == [('q', 'oops', 4), ('p', 'x', 6)]
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('t,q\n0,1\n1\n', r'log.csv:3: row = 1: must have 2 cells'),
+        ('t,t\n0,1\n1,2\n', 'a name of its own'),
+        ('t,q\n', 'no rows'),
+        ('', 'no rows'),
+    ],
+)
+def test_wrong_csv(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read_table(csv(tmp_path, text))
+
+
+def test_mat(tmp_path):
+    path = tmp_path / 'log.mat'
+    q = np.arange(15.0).reshape(5, 3)
+    savemat(path, {'t': np.arange(5.0)[:, None], 'log': {'q': q, 'wide': q.T}, 'k': 3, 'note': 'x'})
+    table = read_table(path)
+    np.testing.assert_array_equal(table.find('t'), np.arange(5.0))
+    np.testing.assert_array_equal(table.find('log.q[1]'), q[:, 1])
+    np.testing.assert_array_equal(table.find('log.wide[2]'), q[:, 2])
+    assert table.find('log.q') is None and table.find('log.q[3]') is None
+    assert table.find('k') is None
+    assert 'log.q[0] to log.q[2]' in table.known()
+
+
+def test_mat_that_is_none(tmp_path):
+    path = tmp_path / 'log.mat'
+    path.write_bytes(b'MATLAB 7.3 MAT-file' + b' ' * 105 + b'\x00\x02IM' + bytes(400))
+    with pytest.raises(InputError, match='-v7'):
+        read_table(path)
+    path.write_bytes(b'rubbish')
+    with pytest.raises(InputError, match='not a MATLAB file'):
+        read_table(path)
+    savemat(path, {'k': 3})
+    with pytest.raises(InputError, match='no series'):
+        read_table(path)
+
+
+def test_other_files(tmp_path):
+    with pytest.raises(InputError, match='no such file'):
+        read_table(tmp_path / 'none.csv')
+    with pytest.raises(InputError, match='must end in'):
+        read_table(csv(tmp_path, 'x', 'log.xlsx'))
+    (tmp_path / 'bytes.csv').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(InputError, match='not a readable text'):
+        read_table(tmp_path / 'bytes.csv')
