@@ -42,7 +42,7 @@ INTERVENTIONS = (
 """Name of each bit of ``Guard.flags``, lowest first."""
 
 _SAME = 1e-9  # two speeds closer than this differ by rounding
-_FAR = 1e9  # a position where there is no limit: infinity would need care in every formula
+_FAR = 1e9  # stands for no limit where infinity would need care in every formula
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class PositionLimiter:
         self._lower = np.maximum(limits.array('lower'), -_FAR)
         self._upper = np.minimum(limits.array('upper'), _FAR)
         self._velocity = limits.array('velocity')
-        self._step, self._twice = _acceleration(limits, period)
+        self._step = _largest_step(limits, period)
         shape = (*batch, len(limits.lower))
         self.command = np.zeros(shape)
         self.rate = np.zeros(shape)
@@ -211,13 +211,14 @@ class PositionLimiter:
     def stopping_speed(self, distance: Array) -> Array:
         """Largest speed from which a joint can stop within ``distance`` >= 0 (*batch, nj).
 
-        In steps of ``h`` with deceleration ``a`` that is ``v^2 + v a h = 2 a d``, which holds
-        again after each step: v - a h at d - v h.
+        Stopping in ``n`` steps of length ``h``, each slower by ``a h``, takes the distance
+        ``n v h - a h^2 n (n - 1) / 2``; ``n`` is the least that is enough for it.
         """
-        half = 0.5 * self._step
-        reach = self._twice * distance
-        # Equal to sqrt(half^2 + reach) - half, without the cancellation.
-        return reach / (np.sqrt(half * half + reach) + half)
+        step, period = self._step, self._period
+        n = np.ceil(0.5 * np.sqrt(1.0 + 8.0 / (step * period) * distance) - 0.5)
+        n = np.maximum(n, 1.0)
+        speed: Array = distance / (n * period) + 0.5 * step * (n - 1.0)
+        return speed
 
 
 class VelocityLimiter:
@@ -228,7 +229,7 @@ class VelocityLimiter:
         self._lower = np.maximum(limits.array('lower'), -_FAR)
         self._upper = np.minimum(limits.array('upper'), _FAR)
         self._velocity = limits.array('velocity')
-        self._step, _ = _acceleration(limits, period)
+        self._step = _largest_step(limits, period)
         self.command = np.zeros((*batch, len(limits.lower)))
 
     def prepare(self) -> None:
@@ -428,12 +429,11 @@ def _clipped(value: Array | float, low: Array, high: Array) -> Array:
     return clipped
 
 
-def _acceleration(limits: Limits, period: float) -> tuple[Array, Array]:
-    """Largest change of speed in one period, and twice the acceleration.
+def _largest_step(limits: Limits, period: float) -> Array:
+    """Largest change of speed from one period to the next, (nj,).
 
-    Where no acceleration is given, one that never binds: a full reversal in one period.
+    Where no acceleration is given, one that never binds: from full speed to full speed backward.
     """
     velocity, acceleration = limits.array('velocity'), limits.array('acceleration')
-    reversal = 2.0 * np.where(np.isfinite(velocity), velocity, 1e6) / period
-    acceleration = np.where(np.isfinite(acceleration), acceleration, reversal)
-    return acceleration * period, 2.0 * acceleration
+    reversal = 2.0 * np.where(np.isfinite(velocity), velocity, _FAR)
+    return np.where(np.isfinite(acceleration), acceleration * period, reversal)

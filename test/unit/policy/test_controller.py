@@ -1,0 +1,293 @@
+"""The control cycle, driven by hand: stamps, steady time and samples are arguments."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from sim2real_policy.action import Action
+from sim2real_policy.bundle import Normalizer
+from sim2real_policy.config import PolicyConfig
+from sim2real_policy.controller import LATCHED, NO_GOAL, NO_SAMPLE, Controller, tool_position
+from sim2real_policy.observation import Term
+
+START = (0.25, 0.5)
+STEP = 0.01  # between samples; the control period is 0.02
+
+
+class Rig:
+    """A controller, and a network that says what the test wants."""
+
+    def __init__(self, robot, metadata, *, interface='position', terms=None, order=None, **config):
+        meta = metadata(interface, terms=terms or [Term(kind='joint_position')])
+        meaning = 'delta' if interface == 'position' else interface
+        meta = dataclasses.replace(
+            meta, action=Action(meaning=meaning, scale=(1.0, 1.0)), **(order or {})
+        )
+        self.action = [0.0, 0.0]
+        self.seen = []
+        config = PolicyConfig(bundle='given', **config)
+        profile = robot(interface)
+        tool = tool_position(meta, profile)
+        self.controller = Controller(meta, profile, self, config, tool)
+        self.stamp = 10.0
+        self.now = 1000.0
+
+    def infer(self, observation):
+        self.seen.append(observation[0].copy())
+        return np.array([self.action], np.float32)
+
+    def sample(self, position=START, fault='', step=STEP):
+        """One sample; the command when one is due, else None."""
+        self.stamp += step
+        self.now += max(step, 0.0)
+        self.controller.inputs['position'][0] = position
+        if self.controller.sample(self.stamp, self.now, fault):
+            return self.controller.act().copy()
+        return None
+
+    def watch(self, later):
+        self.now += later
+        if self.controller.watch(self.now):
+            return self.controller.command.copy()
+        return None
+
+
+@pytest.fixture
+def rig(robot, metadata):
+    return lambda **given: Rig(robot, metadata, **given)
+
+
+def test_acts_once_a_control_period(rig):
+    made = rig()
+    acted = [made.sample() is not None for _ in range(9)]
+    assert acted == [True, False] * 4 + [True]
+
+
+def test_keeps_the_mean_rate_when_samples_do_not_divide_the_period(rig):
+    made = rig()
+    acted = sum(made.sample(step=0.008) is not None for _ in range(1000))
+    assert acted == pytest.approx(8.0 / 0.02, abs=2)
+    assert made.controller.missed == 0
+
+
+def test_counts_periods_without_a_command(rig):
+    made = rig()
+    made.sample()
+    assert made.sample(step=0.1) is not None
+    assert made.controller.missed == 4
+
+
+def test_first_command_starts_from_the_measured_pose(rig):
+    made = rig()
+    made.action = [0.01, 0.002]
+    np.testing.assert_allclose(made.sample((0.3, 0.4)), [0.31, 0.402], atol=1e-7)
+
+
+def test_observation_and_normalizer_reach_the_network(rig, metadata):
+    normalizer = Normalizer(mean=(1.0, 2.0), std=(2.0, 4.0))
+    made = rig(order={'normalizer': normalizer})
+    made.sample((0.35, 0.7))
+    np.testing.assert_allclose(made.controller.observation, [0.1, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(made.seen[0], [(0.1 - 1) / 2, (0.2 - 2) / 4], rtol=1e-6)
+
+
+def test_command_is_in_the_robots_joint_order(rig, metadata):
+    meta = metadata()
+    turned = {
+        'joints': meta.joints[::-1],
+        'observation': [Term(kind='joint_position')],
+        'limits': type(meta.limits)(
+            **{k: v[::-1] for k, v in dataclasses.asdict(meta.limits).items()}
+        ),
+        'default_position': meta.default_position[::-1],
+    }
+    made = rig(order=turned)
+    made.action = [0.002, 0.01]  # reach, turn
+    sent = made.sample((0.5, 0.25))  # the caller fills inputs in the policy's order
+    np.testing.assert_allclose(sent, [0.26, 0.502], atol=1e-7)
+
+
+def test_goal_tool_and_previous_action_are_seen(rig):
+    terms = [Term(kind=k) for k in ('goal_position', 'tool_position', 'previous_action')]
+    made = rig(terms=terms)
+    assert made.sample((math.pi / 2, 0.25)) is not None
+    assert made.controller.fault == NO_GOAL and not made.controller.decided
+    assert not made.controller.goal(np.array([math.nan, 0.0, 0.0]))
+    assert made.controller.goal(np.array([1.0, 2.0, 3.0]))
+    made.action = [0.01, 0.02]
+    made.sample((math.pi / 2, 0.25), step=0.02)
+    made.sample((math.pi / 2, 0.25), step=0.02)
+    assert made.controller.decided
+    expected = [1, 2, 3, 0, 0.75, 0, 0.01, 0.02]  # the tool is 0.5 + 0.25 m out, along y
+    np.testing.assert_allclose(made.controller.observation, expected, atol=1e-6)
+
+
+def test_nothing_is_sent_before_a_usable_sample(rig):
+    made = rig()
+    assert made.watch(100.0) is None
+    assert made.sample((math.nan, 0.0)) is None
+    assert made.sample(fault='a joint is missing') is None
+    assert made.watch(100.0) is None
+    assert made.sample() is not None
+
+
+@pytest.mark.parametrize('bad', [{'position': (math.nan, 0.5)}, {'fault': 'lacks reach'}])
+def test_an_unusable_sample_holds_at_once_and_recovers(rig, bad):
+    made = rig()
+    made.action = [0.01, 0.0]
+    sent = made.sample()
+    sent_bad = made.sample(step=0.02, **bad)
+    np.testing.assert_array_equal(sent_bad, sent)
+    assert made.controller.guard.names == ('hold',) and made.controller.fault
+    assert made.sample(step=0.02) is not None
+    assert made.controller.fault == '' and made.controller.guard.names == ()
+
+
+def test_unusable_for_long_turns_into_damping(rig):
+    made = rig(stale_after=0.1, hold_time=0.2)
+    made.action = [0.0, 0.004]
+    for _ in range(10):
+        made.sample(step=0.02)
+    names = []
+    for _ in range(20):
+        made.sample(fault='lacks reach', step=0.02)
+        names.append(made.controller.guard.names)
+    assert names == [('hold',)] * 15 + [('damp',)] * 5
+
+
+def test_a_dead_sensor_is_noticed_on_steady_time(rig):
+    """Held 0.1 s after the last sample, damped 0.2 s later, one command each control period."""
+    made = rig(stale_after=0.1, hold_time=0.2)
+    made.action = [0.0, 0.004]
+    for _ in range(10):
+        made.sample(step=0.02)
+    assert made.watch(0.05) is None
+    assert made.controller.deadline() == pytest.approx(made.now + 0.05, abs=1e-4)
+    names = []
+    for _ in range(400):
+        if made.watch(0.001) is not None:
+            names.append(made.controller.guard.names)
+    # From 0.1 to 0.3 s hold, until 0.45 s damp.
+    assert set(names[:10]) == {('hold',)} and set(names[11:]) == {('damp',)}
+    assert len(names) in (17, 18)
+    assert made.controller.fault.startswith('no new joint state for 0.4')
+    np.testing.assert_allclose(made.controller.command, START, atol=0.03)
+    assert made.sample(step=0.5) is not None and made.controller.fault == ''
+
+
+def test_a_stamp_that_stands_still_is_a_dead_sensor(rig):
+    made = rig(stale_after=0.1)
+    made.sample()
+    for _ in range(20):
+        made.now += STEP
+        assert made.sample(step=0.0) is None
+    assert made.watch(0.0) is not None
+    assert made.controller.guard.names == ('hold',)
+
+
+def test_a_stamp_that_goes_backward_starts_afresh(rig):
+    made = rig(terms=[Term(kind='joint_position', history=2), Term(kind='previous_action')])
+    made.action = [0.01, 0.01]
+    for _ in range(5):
+        made.sample()
+    made.stamp = 0.0
+    assert made.sample((0.75, 0.75)) is not None
+    expected = [0.5, 0.25, 0.5, 0.25, 0, 0]
+    np.testing.assert_allclose(made.controller.observation, expected, atol=1e-6)
+    np.testing.assert_allclose(made.controller.command, [0.76, 0.754], atol=1e-6)
+
+
+def test_a_hole_in_the_samples_refills_the_histories(rig):
+    made = rig(terms=[Term(kind='joint_position', history=2)], stale_after=0.1)
+    made.sample((0.25, 0.5))
+    made.sample((0.35, 0.5), step=0.2)
+    np.testing.assert_allclose(made.controller.observation, [0.1, 0, 0.1, 0], atol=1e-6)
+
+
+def test_a_non_finite_action_latches_until_released(rig):
+    made = rig(terms=[Term(kind='joint_position'), Term(kind='previous_action')])
+    made.action = [0.01, 0.0]
+    sent = made.sample()
+    made.action = [math.nan, 0.0]
+    held = made.sample(step=0.02)
+    np.testing.assert_array_equal(held, sent)
+    assert made.controller.fault == LATCHED
+    assert made.controller.guard.names == ('non_finite', 'hold')
+    made.action = [0.01, 0.0]
+    np.testing.assert_array_equal(made.sample(step=0.02), sent)
+    assert made.controller.fault == LATCHED
+    made.controller.release()
+    assert made.sample(step=0.02)[0] > sent[0]
+    assert made.controller.fault == ''
+    assert np.isfinite(made.seen[-1]).all()
+
+
+def test_a_timer_acts_on_the_newest_sample(rig):
+    made = rig(control='timer', stale_after=0.1)
+    assert made.sample() is None
+    made.action = [0.01, 0.0]
+    sent = [made.watch(0.005) for _ in range(12)]
+    assert [s is not None for s in sent] == [True, False, False, False] * 3
+    assert sent[8][0] == pytest.approx(0.28)
+    assert made.watch(0.2) is not None and made.controller.guard.names == ('hold',)
+    assert made.controller.missed > 0
+
+
+def test_a_paced_policy_never_acts_by_itself(rig):
+    made = rig(paced=True)
+    made.sample()
+    assert made.controller.deadline() == math.inf
+    assert made.watch(100.0) is None
+
+
+def test_imu_must_be_recent_and_finite(rig, robot, metadata, tmp_path):
+    robot()
+    path = tmp_path / 'with_imu.yaml'
+    path.write_text((tmp_path / 'pair_position.yaml').read_text() + 'imu_link: arm\n')
+    from sim2real_core.profile import load_profile
+
+    profile = load_profile(path)
+    made = Rig(lambda interface: profile, metadata, terms=[Term(kind='imu_linear_acceleration')])
+    made.sample()
+    assert 'IMU' in made.controller.fault
+    vector = np.array([0.0, 0.0, 9.81])
+    made.controller.imu(made.stamp, vector * math.nan, vector)
+    made.sample()
+    assert 'IMU' in made.controller.fault
+    made.controller.imu(made.stamp, vector, vector)
+    assert made.sample() is not None and made.controller.fault == ''
+    np.testing.assert_allclose(made.controller.observation, vector)
+    made.sample(step=1.0)
+    assert 'IMU' in made.controller.fault
+
+
+def test_stop_brings_the_robot_to_rest(rig):
+    made = rig()
+    made.action = [0.0, 0.015]
+    for _ in range(20):
+        made.sample(step=0.02)
+    steps = [made.controller.stop() for _ in range(20)]
+    assert steps[0] and not steps[-1]
+    sent = made.controller.command.copy()
+    made.controller.stop()
+    np.testing.assert_array_equal(made.controller.command, sent)
+
+
+def test_stop_lets_go_of_an_effort(rig):
+    made = rig(interface='effort')
+    made.action = [5.0, 5.0]
+    assert made.controller.required == {'position', 'velocity'}
+    np.testing.assert_allclose(made.sample(), [5.0, 5.0])
+    while made.controller.stop():
+        pass
+    np.testing.assert_allclose(made.controller.command, 0.0, atol=1e-4)
+
+
+def test_reset_forgets_the_robot(rig):
+    made = rig()
+    made.sample()
+    made.controller.reset()
+    assert made.controller.fault == NO_SAMPLE and not made.controller.ready
+    assert made.controller.deadline() == math.inf
