@@ -9,8 +9,15 @@ from sim2real_core.config import Config, parameter
 
 @dataclass(frozen=True, kw_only=True)
 class SysidConfig(Config):
-    """Settings of the online identification; none of them is particular to a robot."""
+    """Settings of the identifier and its node; none but ``robot`` is particular to a robot."""
 
+    robot: str = parameter('arm6', 'Robot profile: a file, or the name of a shipped one.')
+    publish_period: float = parameter(
+        1.0, 'Time between estimates, in message time.', unit='s', low=0.01, high=3600.0
+    )
+    paced: bool = parameter(
+        False, 'Acknowledge every sample on the topic pace; for replay and lockstep simulation.'
+    )
     bandwidth: float = parameter(
         8.0,
         'Bandwidth of the filters; lower where the joint states come too slowly for it.',
@@ -30,7 +37,7 @@ class SysidConfig(Config):
         'Standard deviation of an unknown delay between measured effort and position; at least '
         'half a sample period is assumed.',
         unit='s',
-        low=0.0,
+        low=1e-6,
         high=0.1,
     )
     model_error: float = parameter(
@@ -56,17 +63,4 @@ class SysidConfig(Config):
         unit='s',
         low=1.0,
         high=1e6,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeConfig(SysidConfig):
-    """Settings of the sysid node."""
-
-    robot: str = parameter('arm6', 'Robot profile: a file, or the name of a shipped one.')
-    publish_period: float = parameter(
-        1.0, 'Time between estimates, in message time.', unit='s', low=0.01, high=3600.0
-    )
-    paced: bool = parameter(
-        False, 'Acknowledge every sample on the topic pace; for replay and lockstep simulation.'
     )

@@ -51,26 +51,26 @@ class OnlineIdentifier:
         self._rows = RowBuilder(profile, self.config, body)
         self._moments = Moments(nj, self._rows.columns, self.config.memory)
         addresses: list[str] = []
-        self._owners: list[int | None] = []  # joint of each address; None: the payload's
+        owners: list[int] = []  # joint of each address, -1 for the payload
         slots: list[int] = []
-        nominal: list[float] = []
-        for j, joint in enumerate(profile.joints):
-            for k, name in enumerate(JOINT_QUANTITIES):
-                addresses.append(f'joint.{joint.name}.{name}')
-                slots.append(LOCAL * j + k)
-                self._owners.append(j)
-            nominal += [joint.armature, joint.viscous_friction, joint.coulomb_friction, 0.0, 0.0]
-        self._shift = np.zeros(len(nominal) + 1)
+        own = np.zeros((nj, LOCAL))
+        for k, name in enumerate(JOINT_QUANTITIES):
+            if name != 'effort_offset':
+                own[:, k] = profile.array(name)
+        for j, joint in enumerate(profile.joint_names):
+            addresses += [f'joint.{joint}.{name}' for name in JOINT_QUANTITIES]
+            slots += [LOCAL * j + k for k in range(len(JOINT_QUANTITIES))]
+            owners += [j] * len(JOINT_QUANTITIES)
+        self._nominal, self._shift = own.ravel(), np.zeros(own.size)
         if self._rows.has_payload:
             addresses.append(f'link.{profile.payload_link}.mass')
-            slots.append(len(nominal))
-            self._owners.append(None)
-            self._shift[-1] = body.payload_mass  # rows have what exceeds the nominal mass
-            nominal.append(0.0)
-        self._slots = np.array(slots)
-        self._nominal = np.array(nominal)
-        self._shift = self._shift[: len(nominal)]
+            slots.append(own.size)
+            owners.append(-1)
+            # Rows have what exceeds the nominal mass.
+            self._nominal = np.append(self._nominal, 0.0)
+            self._shift = np.append(self._shift, body.payload_mass)
         self.addresses = tuple(addresses)
+        self._owners, self._slots = owners, slots
         self._quantities = [quantity(address, profile) for address in addresses]
         self._continuous = np.array([joint.type == 'continuous' for joint in profile.joints])
         self._limit = profile.array('velocity')
@@ -80,16 +80,18 @@ class OnlineIdentifier:
         self._stamp = -math.inf
         self._position = np.zeros(nj)
         self._idle = np.zeros(nj)
+        self._first_effort = np.full(nj, np.nan)
+        self._alive = np.zeros(nj, dtype=bool)
         self.faults: Counter[str] = Counter()
 
-    def update(self, stamp: float, position: Array, effort: Array | None) -> bool:
+    def update(self, stamp: float, position: Array, effort: Array) -> bool:
         """Take one sample.
 
         Args:
             stamp: its time [s].
             position: (nj,) in the profile's joint order [rad or m]; a joint that was not
                 measured is NaN.
-            effort: (nj,) measured [N*m or N], NaN where it was not; None when nothing was.
+            effort: (nj,) measured [N*m or N]; NaN where it was not.
 
         Returns:
             Whether it told anything, so that the estimate changed.
@@ -97,22 +99,38 @@ class OnlineIdentifier:
         if not math.isfinite(stamp) or stamp == self._stamp:
             self.faults['stamp does not advance'] += 1
             return False
-        if effort is None or not np.isfinite(effort).any():
-            self.faults['no effort measured: nothing can be identified'] += 1
-            return False
+        effort = self._measured(effort)
         missing = ~np.isfinite(position)
         if missing.any():
-            names = [n for n, bad in zip(self.profile.joint_names, missing) if bad]
-            self.faults[f'no position of {", ".join(names)}'] += 1
+            self.faults[f'no position of {self._named(missing)}'] += 1
             return False
         if not self._continue(stamp, position):
             return False
+        dead = np.isnan(effort)
+        if dead.any():
+            self.faults[f'no effort of {self._named(dead)}'] += 1
         rows = self._rows.push(stamp, self._position, effort)
         if rows is None or not rows.valid.any():
             return False
         self._idle[rows.valid] = 0.0
         self._moments.add(rows)
         return True
+
+    def _named(self, flags: npt.NDArray[np.bool_]) -> str:
+        return ', '.join(n for n, flag in zip(self.profile.joint_names, flags) if flag)
+
+    def _measured(self, effort: Array) -> Array:
+        """The efforts, NaN where there is none.
+
+        A driver without an effort sensor may report zero, always; it is believed once it has
+        reported two values.
+        """
+        effort = np.where(np.isfinite(effort), effort, np.nan)
+        if self._alive.all():
+            return effort
+        self._first_effort = np.where(np.isnan(self._first_effort), effort, self._first_effort)
+        self._alive |= np.abs(effort - self._first_effort) > 0.0
+        return np.where(self._alive, effort, np.nan)
 
     def _continue(self, stamp: float, position: Array) -> bool:
         """Join the sample to the last one, or start over; whether the filters are open."""
@@ -157,13 +175,17 @@ class OnlineIdentifier:
         certain = np.zeros(n, dtype=bool)
         if len(self._moments.cross):
             timing = max(self.config.timing_error, 0.5 * self._period)
-            found = solve(self._moments, self._nominal, timing, self.config.model_error)
+            # Between samples the signals are taken as straight: relative error of that for
+            # motion at the bandwidth, w^2 T^2 / 12.
+            between = (2.0 * math.pi * self.config.bandwidth * self._period) ** 2 / 12.0
+            error = math.hypot(self.config.model_error, between)
+            found = solve(self._moments, self._nominal, timing, error)
             covariance = found.covariance
             deviation = np.sqrt(np.diag(covariance))
             mean = np.where(found.known, found.mean + self._shift, mean)
             std = np.where(found.known, deviation, np.inf)
-            value = np.maximum(np.abs(mean), found.matters)
-            certain = found.reliable & (std <= self.config.relative_std * value)
+            size = np.maximum(np.abs(mean), found.matters)
+            certain = found.reliable & (std <= self.config.relative_std * size)
         enough, both_ways = self._excitation()
         parameters: dict[str, ParameterEstimate] = {}
         kept: list[int] = []
@@ -172,22 +194,19 @@ class OnlineIdentifier:
         ):
             value = float(np.clip(mean[slot], limits.low, limits.high))
             # A value far outside what is possible says that the model is not of this robot.
-            possible = abs(value - mean[slot]) <= 2.0 * std[slot]
-            if owner is None:
-                identified, idle = certain[slot] and enough.any(), self._idle.min()
+            identified = certain[slot] and abs(value - mean[slot]) <= 2.0 * std[slot]
+            if owner < 0:
+                identified, idle = identified and enough.any(), self._idle.min()
             else:
-                idle = self._idle[owner]
-                identified = certain[slot] and enough[owner]
+                identified, idle = identified and enough[owner], self._idle[owner]
                 if not address.endswith('.armature'):
                     identified = identified and both_ways[owner]
             status = 'not_identified'
-            if identified and possible:
+            if identified:
                 status = 'stale' if idle > self.config.stale_after else 'identified'
             if status == 'identified':
-                kept.append(int(slot))
-            parameters[address] = ParameterEstimate(
-                value, float(std[slot]), status, limits.unit
-            )
+                kept.append(slot)
+            parameters[address] = ParameterEstimate(value, float(std[slot]), status, limits.unit)
         order = tuple(a for a, p in parameters.items() if p.status == 'identified')
         stamp = self._stamp if math.isfinite(self._stamp) else 0.0
         return Estimate(stamp, parameters, order, covariance[np.ix_(kept, kept)])

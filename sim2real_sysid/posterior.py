@@ -4,8 +4,8 @@ Rows are summed into products (moments) per joint and per block of half a second
 kept. From these the estimate follows in closed form:
 
 - Normal equations from products of twins, hence free of noise bias (instrumental variables),
-  weighted by each joint's residual variance, with a prior so weak (ten times the effort seen)
-  that it matters only where the data say nothing.
+  weighted by each joint's residual variance, with a prior so weak that it matters only where
+  the data say nothing.
 - Covariance by leaving out one block after the other (the block jackknife; Kunsch 1989). Filtered
   residuals are coloured, and what the model leaves out is more so; blocks longer than both need
   no model of it, and a parameter that hangs on one short episode gets a wide interval.
@@ -20,14 +20,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_sysid.regression import LOCAL, Rows
+from sim2real_sysid.regression import COULOMB, DELAY, LOCAL, STRIBECK, Rows
 
 Array = npt.NDArray[np.float64]
 
 BLOCK = 0.5  # s
 MOST_BLOCKS = 96
-PRIOR = 10.0  # times the effort seen
-LEAST_RELIABILITY = 0.5
+PRIOR = 10.0  # standard deviation of the prior: times the value that explains all effort
+STRIBECK_SIZE = 0.3  # standard deviation of the rise of friction at low speed, of Coulomb's
+MATTERS = 0.05  # share of the effort below which a value makes no difference
+LEAST_RELIABILITY = 0.5  # share of a parameter's information that is motion, not noise
 
 
 class Moments:
@@ -91,7 +93,7 @@ class Posterior:
         covariance: (n, n); meaningless where ``known`` is False.
         known: (n,) whether any row told of the parameter.
         reliable: (n,) whether the motion it was learned from stood out of the noise.
-        matters: (n,) smallest value that makes a difference: 5 % of the effort seen.
+        matters: (n,) smallest value that makes a difference: it explains 5 % of the effort.
     """
 
     mean: Array
@@ -101,9 +103,7 @@ class Posterior:
     matters: Array
 
 
-def solve(
-    moments: Moments, nominal: Array, timing_error: float, model_error: float
-) -> Posterior:
+def solve(moments: Moments, nominal: Array, timing_error: float, model_error: float) -> Posterior:
     """Estimate from moments.
 
     Args:
@@ -113,75 +113,109 @@ def solve(
         timing_error: prior standard deviation of the delays [s].
         model_error: relative standard deviation of the model's terms.
     """
-    blocks, noisy = moments.cross, moments.mean.sum(axis=0)
-    total = blocks.sum(axis=0)
+    noisy, rows = moments.mean.sum(axis=0), moments.count.sum(axis=(0, 2))
     nj, p = noisy.shape[:2]
-    rows = moments.count.sum(axis=(0, 2))
-    used = np.array([np.r_[LOCAL * j : LOCAL * (j + 1), LOCAL * nj : len(nominal)]
-                     for j in range(nj)])  # fmt: skip
+    n, first = len(nominal), LOCAL * np.arange(nj)
+    own = first[:, None] + np.arange(LOCAL)
+    used = np.concatenate([own, np.tile(np.arange(LOCAL * nj, n), (nj, 1))], axis=1)  # (nj, p-2)
     size = np.sqrt(np.einsum('jaa->ja', noisy) / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
-    with np.errstate(divide='ignore', invalid='ignore'):
-        widest = np.where(size[:, : p - 2] > 0, size[:, -1:] / size[:, : p - 2], np.inf)
-    effect = np.full(len(nominal), np.inf)  # value that would explain all of the effort
-    np.minimum.at(effect, used, widest)
+    ratio = np.full((nj, p - 2), np.inf)
+    np.divide(size[:, -1:], size[:, : p - 2], out=ratio, where=size[:, : p - 2] > 0)
+    effect = np.full(n, np.inf)  # the value that would explain all of the effort by itself
+    np.minimum.at(effect, used, ratio)
     known = np.isfinite(effect) & (effect > 0)
-    prior = np.where(known, PRIOR * effect, 1.0)
-    prior[: LOCAL * nj].reshape(nj, LOCAL)[:, -1] = timing_error
 
-    # In units of the prior's standard deviations everything is of order one.
-    scale = np.concatenate([prior[used], np.ones((nj, 2))], axis=1)  # (nj, p)
-    scale = scale[:, :, None] * scale[:, None, :]
-    blocks, total, noisy = blocks * scale, total * scale, noisy * scale
-    start = nominal / prior
+    # In units of the effects everything is of order one.
+    scale = np.where(known, effect, 1.0)
+    wide = np.concatenate([scale[used], np.ones((nj, 2))], axis=1)
+    blocks, noisy = (m * wide[:, :, None] * wide[:, None, :] for m in (moments.cross, noisy))
+    total = blocks.sum(axis=0)
+    precision = np.where(known, PRIOR**-2, 1.0)
+    precision[first + DELAY] = (scale[first + DELAY] / timing_error) ** 2
+    system = _System(used, np.zeros(nj), precision, nominal / scale)
     power = size[:, -1] ** 2
-    weights = np.divide(1.0, power, out=np.zeros(nj), where=power > 0)
-    weights[~_positive(weights[:, None, None] * total[:, : p - 2, : p - 2])] = 0.0
-    for _ in range(3):  # parameters and residual variances in turn
-        normal, right, _ = _stack(total, weights, used, start)
-        mean = np.linalg.solve(normal, right)
+    np.divide(1.0, power, out=system.weights, where=power > 0)
+    system.weights[~system.positive(total)] = 0.0
+    for _ in range(4):  # parameters, and what depends on them, in turn
+        mean = np.linalg.solve(*system.stack(total)[:2])
         variance = np.maximum(_residual(noisy, mean[used], rows), 1e-12 * power)
-        weights = np.divide(1.0, variance, out=np.zeros(nj), where=weights > 0)
-    normal, right, rigid = _stack(total, weights, used, start)
+        np.divide(1.0, variance, out=system.weights, where=system.weights > 0)
+        friction = np.abs(mean * scale)[first + COULOMB]
+        rise = STRIBECK_SIZE * np.maximum(friction, 1e-3 * scale[first + COULOMB])
+        precision[first + STRIBECK] = (scale[first + STRIBECK] / rise) ** 2
+    normal, right, rigid = system.stack(total)
     inverse = np.linalg.inv(normal)
     mean = inverse @ right
 
-    covariance = _jackknife(blocks, weights, used, start, normal, right, mean)
-    covariance += inverse @ inverse  # what the prior leaves open, where only it speaks
+    covariance = system.jackknife(blocks, normal, right, mean)
+    covariance += (inverse * precision) @ inverse  # what the prior leaves open
+    terms = mean.copy()
+    terms[first + DELAY] = terms[first + STRIBECK] = 0.0
     shift = inverse @ rigid.T
-    own = mean.copy()
-    own[: LOCAL * nj].reshape(nj, LOCAL)[:, -1] = 0.0
-    covariance += model_error**2 * (shift @ shift.T + np.diag(own**2))
-    noisy_inverse = np.linalg.inv(_stack(noisy, weights, used, start)[0])
-    reliable = np.diag(noisy_inverse) > LEAST_RELIABILITY * np.diag(inverse)
+    covariance += model_error**2 * (shift @ shift.T + np.diag(terms**2))
+    with_noise = np.linalg.inv(system.stack(noisy)[0])
+    reliable = np.diag(with_noise) > LEAST_RELIABILITY * np.diag(inverse)
     return Posterior(
-        mean=mean * prior,
-        covariance=covariance * np.outer(prior, prior),
+        mean=mean * scale,
+        covariance=covariance * np.outer(scale, scale),
         known=known,
         reliable=reliable & known,
-        matters=np.where(known, 0.05 * effect, np.inf),
+        matters=np.where(known, MATTERS * effect, np.inf),
     )
 
 
-def _positive(total: Array) -> npt.NDArray[np.bool_]:
-    """(nj,) whether products of twins, plus the prior, are positive definite: motion above noise."""
-    return np.asarray(np.linalg.eigvalsh(total + np.eye(total.shape[-1])).min(axis=-1) > 0)
+@dataclass
+class _System:
+    """Weighted normal equations with a prior.
 
+    Attributes:
+        used: (nj, p - 2) which parameters a joint's row depends on.
+        weights: (nj,) inverse residual variances; 0 leaves a joint out.
+        precision: (n,) of the prior.
+        start: (n,) its mean.
+    """
 
-def _stack(
-    moments: Array, weights: Array, used: npt.NDArray[np.intp], start: Array
-) -> tuple[Array, Array, Array]:
-    """Normal matrix (..., n, n) and right side (..., n) with the prior, and per joint the
-    products with the rigid body effort (..., nj, n)."""
-    lead, n, p = moments.shape[:-3], len(start), moments.shape[-1]
-    normal = np.zeros((*lead, n, n)) + np.eye(n)
-    right = np.zeros((*lead, n)) + start
-    rigid = np.zeros((*lead, len(used), n))
-    for j, index in enumerate(used):
-        part = weights[j] * moments[..., j, :, :]
-        normal[..., index[:, None], index[None, :]] += part[..., : p - 2, : p - 2]
-        right[..., index] += part[..., : p - 2, -1]
-        rigid[..., j, index] = part[..., : p - 2, -2]
-    return normal, right, rigid
+    used: npt.NDArray[np.intp]
+    weights: Array
+    precision: Array
+    start: Array
+
+    def stack(self, moments: Array) -> tuple[Array, Array, Array]:
+        """Normal equations from moments (..., nj, p, p).
+
+        Returns:
+            Normal matrix (..., n, n), right side (..., n), and per joint the products with the
+            rigid body effort (..., nj, n).
+        """
+        lead, n, p = moments.shape[:-3], len(self.start), moments.shape[-1]
+        normal = np.zeros((*lead, n, n)) + np.diag(self.precision)
+        right = np.zeros((*lead, n)) + self.precision * self.start
+        rigid = np.zeros((*lead, len(self.used), n))
+        for j, index in enumerate(self.used):
+            part = self.weights[j] * moments[..., j, :, :]
+            normal[..., index[:, None], index[None, :]] += part[..., : p - 2, : p - 2]
+            right[..., index] += part[..., : p - 2, -1]
+            rigid[..., j, index] = part[..., : p - 2, -2]
+        return normal, right, rigid
+
+    def positive(self, total: Array) -> npt.NDArray[np.bool_]:
+        """(nj,) whether a joint's motion stands out of the noise.
+
+        If it does, its products of twins are positive definite, given the prior.
+        """
+        k = self.used.shape[1]
+        matrix = self.weights[:, None, None] * total[:, :k, :k]
+        matrix = matrix + np.eye(k) * self.precision[self.used][:, None, :]
+        return np.asarray(np.linalg.eigvalsh(matrix).min(axis=-1) > 0)
+
+    def jackknife(self, blocks: Array, normal: Array, right: Array, mean: Array) -> Array:
+        """Covariance (n, n) from the estimates without one block each."""
+        normals, rights, _ = self.stack(blocks)
+        less = normal - (normals - np.diag(self.precision))
+        rest = right - (rights - self.precision * self.start)
+        change = np.linalg.solve(less, rest[..., None])[..., 0] - mean
+        n = len(blocks)
+        return np.asarray((n - 1) / n * change.T @ change)
 
 
 def _residual(noisy: Array, mean: Array, rows: Array) -> Array:
@@ -190,21 +224,3 @@ def _residual(noisy: Array, mean: Array, rows: Array) -> Array:
     form = np.concatenate([-mean, np.zeros((nj, 1)), np.ones((nj, 1))], axis=1)
     squares = np.einsum('ja,jab,jb->j', form, noisy, form)
     return np.asarray(squares / np.maximum(rows - (p - 2), 1.0))
-
-
-def _jackknife(
-    blocks: Array,
-    weights: Array,
-    used: npt.NDArray[np.intp],
-    start: Array,
-    normal: Array,
-    right: Array,
-    mean: Array,
-) -> Array:
-    """Covariance (n, n) from the estimates without one block each."""
-    normals, rights, _ = _stack(blocks, weights, used, start)
-    less = normal - (normals - np.eye(len(start)))
-    without = np.linalg.solve(less, (right - (rights - start))[..., None])[..., 0]
-    change = without - mean
-    n = len(blocks)
-    return np.asarray((n - 1) / n * change.T @ change)

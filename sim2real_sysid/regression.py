@@ -2,14 +2,16 @@
 
 For every joint::
 
-    effort = rigid body + armature*a + viscous*v + coulomb*sign(v) + offset
-             + payload*mass error - delay*d(effort)/dt
+    effort = rigid body + armature*a + viscous*v + coulomb*sign(v) + offset + payload*extra mass
+             - delay*d(effort)/dt + rise*sign(v)*exp(-(v/vs)^2)
 
-The rigid body part is the URDF's inverse dynamics. The last term is a nuisance: sensors rarely
-agree on the time to the millisecond. Rows come at four times the filters' bandwidth; more would
-repeat what was said.
+The rigid body part is the URDF's inverse dynamics. The second line holds nuisances, estimated so
+that they do not pass for something else: sensors rarely agree on the time to the millisecond, and
+friction rises where a joint gets slow (Stribeck). Rows come at four times the filters' bandwidth;
+more would repeat what was said.
 
-Example: 6 joints give rows of shape (2, 6, 8): twins, joints, columns as in ``columns``.
+Example: 6 joints give rows of shape (2, 6, 9): twins; joints; the quantities, the two nuisances,
+the payload, the rigid body effort and the remaining effort.
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 JOINT_QUANTITIES = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
-LOCAL = len(JOINT_QUANTITIES) + 1
-"""Columns of each joint's own: those above and the delay."""
+ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, STRIBECK = range(6)
+LOCAL = 6
+"""Columns of each joint's own: the quantities above, then the nuisances."""
 SAMPLES_PER_BANDWIDTH = 15.0  # what a filter needs to see a motion through alternate samples
 LIMIT_MARGIN = 0.01  # share of the range next to its end, where the stop may push
-SPEED_FLOOR = 0.01  # share of the joint's speed limit, below which nothing counts as motion
+SPEED_FLOOR = 0.01  # share of the joint's speed limit below which nothing counts as motion
+STRIBECK_SPEED = 0.02  # share of the limit about which friction turns into Coulomb friction
+FASTEST = 20.0  # limits beyond this, times the highest speed seen, are taken for that
 NOISE_FLOOR = 5.0  # standard deviations of the velocity's noise
 
 
@@ -42,8 +47,7 @@ class Rows(NamedTuple):
 
     Attributes:
         stamp: time of it [s].
-        values: (2, nj, p) twins of: ``JOINT_QUANTITIES``, delay, payload where there is one,
-            rigid body effort, remaining effort.
+        values: (2, nj, p), see the module's text; the payload's column only where there is one.
         valid: (nj,) whether the joint moved so that its row can be believed.
         direction: (nj,) sign of its velocity.
     """
@@ -94,8 +98,7 @@ class RowBuilder:
         lower, upper = profile.array('lower'), profile.array('upper')
         margin = np.where(np.isfinite(upper - lower), LIMIT_MARGIN * (upper - lower), 0.0)
         self._lower, self._upper = lower + margin, upper - margin
-        limit = profile.array('velocity')
-        self._speed_floor = np.where(np.isfinite(limit), SPEED_FLOOR * limit, 0.0)
+        self._limit = profile.array('velocity')
         self._fastest = np.zeros(self._nj)
         self._noise = np.zeros(self._nj)
         self._ticks = 0
@@ -142,40 +145,50 @@ class RowBuilder:
 
     def _rows(self, filter_: TwinFilter) -> Rows:
         nj, (value, rate, curvature) = self._nj, filter_.outputs()
+        velocity = 0.5 * (rate[0, :nj] + rate[1, :nj])
+        direction, limit = self._moving(filter_.stamp, velocity, rate[0, :nj] - velocity)
         values = np.zeros((2, nj, self.columns))
-        for twin in range(2):
+        for twin, own in enumerate(values):
             q, v, a = value[twin, :nj], rate[twin, :nj], curvature[twin, :nj]
             rigid, payload = self._body.efforts(q, v, a)
-            own = values[twin]
-            own[:, 0], own[:, 1], own[:, 3], own[:, 4] = a, v, 1.0, -rate[twin, nj:]
+            own[:, ARMATURE] = a
+            own[:, VISCOUS] = v
+            own[:, COULOMB] = direction
+            own[:, OFFSET] = 1.0
+            own[:, DELAY] = -rate[twin, nj:]
+            own[:, STRIBECK] = direction * np.exp(-np.square(v / (STRIBECK_SPEED * limit)))
             if self.has_payload:
                 own[:, LOCAL] = payload
-            own[:, -2], own[:, -1] = rigid, value[twin, nj:] - rigid
-        velocity = rate[:, :nj].mean(axis=0)
-        half = 0.5 * (rate[0, :nj] - rate[1, :nj])
-        direction = self._moving(filter_, velocity, half)
-        values[:, :, 2] = direction
-        hold = 1.5 * filter_.cascade.delay
-        position = value[:, :nj].mean(axis=0)
+            own[:, -2] = rigid
+            own[:, -1] = value[twin, nj:] - rigid
+        position = 0.5 * (value[0, :nj] + value[1, :nj])
+        cascade = filter_.cascade
         valid = (
-            (filter_.stamp - self._since >= hold)
-            & (filter_.stamp - self._effort_bad > 2.0 * filter_.cascade.memory)
+            (filter_.stamp - self._since >= 1.5 * cascade.delay)
+            & (filter_.stamp - self._effort_bad > 2.0 * cascade.memory)
             & (position > self._lower)
             & (position < self._upper)
         )
         return Rows(filter_.stamp, values, valid, direction)
 
-    def _moving(self, filter_: TwinFilter, velocity: Array, half: Array) -> Array:
-        """Direction of each joint, 0 where it does not really move; keeps time since a change."""
+    def _moving(self, stamp: float, velocity: Array, half: Array) -> tuple[Array, Array]:
+        """Direction of each joint, 0 where it does not really move, and its speed limit.
+
+        Args:
+            stamp: time [s].
+            velocity: (nj,) mean of the twins.
+            half: (nj,) half their difference: noise as strong as that of the mean.
+        """
         self._ticks += 1
         self._noise += (half**2 - self._noise) / self._ticks
         speed = np.abs(velocity)
         self._fastest = np.maximum(self._fastest, speed)
-        threshold = np.maximum(self._config.low_speed * self._fastest, self._speed_floor)
+        # Some URDFs give no limit, or one that is never meant.
+        limit = np.maximum(np.minimum(self._limit, FASTEST * self._fastest), 1e-9)
+        threshold = np.maximum(self._config.low_speed * self._fastest, SPEED_FLOOR * limit)
         threshold = np.maximum(threshold, NOISE_FLOOR * np.sqrt(self._noise))
         direction = np.where(speed > threshold, np.sign(velocity), 0.0)
-        turned = direction != self._direction
-        self._since[turned] = filter_.stamp
+        self._since[direction != self._direction] = stamp
         self._since[direction == 0.0] = math.inf
         self._direction = direction
-        return direction
+        return direction, limit

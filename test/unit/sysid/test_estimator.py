@@ -1,0 +1,281 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.estimator import OnlineIdentifier
+
+FAR = 4.0  # standard deviations
+
+
+def test_recovers_what_is_true(robot, identifier, scores):
+    estimate = robot.record().feed(identifier)
+    found = scores(estimate, robot.truth)
+    assert set(found) == set(robot.truth)
+    assert max(abs(z) for z in found.values()) < FAR
+    for address, parameter in estimate.identified.items():
+        assert parameter.std < 0.1 * abs(robot.truth[address]), address
+    assert not identifier.faults
+
+
+def test_covariance_belongs_to_the_identified(robot, identifier):
+    estimate = robot.record(duration=10).feed(identifier)
+    assert estimate.order == tuple(estimate.identified)
+    std = [estimate.parameters[address].std for address in estimate.order]
+    assert np.sqrt(np.diag(estimate.covariance)) == pytest.approx(std)
+    assert np.linalg.eigvalsh(estimate.covariance).min() > 0
+    assert estimate.stamp == 10.0
+
+
+def test_knows_nothing_before_anything_moved(identifier, pendulum):
+    estimate = identifier.estimate()
+    assert {p.status for p in estimate.parameters.values()} == {'not_identified'}
+    assert all(math.isinf(p.std) for p in estimate.parameters.values())
+    assert estimate.parameters['joint.hip.viscous_friction'].mean == 0.5  # nominal
+    assert estimate.parameters['link.tool.mass'].mean == 0.5
+    assert estimate.parameters['link.tool.mass'].unit == 'kg'
+    assert estimate.order == ()
+
+
+def test_same_samples_give_the_same_bits(robot, pendulum):
+    record = robot.record(duration=10)
+    one, other = (record.feed(OnlineIdentifier(pendulum)) for _ in range(2))
+    assert one.parameters == other.parameters
+    assert np.array_equal(one.covariance, other.covariance)
+
+
+def test_encoder_noise_does_not_pass_for_lightness(robot, identifier, scores):
+    """Least squares would find far too little armature here; see filters."""
+    record = robot.record(duration=40, noise=(2e-3, 0.02))
+    found = scores(record.feed(identifier), robot.truth)
+    assert found
+    assert max(abs(z) for z in found.values()) < FAR
+
+
+def test_stribeck_friction_does_not_pass_for_coulomb(robot, identifier, scores):
+    robot.stribeck = (0.5, 0.06)
+    found = scores(robot.record().feed(identifier), robot.truth)
+    assert len(found) == 9
+    assert max(abs(z) for z in found.values()) < FAR
+
+
+def test_late_effort_does_not_pass_for_friction(robot, identifier, scores):
+    record = robot.record()
+    record.effort[1:] = record.effort[:-1].copy()  # one sample, 5 ms
+    found = scores(record.feed(identifier), robot.truth)
+    assert len(found) == 9
+    assert max(abs(z) for z in found.values()) < FAR
+
+
+def test_one_direction_confounds_coulomb_friction_and_offset(robot, wheel):
+    robot = dataclasses.replace(robot, profile=wheel, one_way=True)
+    identifier = OnlineIdentifier(wheel)
+    record = robot.record(duration=15)
+    keep = record.position[:, 1] < 2.8  # the knee has limits
+    record.stamp = record.stamp[keep]
+    estimate = record.feed(identifier)
+    for joint in ('hip', 'knee'):
+        for what in ('coulomb_friction', 'effort_offset', 'viscous_friction'):
+            address = f'joint.{joint}.{what}'
+            assert estimate.parameters[address].status == 'not_identified', address
+    assert estimate.parameters['joint.hip.armature'].status == 'identified'
+    assert estimate.parameters['joint.hip.coulomb_friction'].std > 1.0
+
+
+def test_noise_alone_identifies_nothing(robot, identifier):
+    robot.reach = 0.0
+    estimate = robot.record(duration=20, noise=(1e-3, 0.5)).feed(identifier)
+    assert not estimate.identified
+
+
+def test_one_joint_at_rest_stays_unknown(robot, identifier, pendulum):
+    moves = robot.moves
+
+    def hip_only(stamp, seed=0):
+        parts = moves(stamp, seed)
+        for part in parts:
+            part[:, 1] = 0.0
+        return parts
+
+    robot.moves = hip_only
+    estimate = robot.record().feed(identifier)
+    assert estimate.parameters['joint.hip.armature'].status == 'identified'
+    knee = [p for a, p in estimate.parameters.items() if '.knee.' in a]
+    assert {p.status for p in knee} == {'not_identified'}
+
+
+def test_impossible_values_are_not_reported(robot, identifier):
+    record = robot.record()
+    record.effort *= -1.0  # someone's sign
+    estimate = record.feed(identifier)
+    for joint in ('hip', 'knee'):
+        assert estimate.parameters[f'joint.{joint}.armature'].status == 'not_identified'
+        assert estimate.parameters[f'joint.{joint}.armature'].mean >= 0.0
+
+
+def test_becomes_stale_and_fresh_again(robot, pendulum):
+    identifier = OnlineIdentifier(pendulum, SysidConfig(stale_after=5.0))
+    estimate = robot.record(duration=15).feed(identifier)
+    assert estimate.identified
+    mass = estimate.parameters['link.tool.mass']
+    for k in range(200 * 6):
+        identifier.update(15.0 + k / 200, np.zeros(2), np.zeros(2))
+    stale = identifier.estimate().parameters
+    assert {p.status for p in stale.values()} <= {'stale', 'not_identified'}
+    assert stale['link.tool.mass'].status == 'stale'
+    assert stale['link.tool.mass'].mean == pytest.approx(mass.mean, abs=3 * mass.std)
+    again = robot.record(duration=3)
+    again.stamp += 30.0
+    assert again.feed(identifier).identified
+
+
+def test_forgets_what_is_older_than_its_memory(robot, pendulum):
+    identifier = OnlineIdentifier(pendulum, SysidConfig(memory=10.0))
+    robot.record(duration=20).feed(identifier)
+    robot.truth['link.tool.mass'] = 0.6
+    later = robot.record(duration=25, seed=1)
+    later.stamp += 20.0
+    mass = later.feed(identifier).parameters['link.tool.mass']
+    assert mass.mean == pytest.approx(0.6, abs=FAR * mass.std)
+    assert mass.std < 0.03
+
+
+def test_long_motion_is_kept_in_few_blocks(robot, identifier):
+    record = robot.record(duration=20)
+    for part in range(4):
+        record.feed(identifier)
+        record.stamp += 20.0 * (part < 3)
+    assert len(identifier._moments.cross) < 97
+    assert len(identifier.estimate().identified) == 9
+
+
+@pytest.mark.parametrize('rate', [100.0, 1000.0])
+def test_other_rates(robot, identifier, scores, rate):
+    found = scores(robot.record(duration=20, rate=rate).feed(identifier), robot.truth)
+    assert len(found) >= 8
+    assert max(abs(z) for z in found.values()) < FAR
+
+
+def burst(record, rng):
+    """Some samples are not numbers."""
+    record.position[rng.integers(0, len(record.stamp), 200), 0] = np.nan
+    record.effort[rng.integers(0, len(record.stamp), 200)] = np.inf
+
+
+def dropped(record, rng):
+    """A third of the samples is lost."""
+    keep = rng.random(len(record.stamp)) > 0.33
+    for name in ('stamp', 'position', 'effort'):
+        setattr(record, name, getattr(record, name)[keep])
+
+
+def jittered(record, rng):
+    """Sampled at uneven times."""
+    stamp = record.stamp + rng.uniform(-0.4, 0.4, len(record.stamp)) / 200
+    other = record.robot.record(stamp=stamp)
+    record.stamp, record.position, record.effort = other.stamp, other.position, other.effort
+
+
+def repeated(record, rng):
+    """Every fifth sample comes twice."""
+    again = np.sort(np.r_[np.arange(len(record.stamp)), np.arange(0, len(record.stamp), 5)])
+    for name in ('stamp', 'position', 'effort'):
+        setattr(record, name, getattr(record, name)[again])
+
+
+def restarted(record, rng):
+    """Time starts anew every four seconds, as a simulation's does."""
+    record.stamp = record.stamp % 4.0
+
+
+def paused(record, rng):
+    """The robot falls silent for a second, every four seconds."""
+    record.stamp = record.stamp + np.floor(record.stamp / 4.0)
+
+
+def swapped(record, rng):
+    """Neighbours come in the wrong order, now and then."""
+    for k in rng.integers(0, len(record.stamp) - 1, 20):
+        record.stamp[[k, k + 1]] = record.stamp[[k + 1, k]]
+        record.position[[k, k + 1]] = record.position[[k + 1, k]]
+        record.effort[[k, k + 1]] = record.effort[[k + 1, k]]
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'least'),
+    [
+        (burst, 9),
+        (dropped, 9),
+        (jittered, 9),
+        (repeated, 9),
+        (restarted, 9),
+        (paused, 9),
+        (swapped, 9),
+    ],
+)
+def test_bad_samples_do_no_harm(robot, identifier, scores, spoil, least):
+    record = robot.record()
+    record.robot = robot
+    spoil(record, np.random.default_rng(3))
+    found = scores(record.feed(identifier), robot.truth)
+    assert len(found) >= least
+    assert max(abs(z) for z in found.values()) < FAR
+
+
+def test_joint_without_effort_is_left_out(robot, identifier, scores):
+    record = robot.record()
+    record.effort[:, 1] = np.nan
+    estimate = record.feed(identifier)
+    found = scores(estimate, robot.truth)
+    assert not any('.knee.' in address for address in found)
+    assert 'link.tool.mass' in found and 'joint.hip.armature' in found
+    assert max(abs(z) for z in found.values()) < FAR
+
+
+def test_no_effort_at_all_is_said(robot, identifier):
+    record = robot.record(duration=3)
+    record.effort[:] = np.nan
+    assert not record.feed(identifier).identified
+    assert list(identifier.faults) == ['no effort of hip, knee']
+
+
+def test_effort_that_never_changes_is_no_measurement(robot, identifier):
+    record = robot.record(duration=15)
+    record.effort[:] = 0.0
+    assert not record.feed(identifier).identified
+    assert list(identifier.faults) == ['no effort of hip, knee']
+
+
+def test_missing_joint_is_named_and_never_zero(robot, identifier):
+    record = robot.record(duration=3)
+    record.position[:, 1] = np.nan
+    assert not record.feed(identifier).identified
+    assert identifier.faults == {'no position of knee': 600}
+
+
+def test_joint_whose_angle_wraps(robot, wheel, scores):
+    record = dataclasses.replace(robot, profile=wheel).record()
+    record.position[:, 0] %= 2 * np.pi
+    assert np.abs(np.diff(record.position[:, 0])).max() > 6  # from one turn to the next
+    identifier = OnlineIdentifier(wheel)
+    found = scores(record.feed(identifier), robot.truth)
+    assert len(found) == 9
+    assert max(abs(z) for z in found.values()) < FAR
+    assert not identifier.faults
+
+
+def test_jump_of_the_position_starts_over(robot, identifier):
+    record = robot.record(duration=10)
+    record.position[1000:, 0] += 0.8
+    record.feed(identifier)
+    assert identifier.faults == {'started over: position jumped': 1}
+
+
+def test_update_says_whether_it_learned(robot, identifier):
+    record = robot.record(duration=3)
+    told = [
+        identifier.update(*sample) for sample in zip(record.stamp, record.position, record.effort)
+    ]
+    assert any(told) and not all(told)
