@@ -11,11 +11,13 @@
 
 A process that dies leaves a ``.part`` folder; :func:`recover` seals what its journal holds, the
 same way an orderly end does. The journal is unchunked, so that nothing but the last, torn
-record is lost, and is read with a stream reader, which needs no index.
+record is lost, and is read with a stream reader, which needs no index. A living process holds a
+lock on its ``.part`` folder, so that several may share a spool.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -121,6 +123,21 @@ def write_synced(path: Path, text: str) -> None:
     sync(path)
 
 
+def lock_folder(folder: Path) -> int:
+    """Lock a folder for as long as the descriptor returned is open (a dead process has none).
+
+    Raises:
+        BlockingIOError: it is locked already.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 class _Bag:
     """The part of an MCAP file that journal and clip share: schemas and channels by need."""
 
@@ -187,6 +204,7 @@ class Journal:
         self.clip = check_name(clip)
         self.folder = spool / (clip + PART)
         self.folder.mkdir(parents=True)
+        self._lock: int | None = lock_folder(self.folder)
         self._latched = frozenset(context.latched)
         self._stream = (self.folder / JOURNAL).open('wb')
         self._bag = _Bag(self._stream, chunked=False)
@@ -246,6 +264,12 @@ class Journal:
         self._bag.finish()
         self.flush(to_disk=True)
         self._stream.close()
+
+    def release(self) -> None:
+        """Give up the folder: it was sealed, or is left to :func:`recover`."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def seal(folder: Path) -> Path:
@@ -332,19 +356,35 @@ def recover(spool: Path) -> tuple[list[Path], list[Path]]:
     """
     recovered, empty = [], []
     for folder in sorted(spool.glob('*' + PART)):
-        if (folder / JOURNAL).is_file():
-            try:
-                recovered.append(seal(folder))
-            except InputError:
-                shutil.rmtree(folder)
-                empty.append(folder)
-        elif (folder / MANIFEST).is_file():
-            # Everything was written and only the rename is missing.
-            recovered.append(_publish(folder))
-        else:
-            shutil.rmtree(folder)
+        try:
+            lock = lock_folder(folder)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # another process is recording it, or has just sealed it
+        try:
+            if not folder.is_dir():
+                continue  # sealed while we waited
+            sealed = _recovered(folder)
+        finally:
+            os.close(lock)
+        if sealed is None:
             empty.append(folder)
+        else:
+            recovered.append(sealed)
     return recovered, empty
+
+
+def _recovered(folder: Path) -> Path | None:
+    """Seal a ``.part`` folder nobody works on; None when it held no message and was removed."""
+    if (folder / JOURNAL).is_file():
+        try:
+            return seal(folder)
+        except InputError:
+            shutil.rmtree(folder)
+            return None
+    if (folder / MANIFEST).is_file():
+        return _publish(folder)  # everything was written and only the rename is missing
+    shutil.rmtree(folder)
+    return None
 
 
 def _publish(folder: Path) -> Path:

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import os
 import shutil
 import threading
 import uuid
@@ -27,7 +28,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sim2real_capture.clip import BAG_METADATA, MANIFEST, PART, check_name, sync
+from sim2real_capture.clip import BAG_METADATA, MANIFEST, PART, check_name, lock_folder, sync
 from sim2real_capture.library import bag_name, is_sha256, list_clips, parse_manifest
 from sim2real_core.errors import Fault, InputError, MissingError
 
@@ -41,6 +42,9 @@ class Receiver:
     Args:
         folder: made when it is not there. Content that was sent but never named by a clip is
             removed at start; its sender sends it again.
+
+    Raises:
+        InputError: another receiver keeps its clips there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,9 +53,18 @@ class Receiver:
         self.refused = 0
         self._blobs = folder / BLOBS
         folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock = lock_folder(folder)
+        except BlockingIOError as error:
+            mend = 'another receiver keeps its clips there; give each a folder of its own'
+            raise InputError(Fault('folder', str(folder), mend)) from error
         shutil.rmtree(self._blobs, ignore_errors=True)
         self._blobs.mkdir()
         self._committing = asyncio.Lock()
+
+    def close(self) -> None:
+        """Let another receiver have the folder."""
+        os.close(self._lock)
 
     def app(self) -> web.Application:
         """The web application."""
@@ -155,6 +168,7 @@ class ReceiverServer:
 
     Raises:
         MissingError: the address cannot be had.
+        InputError: another receiver has the folder.
     """
 
     def __init__(self, folder: Path, host: str = '127.0.0.1', port: int = 0) -> None:
@@ -163,12 +177,14 @@ class ReceiverServer:
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         started = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: OSError | InputError | None = None
         self._thread = threading.Thread(
             target=self._run, args=(folder, host, port, started), name='receiver', daemon=True
         )
         self._thread.start()
         started.wait()
+        if isinstance(self._failure, InputError):
+            raise self._failure
         if self._failure is not None:
             raise MissingError(
                 f'cannot listen on {host}:{port} ({self._failure}); choose another port'
@@ -194,7 +210,7 @@ class ReceiverServer:
 
         try:
             self._loop.run_until_complete(serve())
-        except OSError as error:
+        except (OSError, InputError) as error:
             if started.is_set():
                 raise
             self._failure = error
@@ -206,8 +222,8 @@ class ReceiverServer:
     async def _serving(self, folder: Path, host: str, port: int) -> AsyncIterator[None]:
         self.receiver = Receiver(folder)
         runner = web.AppRunner(self.receiver.app(), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
         try:
+            await runner.setup()
             site = web.TCPSite(runner, host, port)
             await site.start()
             address = runner.addresses[0]
@@ -216,6 +232,7 @@ class ReceiverServer:
             yield
         finally:
             await runner.cleanup()
+            self.receiver.close()
 
 
 def _answer(status: int, **values: object) -> web.Response:

@@ -182,6 +182,8 @@ class ClipWriter:
         except OSError as error:
             # What reached the disk stays there as a .part, to be recovered at the next start.
             clip = self._journal.clip if self._journal else clip
+            if self._journal:
+                self._journal.release()
             self._journal = None
             self._report(Failed(clip, str(error)))
 
@@ -219,12 +221,14 @@ class ClipWriter:
         journal, self._journal = self._journal, None
         if journal is None:
             return
-        journal.close(end.reason, end.dropped - self._dropped_before)
         try:
+            journal.close(end.reason, end.dropped - self._dropped_before)
             self._report(Sealed(seal(journal.folder), tuple(self._events)))
         except InputError as error:
             shutil.rmtree(journal.folder)
             self._report(Failed(journal.clip, str(error)))
+        finally:
+            journal.release()
 
     def _recover(self) -> None:
         try:

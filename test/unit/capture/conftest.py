@@ -67,7 +67,8 @@ def journal(tmp_path, context, event, joint_state):
     made.message(Record('/goal', 'std_msgs/msg/String', 10 * SECOND, b'\0\1\0\0\3\0\0\0up\0'))
     for i in range(200):
         made.message(joint_state(10 + 0.01 * i, elbow=0.1 * i, wrist=-1.0))
-    return made
+    yield made
+    made.release()
 
 
 @pytest.fixture

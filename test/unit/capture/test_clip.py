@@ -108,6 +108,7 @@ def test_a_torn_journal_loses_the_torn_message_alone(tmp_path, journal, joint_st
         journal.message(joint_state(10 + 0.01 * i, elbow=0.1 * i, wrist=-1.0))
         ends.append(journal.size)
     journal.flush()
+    journal.release()  # as the death of its process does
     with (journal.folder / JOURNAL).open('r+b') as stream:
         stream.truncate(ends[60] + cut)
     recovered, empty = recover(tmp_path)
@@ -122,7 +123,9 @@ def test_a_torn_journal_loses_the_torn_message_alone(tmp_path, journal, joint_st
 
 def test_journals_without_messages_are_removed(tmp_path, context):
     now = datetime.now(timezone.utc)
-    clip_module.Journal(tmp_path, 'no-message', context, now).close('complete')
+    no_message = clip_module.Journal(tmp_path, 'no-message', context, now)
+    no_message.close('complete')
+    no_message.release()
     (tmp_path / ('no-journal' + PART)).mkdir()
     (tmp_path / ('no-magic' + PART)).mkdir()
     (tmp_path / ('no-magic' + PART) / JOURNAL).write_bytes(b'')
@@ -130,8 +133,16 @@ def test_journals_without_messages_are_removed(tmp_path, context):
     assert recovered == [] and len(empty) == 3 and list(tmp_path.iterdir()) == []
 
 
+def test_what_a_living_process_records_is_left_alone(tmp_path, journal):
+    journal.flush()
+    assert recover(tmp_path) == ([], [])
+    journal.release()
+    assert [p.name for p in recover(tmp_path)[0]] == ['clip-1']
+
+
 def test_a_crash_while_sealing_is_made_good(tmp_path, journal, monkeypatch):
     journal.close('complete')
+    journal.release()
 
     def crash(folder):
         raise KeyboardInterrupt
@@ -148,6 +159,7 @@ def test_a_crash_while_sealing_is_made_good(tmp_path, journal, monkeypatch):
 
 def test_a_half_written_seal_is_done_again(tmp_path, journal):
     journal.close('complete')
+    journal.release()
     (journal.folder / 'clip-1_0.mcap').write_bytes(b'half')
     (journal.folder / MANIFEST).write_text('{')
     recovered, _ = recover(tmp_path)

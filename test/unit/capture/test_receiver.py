@@ -11,7 +11,7 @@ import pytest
 from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import list_clips, verify
 from sim2real_capture.receiver import BLOBS, ReceiverServer
-from sim2real_core.errors import MissingError
+from sim2real_core.errors import InputError, MissingError
 
 
 @pytest.fixture
@@ -154,6 +154,13 @@ def test_a_restart_forgets_unnamed_content_and_keeps_clips(clip, tmp_path):
     assert server.close(10.0)
     assert list((folder / BLOBS).iterdir()) == []
     assert [info.clip for info in list_clips(folder)] == ['clip-1']
+
+
+def test_a_folder_has_one_receiver(server, tmp_path):
+    with pytest.raises(InputError, match='of its own'):
+        ReceiverServer(tmp_path / 'library')
+    assert server.close(10.0)
+    assert ReceiverServer(tmp_path / 'library').close(10.0)
 
 
 def test_a_taken_port_is_said(server, tmp_path):

@@ -59,6 +59,7 @@ def test_what_a_dead_process_left_is_sealed_first(make, tmp_path, context, event
     left.event(event)
     left.message(joint_state(1.0, a=0.0))
     left.flush()
+    left.release()
     (tmp_path / 'nothing.part').mkdir()
     _, reports = make()
     assert reports.get(timeout=10) == Sealed(tmp_path / 'left', recovered=True)
