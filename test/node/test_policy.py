@@ -1,0 +1,503 @@
+"""The policy node over real topics: transitions, faults of its input, and how it stops."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, Header
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from sim2real_core.errors import InputError
+from sim2real_core.messages import to_seconds, to_time
+from sim2real_core.profile import load_profile
+from sim2real_core.qos import COMMAND, LATCHED, RELIABLE, SENSOR_RELIABLE
+from sim2real_policy.action import Action
+from sim2real_policy.bundle import BundleMetadata, write_bundle
+from sim2real_policy.conversions import (
+    AppliedAction,
+    JointStateReader,
+    ObservationMessage,
+    TrajectoryCommand,
+)
+from sim2real_policy.loop_ros import FastLoop
+from sim2real_policy.node import PolicyNode
+from sim2real_policy.observation import Term
+from sim2real_policy.random_policy import random_policy
+
+onnx = pytest.importorskip('onnx')
+
+ARM6 = load_profile('arm6')
+START = ARM6.array('default_position')
+ROOT = Path(__file__).resolve().parents[2]
+LONG = 20.0  # s; far beyond what anything here needs
+
+
+def write(path, bias=0.0, aimed=False, space=''):
+    """A bundle whose network gives about ``bias`` for everything it sees (0.01 rad a step)."""
+    terms = [Term(kind='joint_position'), Term(kind='joint_velocity')]
+    if aimed:
+        terms.append(Term(kind='goal_position'))
+    action = Action(meaning='delta', scale=(0.01,) * len(ARM6.joints))
+    meta = BundleMetadata.for_robot(ARM6, terms, action, space=space)
+    made = random_policy(meta, path, np.random.default_rng(0), hidden=(4,), gain=1e-9)
+    model = onnx.load_from_string(made.model)
+    last = next(w for w in model.graph.initializer if w.name == 'b1')
+    last.raw_data = np.full(len(ARM6.joints), bias, np.float32).tobytes()
+    write_bundle(model.SerializeToString(), meta, path)
+    return str(path)
+
+
+class World:
+    """A policy node in a thread, and a node that is its robot and its operator."""
+
+    def __init__(self, command=Float64MultiArray, **parameters):
+        rclpy.init()
+        self.stop = threading.Event()
+        self.robot = rclpy.create_node('robot')
+        self.commands, self.applied, self.seen, self.paces = [], [], [], []
+        self.health = None
+        self.hear(command, ARM6.command.topic, COMMAND, self.commands)
+        self.hear(JointState, 'policy/action_applied', RELIABLE, self.applied)
+        self.hear(Float64MultiArray, 'policy/observation', RELIABLE, self.seen)
+        self.hear(Header, 'pace', RELIABLE, self.paces)
+        self.robot.create_subscription(DiagnosticArray, '/diagnostics', self.on_health, RELIABLE)
+        self.sensor = self.robot.create_publisher(JointState, 'joint_states', SENSOR_RELIABLE)
+        self.goals = self.robot.create_publisher(PoseStamped, 'goal', LATCHED)
+        self.failure = None
+        self.policy = PolicyNode(
+            parameter_overrides=[Parameter(k, value=v) for k, v in parameters.items()]
+        )
+        self.stamp = 100.0
+        self.threads = [
+            threading.Thread(target=self.spin, args=(node,)) for node in (self.robot, self.policy)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def hear(self, kind, topic, qos, into):
+        self.robot.create_subscription(kind, topic, into.append, qos)
+
+    def on_health(self, message):
+        for status in message.status:
+            if status.name == '/policy: health':
+                self.health = status
+
+    def spin(self, node):
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            while not self.stop.is_set():
+                executor.spin_once(timeout_sec=0.05)
+        except BaseException as error:
+            self.failure = error
+        executor.remove_node(node)
+
+    @staticmethod
+    def until(condition, seconds=LONG):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, 'waited in vain'
+            time.sleep(0.005)
+
+    def call(self, kind, name, request):
+        client = self.robot.create_client(kind, name)
+        assert client.wait_for_service(LONG)
+        future = client.call_async(request)
+        self.until(future.done)
+        return future.result()
+
+    def change(self, transition):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.call(ChangeState, 'policy/change_state', request).success
+
+    def state(self):
+        return self.call(GetState, 'policy/get_state', GetState.Request()).current_state.label
+
+    def set(self, name, text):
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
+        request = SetParameters.Request(parameters=[ParameterMessage(name=name, value=value)])
+        return self.call(SetParameters, 'policy/set_parameters', request).results[0]
+
+    def connect(self):
+        """Wait until the policy listens to the sensors and we to its commands."""
+        self.until(lambda: self.sensor.get_subscription_count() > 0)
+        self.until(lambda: self.robot.count_publishers(ARM6.command.topic) > 0)
+        time.sleep(0.2)  # the matching of best-effort readers is not acknowledged
+
+    def sample(self, position=START, names=ARM6.joint_names, step=0.02):
+        self.stamp += step
+        message = JointState(name=list(names), position=[float(p) for p in position])
+        message.velocity = [0.0] * len(names)
+        message.header.stamp = to_time(self.stamp)
+        self.sensor.publish(message)
+
+    def ask(self, **given):
+        """Send samples until one is answered with a command, which is returned."""
+        before = len(self.applied)
+        deadline = time.monotonic() + LONG
+        while len(self.applied) == before:
+            assert time.monotonic() < deadline, 'no command came'
+            self.sample(**given)
+            time.sleep(0.02)
+        return np.array(self.applied[-1].position)
+
+    def status(self, condition, feed=None):
+        """The node's health once it is so; ``feed``: samples to send while waiting."""
+        deadline = time.monotonic() + LONG
+        while self.health is None or not condition(self.health):
+            assert time.monotonic() < deadline, f'its health stays {self.health}'
+            time.sleep(0.02)
+            if feed is not None:
+                self.sample(**feed)
+        return self.health
+
+    def close(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(LONG)
+        self.policy.close()
+        for node in (self.policy, self.robot):
+            node.destroy_node()
+        rclpy.shutdown()
+
+
+def values(status):
+    return {value.key: value.value for value in status.values}
+
+
+@pytest.fixture
+def world():
+    """Makes a World with the given parameters."""
+    made = []
+
+    def make(**parameters):
+        made.append(World(**parameters))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+        assert one.failure is None
+
+
+@pytest.fixture
+def running(world, tmp_path):
+    """Makes a World whose policy is active."""
+
+    def make(bias=0.0, aimed=False, **parameters):
+        bundle = write(tmp_path / 'policy.onnx', bias, aimed)
+        made = world(bundle=bundle, autostart=True, **parameters)
+        made.connect()
+        return made
+
+    return make
+
+
+def test_transitions(world, tmp_path):
+    """Configure, activate, deactivate, clean up, another bundle, once more, shut down."""
+    first = write(tmp_path / 'first.onnx', bias=1.0)
+    second = write(tmp_path / 'second.onnx', bias=-1.0, space='other')
+    made = world(bundle=first)
+    assert made.state() == 'unconfigured'
+    assert made.change(Transition.TRANSITION_CONFIGURE)
+    made.connect()
+    for _ in range(5):
+        made.sample()
+    time.sleep(0.1)
+    assert made.commands == []
+    assert made.change(Transition.TRANSITION_ACTIVATE) and made.state() == 'active'
+    assert (made.ask() > START).all()
+    assert not made.set('bundle', second).successful
+    for _ in range(5):
+        made.ask()
+    made.until(lambda: len(made.commands) >= len(made.applied))
+    assert made.change(Transition.TRANSITION_DEACTIVATE) and made.state() == 'inactive'
+    time.sleep(0.1)
+    # It stopped by itself: the last two commands are the same, and no more come.
+    np.testing.assert_allclose(made.commands[-1].data, made.commands[-2].data, atol=1e-5)
+    count = len(made.commands)
+    for _ in range(5):
+        made.sample()
+        time.sleep(0.02)
+    assert len(made.commands) == count
+    assert made.set('bundle', second).successful
+    assert made.change(Transition.TRANSITION_CLEANUP)
+    assert made.change(Transition.TRANSITION_CONFIGURE)
+    assert made.change(Transition.TRANSITION_ACTIVATE)
+    made.connect()
+    assert (made.ask() < START).all()
+    assert values(made.status(lambda s: s.values))['bundle'] == second
+    assert made.change(Transition.TRANSITION_ACTIVE_SHUTDOWN) and made.state() == 'finalized'
+
+
+def test_a_wrong_bundle_does_not_configure(world, tmp_path):
+    made = world(bundle=str(tmp_path / 'absent.onnx'))
+    assert not made.change(Transition.TRANSITION_CONFIGURE)
+    assert made.state() == 'unconfigured'
+    assert made.set('bundle', write(tmp_path / 'there.onnx')).successful
+    assert made.change(Transition.TRANSITION_CONFIGURE)
+
+
+def test_acts_and_tells(running):
+    made = running(bias=1.0, aimed=True)
+    made.ask()
+    assert made.seen == []
+    status = made.status(lambda s: 'goal' in s.message, feed={})
+    assert status.level == DiagnosticStatus.OK and status.message == 'active: holds, no goal yet'
+    goal = PoseStamped()
+    goal.header.frame_id = 'somewhere'
+    made.goals.publish(goal)
+    time.sleep(0.1)
+    np.testing.assert_allclose(made.ask(), START, atol=1e-9)
+    goal.header.frame_id = ARM6.base_link
+    goal.pose.position.x = 0.5
+    made.goals.publish(goal)
+    made.until(lambda: made.ask()[0] > START[0])
+    stamps = [to_seconds(applied.header.stamp) for applied in made.applied]
+    assert np.allclose(np.diff(stamps), 0.02, atol=0.021) and stamps[-1] <= made.stamp + 1e-6
+    assert list(made.applied[-1].name) == list(ARM6.joint_names)
+    made.until(lambda: made.seen)
+    labels = made.seen[-1].layout.dim[0].label.split(',')
+    assert len(labels) == len(made.seen[-1].data) == made.seen[-1].layout.dim[0].size
+    assert made.seen[-1].data[labels.index('goal_position.x')] == 0.5
+    made.until(lambda: len(made.commands) >= len(made.applied))
+    np.testing.assert_array_equal(made.commands[-1].data, made.applied[-1].position)
+    report = values(made.status(lambda s: s.message == 'active', feed={}))
+    assert float(report['latency_p50 [s]']) <= float(report['latency_p99 [s]'])
+    assert 0.0 < float(report['latency_p99 [s]']) <= float(report['latency_max [s]'])
+
+
+def test_joints_are_matched_by_name(running):
+    made = running()
+    order = [3, 0, 5, 1, 4, 2]
+    measured = START + 0.01 * np.arange(6)
+    names = [ARM6.joint_names[i] for i in order]
+    sent = made.ask(position=measured[order], names=names)
+    np.testing.assert_allclose(sent, measured, atol=1e-7)
+    more = ['gripper', *names]
+    made.until(lambda: made.seen)
+    made.ask(position=[9.0, *measured[order]], names=more)
+    made.until(lambda: made.seen)
+    np.testing.assert_allclose(made.seen[-1].data[:6], measured - START, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('bad', 'said'),
+    [
+        ({'position': START[1:], 'names': ARM6.joint_names[1:]}, 'lacks base'),
+        ({'position': START[1:]}, 'has 5 of 6 position'),
+        ({'position': [float('nan'), *START[1:]]}, 'not finite'),
+        ({'names': ['base'] * 2 + list(ARM6.joint_names[1:-1])}, 'lacks flange_roll'),
+    ],
+)
+def test_an_unusable_joint_state_holds_and_is_reported(running, bad, said):
+    made = running(bias=1.0)
+    made.ask()
+    held = made.ask(**bad)
+    for _ in range(10):
+        held = made.ask(**bad)
+    np.testing.assert_allclose(made.ask(**bad), held, atol=1e-9)
+    status = made.status(lambda s: int(values(s).get('hold', 0)) > 10, feed=bad)
+    assert status.level == DiagnosticStatus.ERROR and said in status.message
+    made.until(lambda: made.ask()[0] > held[0])
+    made.status(lambda s: s.message == 'active', feed={})
+
+
+def test_a_dead_sensor_holds_then_damps(running):
+    made = running(bias=1.0, stale_after=0.1, hold_time=0.3, damp_time=0.05)
+    for _ in range(20):
+        made.ask()  # the command runs ahead of the arm, which stands still
+    made.until(lambda: len(made.commands) >= len(made.applied))
+    ahead = np.array(made.commands[-1].data)
+    assert (ahead > START + 0.01).all()
+    count = len(made.commands)
+    made.until(lambda: len(made.commands) >= count + 5)
+    assert (np.array(made.commands[count + 4].data) > START + 0.01).all()
+    status = made.status(lambda s: 'no new joint state' in s.message)
+    assert status.level == DiagnosticStatus.ERROR
+    made.until(lambda: np.allclose(made.commands[-1].data, START, atol=1e-3))
+    assert int(values(made.status(lambda s: values(s)['damp'] != '0'))['hold']) > 0
+    before = len(made.commands)
+    made.until(lambda: len(made.commands) >= before + 5)  # and it goes on saying so
+    assert made.ask()[0] > START[0] - 0.01
+    made.until(lambda: made.ask()[0] > START[0])
+
+
+def test_stamps_that_go_backward_start_afresh(running):
+    made = running(bias=1.0)
+    for _ in range(10):
+        made.ask()
+    made.stamp = 5.0
+    moved = START + 0.2
+    sent = made.ask(position=moved)
+    np.testing.assert_allclose(sent, moved, atol=0.02)
+    assert to_seconds(made.applied[-1].header.stamp) == pytest.approx(made.stamp, abs=0.5)
+
+
+def test_a_non_finite_action_latches_until_reset(running):
+    made = running(bias=float('nan'))
+    for _ in range(3):
+        np.testing.assert_allclose(made.ask(), START, atol=1e-9)
+    status = made.status(lambda s: 'not finite' in s.message, feed={})
+    assert values(status)['latched'] == 'True'
+    before = int(values(status)['non_finite'])
+    assert before > 0
+    assert made.call(Trigger, 'policy/reset', Trigger.Request()).success
+    made.status(lambda s: int(values(s)['non_finite']) > before, feed={})
+    assert made.change(Transition.TRANSITION_DEACTIVATE)
+    assert not made.call(Trigger, 'policy/reset', Trigger.Request()).success
+
+
+def test_paced_acknowledges_every_sample_with_its_commands(running):
+    """Samples come at twice the control rate: every second one asks for a command."""
+    made = running(bias=1.0, paced=True)
+    made.until(lambda: made.robot.count_publishers('pace') == 1)
+    while len(made.paces) < 20:
+        seen = len(made.paces)
+        made.sample(step=0.01)
+        made.until(lambda: len(made.paces) > seen)  # noqa: B023
+    sent = [int(pace.frame_id.removeprefix('policy#')) for pace in made.paces]
+    assert sent == [1 + index // 2 for index in range(20)]
+    stamps = [to_seconds(pace.stamp) for pace in made.paces]
+    np.testing.assert_allclose(stamps, 100.0 + 0.01 * np.arange(1, 21), atol=1e-6)
+    made.until(lambda: len(made.commands) == 10)
+    time.sleep(0.3)  # longer than stale_after: a paced policy does nothing by itself
+    assert len(made.commands) == 10
+
+
+def test_a_timer_repeats_the_newest_sample(running):
+    made = running(control='timer', stale_after=5.0)
+    made.sample()
+    made.until(lambda: len(made.commands) > 10)
+    assert len({to_seconds(applied.header.stamp) for applied in made.applied}) == 1
+
+
+def test_trajectories_to_a_robot_that_wants_them(world, tmp_path):
+    path = tmp_path / 'arm.yaml'
+    text = (ROOT / 'config/robots/arm6.yaml').read_text()
+    text = text.replace('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory')
+    path.write_text(text.replace('../../description', str(ROOT / 'description')))
+    bundle = write(tmp_path / 'policy.onnx', bias=1.0)
+    made = world(command=JointTrajectory, robot=str(path), bundle=bundle, autostart=True)
+    made.connect()
+    sent = made.ask()
+    made.until(lambda: made.commands)
+    assert list(made.commands[-1].joint_names) == list(ARM6.joint_names)
+    (point,) = made.commands[-1].points
+    np.testing.assert_array_equal(point.positions, sent)
+    assert (point.time_from_start.sec, point.time_from_start.nanosec) == (0, 20_000_000)
+
+
+def test_autostart_with_a_wrong_bundle_raises(tmp_path):
+    rclpy.init()
+    try:
+        overrides = {'bundle': str(tmp_path / 'absent.onnx'), 'autostart': True}
+        with pytest.raises(InputError, match=r'absent\.onnx'):
+            PolicyNode(parameter_overrides=[Parameter(k, value=v) for k, v in overrides.items()])
+    finally:
+        rclpy.shutdown()
+
+
+def run_node(*parameters):
+    arguments = [piece for parameter in parameters for piece in ('-p', parameter)]
+    return subprocess.Popen(
+        [sys.executable, '-m', 'sim2real_policy.node', '--ros-args', *arguments],
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_exit_status_of_a_wrong_bundle(tmp_path):
+    process = run_node(f'bundle:={tmp_path}/absent.onnx', 'autostart:=true')
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert 'absent.onnx' in said
+
+
+def test_a_terminated_process_stops_the_robot_first(world, tmp_path):
+    made = world()  # its own policy stays unconfigured
+    process = run_node(f'bundle:={write(tmp_path / "p.onnx", bias=1.0)}', 'autostart:=true')
+    try:
+        made.connect()
+        for _ in range(10):
+            made.ask()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        made.until(lambda: len(made.commands) >= len(made.applied))
+        np.testing.assert_allclose(made.commands[-1].data, made.commands[-2].data, atol=1e-5)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_loop_reports_what_a_callback_raises():
+    rclpy.init()
+    node = rclpy.create_node('looping')
+    errors = []
+
+    def callback(message, noticed):
+        raise ValueError('from the callback')
+
+    loop = FastLoop(
+        node,
+        deadline=lambda: float('inf'),
+        overdue=lambda: None,
+        lock=threading.Lock(),
+        failed=errors.append,
+    )
+    try:
+        loop.subscribe(Header, 'topic', COMMAND, callback)
+        loop.start()
+        publisher = node.create_publisher(Header, 'topic', COMMAND)
+        World.until(lambda: publisher.get_subscription_count() > 0)
+        World.until(lambda: publisher.publish(Header()) or errors)
+        assert str(errors[0]) == 'from the callback'
+    finally:
+        loop.close()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def test_reading_joint_states():
+    into = {'position': np.zeros((1, 2)), 'effort': np.zeros((1, 2))}
+    reader = JointStateReader(('a', 'b'), into)
+    message = JointState(name=['b', 'x', 'a'], position=[1.0, 2.0, 3.0], effort=[4.0, 5.0, 6.0])
+    assert reader.read(message) == ''
+    np.testing.assert_array_equal(into['position'], [[3.0, 1.0]])
+    np.testing.assert_array_equal(into['effort'], [[6.0, 4.0]])
+    assert 'twice' in reader.read(JointState(name=['a', 'b', 'a'], position=[0.0] * 3))
+    assert 'lacks b' in reader.read(JointState(name=['a']))
+    assert reader.read(message) == ''
+    message.effort = []
+    assert '0 of 3 effort' in reader.read(message)
+
+
+def test_messages_that_go_out():
+    applied = AppliedAction(('a', 'b'), 'effort').fill(np.array([1.0, 2.0]), to_time(3.5))
+    assert list(applied.effort) == [1.0, 2.0] and len(applied.position) == 0
+    assert to_seconds(applied.header.stamp) == 3.5
+    trajectory = TrajectoryCommand(('a',), 'velocity', 1.25).fill(np.array([7.0]))
+    assert list(trajectory.points[0].velocities) == [7.0]
+    assert trajectory.points[0].time_from_start.sec == 1
+    observation = ObservationMessage(('x', 'y')).fill(np.array([1.0, 0.1], np.float32))
+    assert list(observation.data) == [1.0, float(np.float32(0.1))]
