@@ -63,6 +63,11 @@ class SimulatorConfig(Config):
         480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
     )
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(width, height) of an image [pixel]; None without a camera."""
+        return (self.camera_width, self.camera_height) if self.camera else None
+
     def check(self, faults: Faults) -> None:
         """Whom to wait for is said if and only if anybody is."""
         if self.paced is True and not self.pace_consumers:

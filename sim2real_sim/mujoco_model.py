@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from lxml import etree
 
-from sim2real_core.errors import Fault, InputError
+from sim2real_core.errors import Fault, Faults, InputError, MissingError
 from sim2real_core.profile import Joint, RobotProfile
 from sim2real_core.urdf import resolve_mesh
+from sim2real_sim.meshes import mesh_data
 
 Array = npt.NDArray[np.float64]
 FLOOR, LIGHT, CAMERA = 'floor', 'sun', 'camera'
 COLLISION_GROUP = 3  # of shapes that are not drawn, as their link has others that are
-MESHES = ('.stl', '.obj', '.msh')
 # A body that moves must weigh something; this much changes nothing that can be measured.
 LEAST_MASS, LEAST_INERTIA = 1e-6, 1e-9
 # Friction acts fully within this share of what would stop the joint in one step (MuJoCo's
@@ -78,7 +78,7 @@ def build_model(
     timestep: float | None = None,
     contacts: bool = True,
     imu: bool = False,
-    image_size: tuple[int, int] = (640, 480),
+    image_size: tuple[int, int] | None = None,
 ) -> RobotModel:
     """Compile the robot's model: its URDF, a floor, a light and a camera that sees it.
 
@@ -87,13 +87,15 @@ def build_model(
         timestep: physics step [s]; the profile's when None.
         contacts: False leaves contacts out altogether.
         imu: add an IMU to the profile's ``imu_link``.
-        image_size: largest (width, height) that will be rendered [pixel].
+        image_size: largest (width, height) that will be rendered [pixel]; when None, meshes that
+            are only drawn are not loaded.
 
     Raises:
         InputError: the URDF cannot be simulated; the message says why.
     """
-    return _Builder(profile, contacts).build(
-        profile.rates.timestep if timestep is None else timestep, imu, image_size
+    builder = _Builder(profile, contacts, image_size is not None)
+    return builder.build(
+        profile.rates.timestep if timestep is None else timestep, imu, image_size or (0, 0)
     )
 
 
@@ -110,9 +112,11 @@ def rotation_from_rpy(rpy: tuple[float, float, float]) -> Array:
 
 
 class _Builder:
-    def __init__(self, profile: RobotProfile, contacts: bool) -> None:
+    def __init__(self, profile: RobotProfile, contacts: bool, visible: bool) -> None:
         self.profile = profile
         self.contacts = contacts
+        self.visible = visible
+        self.files: dict[Path, str] = {}
         self.notes: list[str] = []
         self.assets: dict[str, bytes] = {}
         self.fixed_root = profile.urdf.root != 'world'
@@ -170,38 +174,38 @@ class _Builder:
             raise self._fault('urdf', str(error).strip(), 'mend what MuJoCo names') from error
 
     def _meshes(self, tree: etree._Element) -> None:
-        """Give the engine each mesh as data, under a name of its own."""
-        for kind in ('visual', 'collision'):
+        """Give the engine each mesh as data, under a name of its own.
+
+        Meshes that nobody will see or touch are left out; so are visual ones that cannot be
+        read, with a note.
+        """
+        wanted = {'visual': self.visible, 'collision': self.contacts or self.visible}
+        faults = Faults(str(self.profile.urdf.path))
+        for kind, want in wanted.items():
             for element in list(tree.iter(kind)):
                 mesh = element.find('geometry/mesh')
                 if mesh is None:
                     continue
-                uri = mesh.get('filename', '')
+                uri, link = mesh.get('filename', ''), element.getparent()
                 try:
-                    path = resolve_mesh(uri, self.profile.urdf.path)
-                except InputError:
+                    if want:
+                        mesh.set('filename', self._asset(uri))
+                        continue
+                except (InputError, MissingError) as error:
                     if kind == 'collision' and self.contacts:
-                        raise
-                    self._drop(element, uri, 'no such file')
-                    continue
-                if path.suffix.lower() not in MESHES:
-                    self._drop(element, uri, f'MuJoCo reads {", ".join(MESHES)}')
-                    continue
-                mesh.set('filename', self._asset(path))
+                        faults.add(f'{link.get("name")}.{kind}', uri, str(error))
+                        continue
+                    self.notes.append(f'{kind} mesh of {link.get("name")} left out: {error}')
+                link.remove(element)
+        faults.check()
 
-    def _drop(self, element: etree._Element, uri: str, why: str) -> None:
-        link = element.getparent()
-        link.remove(element)
-        self.notes.append(f'{element.tag} mesh {uri} of {link.get("name")} left out: {why}')
-
-    def _asset(self, path: Path) -> str:
-        data = path.read_bytes()
-        for name, known in self.assets.items():
-            if known == data:
-                return name
-        name = f'mesh{len(self.assets)}_{path.stem}{path.suffix.lower()}'
-        self.assets[name] = data
-        return name
+    def _asset(self, uri: str) -> str:
+        path = resolve_mesh(uri, self.profile.urdf.path)
+        if path not in self.files:
+            suffix, data = mesh_data(path)
+            self.files[path] = f'mesh{len(self.files)}_{path.stem}{suffix}'
+            self.assets[self.files[path]] = data
+        return self.files[path]
 
     def _options(self, spec: mujoco.MjSpec, timestep: float) -> None:
         spec.option.timestep = timestep
@@ -264,6 +268,9 @@ class _Builder:
 
     def _masses(self, spec: mujoco.MjSpec) -> None:
         """Give moving bodies without mass the least that the engine takes."""
+        moving = [link for link in self.profile.urdf.links if link != self.profile.urdf.root]
+        if not any(self.profile.urdf.links[link].mass > 0 for link in moving):
+            raise self._fault('links', moving, 'none has a mass: give each an <inertial>')
         for body in spec.bodies:
             body.simple = 0  # its centre of mass may be moved later
             if not body.joints or body.name == 'world':

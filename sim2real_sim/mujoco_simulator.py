@@ -58,7 +58,7 @@ class MujocoSimulator:
         seed: of the sensor noise.
         contacts: False leaves contacts out, as a free-moving arm needs none.
         imu: simulate the IMU on the profile's ``imu_link``.
-        image_size: largest (width, height) that will be rendered [pixel].
+        image_size: largest (width, height) that will be rendered [pixel]; None for none.
 
     Attributes:
         profile: the robot.
@@ -79,7 +79,7 @@ class MujocoSimulator:
         contacts: bool = True,
         *,
         imu: bool = False,
-        image_size: tuple[int, int] = (640, 480),
+        image_size: tuple[int, int] | None = None,
     ) -> None:
         self.profile = profile
         self.robot: RobotModel = build_model(

@@ -43,7 +43,7 @@ class SimulatorNode(Node):
             seed=config.seed,
             contacts=config.contacts,
             imu=True,
-            image_size=(config.camera_width, config.camera_height),
+            image_size=config.image_size,
         )
         for note in simulator.robot.notes:
             self.get_logger().warning(note)

@@ -63,9 +63,8 @@ class Publishers:
         elif config.tf_rate > 0:
             node.get_logger().warning('tf2_msgs is not installed: no tf is published')
         self._camera: CameraPublisher | None = None
-        if config.camera:
-            size = (config.camera_width, config.camera_height)
-            self._camera = CameraPublisher(node, simulator, size, config.paced)
+        if config.image_size is not None:
+            self._camera = CameraPublisher(node, simulator, config.image_size, config.paced)
         self._description = node.create_publisher(String, 'robot_description', LATCHED)
         self._description.publish(String(data=profile.urdf.text))
 

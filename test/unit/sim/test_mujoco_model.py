@@ -57,7 +57,9 @@ def test_meshes_of_the_same_name_stay_apart(make, tmp_path):
         with_mesh('visual', 'visual/part.stl'),
         with_mesh('collision', 'collision/part.STL'),
     )
-    robot = build_model(make('lift', urdf=lambda text: visual(collision(text))))
+    robot = build_model(
+        make('lift', urdf=lambda text: visual(collision(text))), image_size=(64, 48)
+    )
     sizes = sorted(float(s) for s in robot.model.geom_rbound[robot.model.geom_bodyid == 2])
     assert len(sizes) == 2
     assert sizes[1] == pytest.approx(2 * sizes[0])
@@ -73,8 +75,10 @@ def test_package_uris_are_looked_up_above_the_urdf(make, tmp_path):
 def test_a_visual_mesh_that_cannot_be_read_is_left_out_and_named(make, tmp_path):
     (tmp_path / 'part.dae').write_text('<COLLADA/>')
     for uri in ('part.dae', 'gone.stl'):
-        (note,) = build_model(make('lift', urdf=with_mesh('visual', uri))).notes
+        profile = make('lift', urdf=with_mesh('visual', uri))
+        (note,) = build_model(profile, image_size=(64, 48)).notes
         assert uri in note
+        assert not build_model(profile).notes  # nobody looks
 
 
 def test_a_missing_collision_mesh_is_a_fault_where_contacts_matter(make):
@@ -91,9 +95,17 @@ def test_a_mesh_that_is_none_is_a_fault(make, tmp_path):
 
 
 def test_a_moving_link_without_mass_gets_the_least(make):
-    robot = build_model(make('lift', urdf=lambda text: text.replace('value="4"', 'value="0"')))
-    assert robot.model.body_mass[robot.bodies['cabin']] == LEAST_MASS
-    assert any('weighs nothing' in note for note in robot.notes)
+    profile = make(
+        'planar', 'command: {interface: position}', lambda text: text.replace('"0.05"', '"0"')
+    )
+    robot = build_model(profile)
+    assert robot.model.body_mass[robot.bodies['left_finger']] == LEAST_MASS
+    assert sum('weighs nothing' in note for note in robot.notes) == 2
+
+
+def test_a_robot_without_any_mass_is_refused(make):
+    with pytest.raises(InputError, match='inertial'):
+        build_model(make('lift', urdf=lambda text: text.replace('value="4"', 'value="0"')))
 
 
 def test_a_point_mass_can_move(make):
