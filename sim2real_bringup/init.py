@@ -4,11 +4,14 @@ What a URDF does not say is chosen here by rule, written down with its reason, a
 replaced by what a data sheet or the identification says:
 
 - Rotor inertia (``armature``): what the joint's effort limit accelerates at 500 rad/s^2 (rotation)
-  or 50 m/s^2 (translation), which is common for geared drives.
-- Servo gains: with ``I`` the largest diagonal element of the mass matrix over many poses (what
-  the joint moves when the others stand still) plus the rotor inertia, and ``w = 2 pi 5 Hz``:
-  ``stiffness = I w^2`` and ``damping = 2 I w``, a critically damped loop of 5 Hz in the heaviest
-  pose; for velocity-controlled wheels ``damping = I w``.
+  or 50 m/s^2 (translation), which is common for geared drives; at least a tenth of the load, the
+  usual limit when drives are sized.
+- Servo gains: with ``I`` the load, which is the largest diagonal element of the mass matrix over
+  many poses (what the joint moves when the others stand still), plus the rotor inertia, and
+  ``w = 2 pi 5 Hz``: ``stiffness = I w^2`` and ``damping = 2 I w``, a critically damped loop of
+  5 Hz in the heaviest pose; for velocity-controlled wheels ``damping = I w``. The rotor inertia
+  above keeps that stable in every pose at a physics step of 1 ms: ``h damping < 0.7 armature``,
+  where twice the armature is the limit.
 - Acceleration limit: full speed in 0.2 s, or half of what the effort limit gives when that is
   less.
 - Default pose: zero where the limits leave 5 % of the range on each side, else mid-range.
@@ -37,6 +40,7 @@ from sim2real_randomizer.keyed import uniforms
 from sim2real_randomizer.space import load_space
 
 ROTOR_ACCELERATION = {True: 500.0, False: 50.0}  # rotation [rad/s^2], translation [m/s^2]
+LOAD_SHARE = 0.1
 SERVO = 2 * math.pi * 5.0  # rad/s
 FULL_SPEED = 0.2  # s
 EDGE = 0.05  # of a joint's range
@@ -187,10 +191,11 @@ def choose(urdf: Urdf) -> list[Drive]:
         rotor = ROTOR_ACCELERATION[turns]
         velocity = joint.velocity if math.isfinite(joint.velocity) else WHEEL_SPEED
         effort = joint.effort if math.isfinite(joint.effort) else rotor * moved
-        total = moved + effort / rotor
+        armature = max(effort / rotor, LOAD_SHARE * moved)
+        total = moved + armature
         stiff = not wheeled(urdf)
         values = {
-            'armature': effort / rotor,
+            'armature': armature,
             'stiffness': total * SERVO**2 if stiff else 0.0,
             'damping': (2 if stiff else 1) * total * SERVO,
             'acceleration': min(velocity / FULL_SPEED, 0.5 * effort / total),
@@ -302,7 +307,7 @@ def profile_text(urdf: Urdf, drives: list[Drive], name: str, out_dir: Path) -> s
         '# In command order. stiffness, damping: the position loop of the drives, critically',
         f'# damped at {SERVO / (2 * math.pi):g} Hz in the heaviest pose'
         + (' (here: the velocity loop).' if wheels else '.'),
-        '# armature: rotor inertia seen at the joint, a guess from the effort limit.',
+        '# armature: rotor inertia seen at the joint, a guess from effort limit and load.',
         'joints:',
     ]
     for drive in drives:

@@ -176,6 +176,15 @@ def test_redundant_arm_with_a_gripper(made):
     assert not [a for a in space.addresses if 'other_finger' in a]
 
 
+def test_gains_are_stable_in_every_pose(made):
+    """No pose has less inertia than the rotors: h (2 d + h k) < 4 armature, halved or not."""
+    for name, text in (('a', SCARA), ('b', REDUNDANT), ('c', MESH)):
+        profile, _ = made(text, name=name)
+        h = profile.rates.timestep
+        gains = h * (2 * profile.array('damping') + h * profile.array('stiffness'))
+        assert (gains < 2 * profile.array('armature')).all()
+
+
 def test_rover(made):
     profile, space = made(ROVER)
     assert profile.command.interface == 'velocity'
