@@ -22,21 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show it, after its hash was checked."""
-    import dataclasses
-
     from sim2real_core.files import find
     from sim2real_policy.bundle import load_bundle
 
     path = find('policies', args.bundle, '.onnx')
     bundle = load_bundle(path)
-    meta = json.loads(json.dumps(dataclasses.asdict(bundle.meta), default=_plain))
-    _common.finish(args, {'bundle': str(path), 'content_hash': bundle.content_hash, **meta})
-    print(f'{path}\nsha256 {bundle.content_hash}')
-    for key, value in meta.items():
-        print(f'{key:>17}: {json.dumps(value)}')
+    texts = {k.rpartition('.')[2]: text for k, text in bundle.meta.to_properties().items()}
+    values = {key: json.loads(text) for key, text in texts.items()}
+    values.update(bundle=str(path), content_hash=bundle.content_hash)
+    _common.finish(args, values)
+    for key, value in values.items():
+        print(f'{key:>17}: {value if isinstance(value, str) else json.dumps(value)}')
     return 0
-
-
-def _plain(value: object) -> object:
-    """Whatever JSON does not know, as its own text."""
-    return dict(value) if hasattr(value, 'keys') else str(value)  # type: ignore[call-overload]

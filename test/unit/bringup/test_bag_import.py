@@ -95,7 +95,9 @@ def test_coupled_axes_keep_power(tmp_path):
 
 
 def test_joints_are_in_the_order_of_the_robot(tmp_path):
-    text = 'robot: arm6\ntime: {rate: 100}\njoints:\n  elbow: {position: b}\n  base: {position: a}\n'
+    text = (
+        'robot: arm6\ntime: {rate: 100}\njoints:\n  elbow: {position: b}\n  base: {position: a}\n'
+    )
     chosen = mapping(tmp_path, text)
     assert chosen.names == ('base', 'elbow')
     columns = {'a': np.array([1.0, 1.0]), 'b': np.array([2.0, 2.0])}

@@ -57,7 +57,9 @@ def test_header_stamp(time):
 
 
 def test_the_stamp_of_a_big_endian_message():
-    assert header_stamp(b'\x00\x00\x00\x00' + b'\x00\x00\x00\x01' + b'\x00\x00\x00\x02') == 10**9 + 2
+    assert (
+        header_stamp(b'\x00\x00\x00\x00' + b'\x00\x00\x00\x01' + b'\x00\x00\x00\x02') == 10**9 + 2
+    )
 
 
 def test_an_empty_bag(tmp_path):

@@ -40,7 +40,10 @@ def test_every_bad_column_is_named_with_its_line(tmp_path):
     path = csv(tmp_path, '# log\nt,q,p\n0,1,1\n1,oops,2\n\n2,,x\n')
     with pytest.raises(InputError) as caught:
         read_table(path)
-    assert [(f.field, f.value, f.line) for f in caught.value.faults] == [('q', 'oops', 4), ('p', 'x', 6)]
+    assert [(f.field, f.value, f.line) for f in caught.value.faults] == [
+        ('q', 'oops', 4),
+        ('p', 'x', 6),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,9 @@ def test_wrong_csv(tmp_path, text, message):
 def test_mat(tmp_path):
     path = tmp_path / 'log.mat'
     q = np.arange(15.0).reshape(5, 3)
-    savemat(path, {'t': np.arange(5.0)[:, None], 'log': {'q': q, 'wide': q.T}, 'k': 3, 'note': 'x'})
+    savemat(
+        path, {'t': np.arange(5.0)[:, None], 'log': {'q': q, 'wide': q.T}, 'k': 3, 'note': 'x'}
+    )
     table = read_table(path)
     np.testing.assert_array_equal(table.find('t'), np.arange(5.0))
     np.testing.assert_array_equal(table.find('log.q[1]'), q[:, 1])

@@ -1,0 +1,157 @@
+"""The command: its map, its errors and its exit status."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sim2real_bringup import cli
+from sim2real_core.errors import InputError, MissingError
+
+
+class Verb:
+    """A verb that does what it is told."""
+
+    HELP = 'does it'
+    EXAMPLE = 'sim2real verb'
+
+    def __init__(self, does):
+        self._does = does
+
+    def add_arguments(self, parser):
+        parser.add_argument('--twice', action='store_true')
+
+    def run(self, args):
+        return self._does()
+
+
+def fail(error):
+    def does():
+        raise error
+
+    return does
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """Puts a verb of one's own in place of all."""
+
+    def put(does):
+        monkeypatch.setattr(cli, 'verbs', lambda: {'verb': 'verb'})
+        monkeypatch.setattr(cli, 'load', lambda name: Verb(does))
+
+    return put
+
+
+@pytest.mark.parametrize(
+    'does, status, said',
+    [
+        (lambda: 0, 0, ''),
+        (lambda: 1, 1, ''),
+        (fail(InputError()), 2, 'sim2real verb:'),
+        (fail(MissingError('get it there')), 3, 'get it there'),
+        (fail(ModuleNotFoundError(name='mujoco')), 3, "pip install 'sim2real[sim]'"),
+        (fail(ModuleNotFoundError(name='std_msgs.msg')), 3, 'setup.bash'),
+        (fail(KeyboardInterrupt()), 130, ''),
+    ],
+)
+def test_exit_status(verb, capsys, does, status, said):
+    verb(does)
+    assert cli.main(['verb']) == status
+    assert said in capsys.readouterr().err
+
+
+def test_a_fault_of_our_own_is_not_hidden(verb):
+    verb(fail(ModuleNotFoundError(name='sim2real_bringup.typo')))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(['verb'])
+
+
+def test_wrong_arguments_are_bad_input(verb, capsys):
+    verb(lambda: 0)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(['verb', '--thrice'])
+    assert ended.value.code == 2
+    assert '--thrice' in capsys.readouterr().err
+
+
+def test_the_map_names_every_verb(capsys):
+    assert cli.main(['--help']) == 0
+    shown = capsys.readouterr().out
+    for name, module in cli.verbs().items():
+        assert f'  {name} ' in shown
+        assert cli.load(module).HELP in shown
+    assert 'More:' not in shown  # each has its place
+
+
+def test_part_of_the_map(capsys):
+    assert cli.main(['bag']) == 0
+    shown = capsys.readouterr().out
+    assert 'bag import' in shown and 'doctor' not in shown
+
+
+def test_a_slip_is_met_with_what_was_meant(capsys):
+    assert cli.main(['repaly']) == 2
+    assert 'did you mean: sim2real replay?' in capsys.readouterr().err
+    assert cli.main(['bag', 'improt']) == 2
+    assert 'did you mean: sim2real bag import?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('verb', cli.verbs())
+def test_every_help_has_an_example_of_its_verb(capsys, verb):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*verb.split(), '--help'])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert f'sim2real {verb}' in shown.split('example:')[1]
+
+
+def test_the_map_needs_nothing_heavy_and_little_time():
+    heavy = ('numpy', 'rclpy', 'torch', 'mujoco', 'pinocchio', 'scipy', 'rich', 'matplotlib')
+    program = (
+        'import sys\nfrom sim2real_bringup.cli import main\nmain(["--help"])\n'
+        f'sys.exit(", ".join(m for m in {heavy} if m in sys.modules) or 0)'
+    )
+    times = []
+    for _ in range(3):
+        begun = time.monotonic()
+        done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+        times.append(time.monotonic() - begun)
+        assert (done.returncode, done.stderr) == (0, '')
+    assert min(times) < 1.0
+
+
+def test_bag_verbs(tmp_path, capsys):
+    (tmp_path / 'log.csv').write_text('q\n0\n1\n')
+    (tmp_path / 'map.yaml').write_text('time: {rate: 10}\njoints: {a: {position: q}}\n')
+    mapping, out, result = (str(tmp_path / name) for name in ('map.yaml', 'bag', 'r.json'))
+    command = ['bag', 'import', str(tmp_path / 'log.csv'), '--mapping', mapping, '--out', out]
+    assert cli.main([*command, '--json', result]) == 0
+    assert json.loads((tmp_path / 'r.json').read_text())['messages'] == 2
+    assert cli.main(['bag', 'info', out, '--json', result]) == 0
+    assert '/joint_states' in capsys.readouterr().out
+    assert cli.main(command) == 2
+    assert 'exists' in capsys.readouterr().err
+    assert cli.main(['bag', 'import', 'none.csv', '--mapping', mapping, '--out', out]) == 2
+
+
+@pytest.mark.parametrize(
+    'command, said',
+    [
+        (['up', 'nonsense'], 'must be one of sim'),
+        (['up', 'sim', '--robot', 'nobody'], "robots = 'nobody'"),
+        (['up', 'sim', '--param', 'simulator.seeed=1'], 'simulator has: robot'),
+        (['replay', 'none', '--robot', 'slider', '--nodes', 'sysid'], 'no such file'),
+        (['replay', 'none', '--robot', 'slider', '--nodes', 'sim'], 'must be of sysid'),
+        (['replay', 'none', '--robot', 'slider', '--nodes', 'sysid', '--expect', 'x'], 'readable'),
+        (['bag', 'info', 'none'], 'no such file'),
+        (['capture', 'ls', 'none'], 'existing folder'),
+        (['capture', 'show', 'none'], 'clip folder'),
+        (['policy', 'show', 'none'], "policies = 'none'"),
+    ],
+)
+def test_bad_input_is_named(capsys, command, said):
+    assert cli.main(command) == 2
+    assert said in capsys.readouterr().err

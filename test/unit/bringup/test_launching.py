@@ -1,0 +1,52 @@
+"""Launch arguments become stacks (the launch itself is tested in test/launch)."""
+
+import pytest
+
+from sim2real_bringup.launching import arguments, processes
+from sim2real_bringup.stacks import STACKS
+from sim2real_core.errors import InputError
+from sim2real_core.files import share
+
+
+def given(stack, **changed):
+    defaults = {name: default for name, (default, _) in arguments(stack).items()}
+    return {**defaults, **changed}
+
+
+@pytest.mark.parametrize('stack', STACKS)
+def test_every_stack_has_a_launch_file_and_described_arguments(stack):
+    assert f"describe('{stack}')" in (share() / 'launch' / f'{stack}.launch.py').read_text()
+    names = arguments(stack)
+    assert set(names) >= {'namespace', 'use_sim_time', 'params_file', 'log_level', 'robot'}
+    assert all(description.endswith('.') for _, description in names.values())
+
+
+def test_arguments_reach_the_nodes():
+    found = {p.name: p for p in processes('sim', given('sim', namespace='left', robot='slider'))}
+    assert set(found) == {'simulator', 'visualizer'}
+    assert found['simulator'].namespace == '/left'
+    assert found['visualizer'].parameters['robot'] == 'slider'
+    assert found['visualizer'].parameters['use_sim_time'] is True
+
+
+def test_replay():
+    changed = given('replay', bag='some/bag', rate='2', nodes='sysid, capture')
+    player, *others = processes('replay', changed)
+    assert [p.name for p in others] == ['sysid', 'capture']
+    assert player.parameters['bag'] == 'some/bag'
+    assert player.parameters['rate'] == 2.0
+    assert player.parameters['pace_consumers'] == ['sysid', 'capture']
+    assert arguments('replay')['bag'][0] is None
+
+
+@pytest.mark.parametrize(
+    'stack, changed',
+    [
+        ('sim', dict(use_sim_time='maybe')),
+        ('sim', dict(nodes='sysid')),
+        ('replay', dict(bag='b', rate='fast')),
+    ],
+)
+def test_wrong_arguments(stack, changed):
+    with pytest.raises(InputError):
+        processes(stack, given(stack, **changed))
