@@ -35,7 +35,7 @@ from sim2real_bringup.conductor import Conductor, Recording
 from sim2real_bringup.replay import environment, replay
 from sim2real_capture.library import ClipInfo, list_clips
 from sim2real_core.config import Config, parameter
-from sim2real_core.errors import Sim2RealError
+from sim2real_core.errors import Fault, InputError, Sim2RealError
 from sim2real_core.files import find, write_json
 from sim2real_core.kinematics import build_model
 from sim2real_core.nominal import nominal
@@ -190,7 +190,10 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
     surrogate = load_space(config.surrogate, profile)
     hidden = dict(surrogate.draw(config.surrogate_seed, 0).values)
     bundle = find('policies', config.policy, '.onnx')
-    checkpoint = find('policies', config.policy, '.pt')
+    checkpoint = bundle.with_suffix('.pt')
+    if not checkpoint.is_file():
+        mend = f'put the checkpoint of the policy there: {checkpoint}'
+        raise InputError(Fault('policy', config.policy, mend))
     task = ReachTask()
     goals = draw_goals(
         profile, task, config.goals + 1, np.random.default_rng(config.surrogate_seed)

@@ -37,7 +37,7 @@ class ReachTask(Config):
         0.02, 'Largest tool distance that counts as reached.', unit='m', low=1e-4, high=1.0
     )
     reach: float = parameter(
-        0.3, 'Share of the joint ranges, around the default, that goals use.', low=0.01, high=1.0
+        0.25, 'Share of the joint ranges, around the default, that goals use.', low=0.01, high=1.0
     )
     clearance: float = parameter(
         0.1, 'Lowest height of a goal above the base frame.', unit='m', low=-10.0, high=10.0
