@@ -17,6 +17,8 @@ from sim2real_randomizer.space import Space, Variation, load_space
 
 ARM6 = load_profile('arm6')
 SLIDER = load_profile('slider')
+ELBOW = ARM6.joint('elbow')
+GRIPPER = ARM6.urdf.links['gripper'].mass
 
 
 @pytest.fixture
@@ -53,8 +55,8 @@ def test_combinations(write):
         'actuator.elbow.delay: {distribution: constant, value: 0.003}',
     )
     assert space.draw(0, 0).values == {
-        'link.gripper.mass': 2.8,
-        'joint.elbow.viscous_friction': 8.0,
+        'link.gripper.mass': GRIPPER + 2,
+        'joint.elbow.viscous_friction': 2 * ELBOW.viscous_friction,
         'joint.elbow.coulomb_friction': 2.0,
         'world.gravity.z': -9.81 + 0.1,
         'actuator.elbow.delay': 0.003,
@@ -66,7 +68,7 @@ def test_draw_names_where_it_comes_from(write):
     draw = space.draw(3, 5, 7)
     assert (draw.seed, draw.episode, draw.environment) == (3, 5, 7)
     assert (draw.space, draw.profile) == (space.content_hash, ARM6.content_hash)
-    assert 0.4 <= draw.values['link.gripper.mass'] <= 1.6
+    assert 0.5 * GRIPPER <= draw.values['link.gripper.mass'] <= 2 * GRIPPER
     assert draw.outcomes == {}
 
 
@@ -148,7 +150,8 @@ def test_of_starts_from_the_drawn_value(write):
         low, high = varied.range(f'joint.{joint}.static_friction')
         assert (low, high) == pytest.approx((0.55 * nominal, 3.0 * nominal))
     alone = write(entry).draw(0, 0)
-    assert 1.1 * 3.5 <= alone.values['joint.elbow.static_friction'] <= 1.5 * 3.5
+    ratio = alone.values['joint.elbow.static_friction'] / ELBOW.coulomb_friction
+    assert 1.1 <= ratio <= 1.5
 
 
 def test_patterns(write):
@@ -160,7 +163,8 @@ def test_patterns(write):
     )
     joints = [a for a in space.addresses if a.endswith('viscous_friction')]
     assert sorted(joints) == sorted(f'joint.{n}.viscous_friction' for n in ARM6.joint_names)
-    assert space.draw(0, 0).values['joint.elbow.viscous_friction'] == 12.0
+    drawn = space.draw(0, 0).values['joint.elbow.viscous_friction']
+    assert drawn == 3 * ELBOW.viscous_friction
     assert {a for a in space.addresses if a.startswith('sensor')} == {
         f'sensor.wrist_{what}.noise' for what in ('position', 'velocity', 'effort')
     }
@@ -214,11 +218,11 @@ def test_units_in_any_hand(write, unit):
         ),
         (
             'joint.elbow.armature: {distribution: uniform, low: -0.5, high: 1}',
-            'joint.elbow.armature.low', '[0, 2e+06] (scale, starting from 0.5 kg*m^2)',
+            'joint.elbow.armature.low', f'(scale, starting from {ELBOW.armature:g} kg*m^2)',
         ),
         (
             'link.gripper.mass: {distribution: uniform, low: -1, high: 1, combine: additive}',
-            'link.gripper.mass.low', '-0.8',
+            'link.gripper.mass.low', f'[{-GRIPPER:g}, ',
         ),
         (
             'link.gripper.mass: {distribution: normal, mean: -2, std: 1, combine: absolute}',

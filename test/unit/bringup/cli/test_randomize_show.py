@@ -17,7 +17,7 @@ def test_show(tmp_path, capsys):
     assert shown['content_hash'] == SPACE.content_hash
     assert set(shown['addresses']) == set(SPACE.addresses)
     mass = shown['addresses']['link.gripper.mass']
-    assert (mass['nominal'], mass['unit']) == (0.8, 'kg')
+    assert (mass['nominal'], mass['unit']) == (SPACE.nominal('link.gripper.mass'), 'kg')
     assert tuple(mass['range']) == SPACE.range('link.gripper.mass')
     assert mass['range'][0] < mass['median'] < mass['range'][1]
     assert plot.read_bytes().startswith(b'\x89PNG')
