@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 
 from sim2real_core.pacing import PaceKeeper
 
-CATCH_UP = 0.25  # s; a simulation that is further behind gives up the difference
+CATCH_UP = 1.0  # s; a simulation that is further behind gives up the difference
 MEASURED_OVER = 1.0  # s of steady time for the factor that is reported
 
 
