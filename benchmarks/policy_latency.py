@@ -3,7 +3,8 @@
 Three processes: this driver, the policy node (lifecycle, guard, diagnostics and all), and an
 ordinary rclpy node that subscribes to the same joint states and publishes an array of the same
 size as the policy's command. The driver publishes a joint state, waits for the answer and notes
-the time between; runs of both alternate, and the medians over the runs are compared.
+the time between; runs of both alternate, and the medians over the runs count (of the ratios: of
+each run to its neighbour's, since the machine's load changes from minute to minute).
 
     python benchmarks/policy_latency.py [--json FILE]
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import array
+import contextlib
 import math
 import os
 import subprocess
@@ -33,6 +35,7 @@ COMMANDS = 'position_controller/commands'
 def echo() -> None:
     """The peer: what anyone would write first."""
     import rclpy
+    from rclpy.executors import ExternalShutdownException
     from sensor_msgs.msg import JointState
     from std_msgs.msg import Float64MultiArray
 
@@ -46,7 +49,8 @@ def echo() -> None:
         publisher.publish(Float64MultiArray(data=message.position))
 
     node.create_subscription(JointState, 'joint_states', on_joint_state, SENSOR)
-    rclpy.spin(node)
+    with contextlib.suppress(ExternalShutdownException):  # how rclpy tells of SIGTERM
+        rclpy.spin(node)
 
 
 class Driver:
@@ -177,7 +181,10 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         name: {key: float(np.median([run[key] for run in taken])) for key in BARS}
         for name, taken in runs.items()
     }
-    figures['ratio'] = {key: figures['policy'][key] / figures['echo'][key] for key in BARS}
+    figures['ratio'] = {
+        key: float(np.median([p[key] / e[key] for p, e in zip(runs['policy'], runs['echo'])]))
+        for key in BARS
+    }
     return figures
 
 
