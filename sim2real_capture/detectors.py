@@ -298,9 +298,10 @@ def default_lag(profile: RobotProfile) -> Array:
 def default_threshold(profile: RobotProfile) -> Array:
     """Thresholds for a robot that was not calibrated, (nj,) [unit of the command].
 
-    Generous on purpose: room for a change of sag of 35 % of what the largest effort can cause
-    (0.2 rad or m where the profile gives no stiffness), and for sensor noise. For velocity and
-    effort interfaces a quarter of the limit. :func:`calibrate` gives sharper ones.
+    About twice what healthy arms scored at full speed: a fifth of what the lag makes of the
+    largest velocity, a tenth of the sag that the largest effort can cause (0.2 rad or m where the
+    profile gives no stiffness), and room for sensor noise. For velocity and effort interfaces a
+    quarter of the limit. :func:`calibrate` gives sharper ones.
     """
     interface = profile.command.interface
     if interface != 'position':
@@ -309,7 +310,8 @@ def default_threshold(profile: RobotProfile) -> Array:
     sag = np.divide(
         profile.array('effort'), stiffness, out=np.full_like(stiffness, 0.2), where=stiffness > 0
     )
-    return 0.35 * sag + 5.0 * profile.array('position_noise')
+    late = default_lag(profile) * profile.array('velocity')
+    return 0.2 * late + 0.1 * sag + 5.0 * profile.array('position_noise')
 
 
 def _per_joint(
