@@ -53,11 +53,13 @@ class CaptureNode(Node):
             self.resolve_topic_name(name)
             for name in ('randomizer/draw', 'sysid/estimate', '/diagnostics')
         )
-        # The robot's streams at once; the rest when a publisher shows its type and QoS.
+        # The robot's streams at once; the rest when a publisher shows its type and QoS. Of what
+        # waits the executor takes first what was made first: commands before joint states, so
+        # that a replay gives the same twice.
         streams: dict[str, tuple[str, OnMessage]] = {
-            profile.topics.joint_states: (JOINT_STATE, self._on_joint_states),
             profile.command.topic: (profile.command.type, partial(self._on_command, 'sent')),
             'policy/action_applied': (JOINT_STATE, partial(self._on_command, 'applied')),
+            profile.topics.joint_states: (JOINT_STATE, self._on_joint_states),
         }
         for topic, (kind, callback) in streams.items():
             subscribe_raw(self, topic, kind, recorder_qos(config.paced), callback)
