@@ -28,6 +28,7 @@ from sim2real_sim.stepping import CommandWatch, Lockstep, Stepping, clock_period
 
 NS = 10**9
 LONGEST_WAIT = 0.05  # s; whoever asks the process to end waits no longer than this
+LONGEST_DEAF = 0.005  # s; an executor's look costs more than a step, so not at every one
 SETTLE = 0.3  # s; a consumer that is seen here may not yet have seen us
 
 
@@ -63,6 +64,7 @@ class SimulatorNode(Node):
         self._reader = CommandReader(profile)
         self._trouble = ''
         self._stop = threading.Event()
+        self._begins = True
         self._outputs = Publishers(self, simulator, config, self._stepping, self._lockstep)
         self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
         self.create_subscription(DiagnosticArray, '~/draw', self._on_draw, RELIABLE)
@@ -105,6 +107,8 @@ class SimulatorNode(Node):
             self._catch_up()
             self._stepping.paused = True
         elif not self._trouble:
+            # Who is waited for may have been away meanwhile (a policy that changed its bundle).
+            self._begins = self._config.paced and self.paused
             self._stepping.start(_now())
 
     def step_world(self, steps: int) -> None:
@@ -129,16 +133,24 @@ class SimulatorNode(Node):
             self._await_consumers(executor)
             self._outputs.publish()
             self._stepping.start(_now())
-            heard = False
+            heard = 0.0
             while not stop.is_set():
-                wait = self._wait(_now())
-                if wait > 0 or not heard:
+                now = _now()
+                wait = self._wait(now)
+                if wait > 0 or now > heard + LONGEST_DEAF:
                     executor.spin_once(timeout_sec=min(wait, LONGEST_WAIT))
+                    heard = _now()
                 else:
-                    self._take(self._stepping.steps(_now()))
-                heard = wait > 0 or not heard
+                    self._take(self._stepping.steps(now))
         finally:
             executor.remove_node(self)
+
+    def _begin(self, executor: SingleThreadedExecutor) -> None:
+        """Let time run, from a sample that everyone who is waited for hears."""
+        self._await_consumers(executor)
+        self._stepping.reset(_now())
+        self._outputs.publish()
+        self._stepping.start(_now())
 
     def _await_consumers(self, executor: SingleThreadedExecutor) -> None:
         """Publish nothing before everyone who is waited for is there to hear it."""
