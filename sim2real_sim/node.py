@@ -22,14 +22,13 @@ from sim2real_sim import draws
 from sim2real_sim.config import SimulatorConfig
 from sim2real_sim.conversions import CommandReader
 from sim2real_sim.mujoco_simulator import MujocoSimulator
-from sim2real_sim.publishers_ros import Publishers
+from sim2real_sim.publishers_ros import Publishers, await_consumers
 from sim2real_sim.services_ros import SimulationInterfaces, StandardServices
 from sim2real_sim.stepping import CommandWatch, Lockstep, Stepping, clock_period
 
 NS = 10**9
 LONGEST_WAIT = 0.05  # s; whoever asks the process to end waits no longer than this
 LONGEST_DEAF = 0.005  # s; an executor's look costs more than a step, so not at every one
-SETTLE = 0.3  # s; a consumer that is seen here may not yet have seen us
 
 
 class SimulatorNode(Node):
@@ -129,12 +128,11 @@ class SimulatorNode(Node):
         self._stop = stop
         executor = SingleThreadedExecutor()
         executor.add_node(self)
+        heard = 0.0
         try:
-            self._await_consumers(executor)
-            self._outputs.publish()
-            self._stepping.start(_now())
-            heard = 0.0
             while not stop.is_set():
+                if self._begins:
+                    self._begin(executor)
                 now = _now()
                 wait = self._wait(now)
                 if wait > 0 or now > heard + LONGEST_DEAF:
@@ -147,25 +145,15 @@ class SimulatorNode(Node):
 
     def _begin(self, executor: SingleThreadedExecutor) -> None:
         """Let time run, from a sample that everyone who is waited for hears."""
-        self._await_consumers(executor)
+        self._begins = False
+        topic, timeout = self._profile.topics.joint_states, self._config.start_timeout
+        consumers = self._lockstep.keeper.consumers
+        lost = await_consumers(self, executor, consumers, topic, timeout, self._stop)
+        if lost:
+            self.get_logger().error(f'{", ".join(lost)} did not appear: begins without')
         self._stepping.reset(_now())
         self._outputs.publish()
         self._stepping.start(_now())
-
-    def _await_consumers(self, executor: SingleThreadedExecutor) -> None:
-        """Publish nothing before everyone who is waited for is there to hear it."""
-        wanted, topic = set(self._lockstep.keeper.consumers), self._profile.topics.joint_states
-        deadline, settled = _now() + self._config.start_timeout, _now()
-        while wanted and not self._stop.is_set() and _now() < settled + SETTLE:
-            there = {info.node_name for info in self.get_publishers_info_by_topic('pace')}
-            there &= {info.node_name for info in self.get_subscriptions_info_by_topic(topic)}
-            if wanted - there:
-                settled = _now()
-                if settled > deadline:
-                    missing = ', '.join(sorted(wanted - there))
-                    self.get_logger().error(f'{missing} did not appear: begins without')
-                    return
-            executor.spin_once(timeout_sec=LONGEST_WAIT)
 
     def _wait(self, now: float) -> float:
         """Seconds until the next steps may be taken."""

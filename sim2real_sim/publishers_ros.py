@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
+from rclpy.executors import Executor
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
@@ -25,6 +27,41 @@ from sim2real_sim.rendering import Camera, find_backend
 from sim2real_sim.stepping import Lockstep, Stepping
 
 Array = npt.NDArray[np.float64]
+SETTLE = 0.3  # s; a consumer that is seen here may not yet have seen us
+
+
+def await_consumers(
+    node: Node,
+    executor: Executor,
+    consumers: Collection[str],
+    topic: str,
+    timeout: float,
+    stop: threading.Event,
+) -> list[str]:
+    """Spin until everyone who is waited for is there to hear the first sample.
+
+    Args:
+        node: the producer.
+        executor: spins it.
+        consumers: names of the nodes; they acknowledge on ``pace``.
+        topic: of the samples.
+        timeout: longest wait [s].
+        stop: gives up when set.
+
+    Returns:
+        Those that did not appear.
+    """
+    wanted, settled = set(consumers), time.monotonic()
+    deadline = settled + timeout
+    while wanted and not stop.is_set() and time.monotonic() < settled + SETTLE:
+        there = {info.node_name for info in node.get_publishers_info_by_topic('pace')}
+        there &= {info.node_name for info in node.get_subscriptions_info_by_topic(topic)}
+        if wanted - there:
+            settled = time.monotonic()
+            if settled > deadline:
+                return sorted(wanted - there)
+        executor.spin_once(timeout_sec=0.05)
+    return []
 
 
 class Publishers:

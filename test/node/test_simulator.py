@@ -457,3 +457,19 @@ def test_pictures():
     pixels = np.frombuffer(images[0].data, dtype=np.uint8).reshape(48, 64, 3)
     assert pixels.std() > 10
     assert infos[0].k[2] == 32 and infos[0].k[0] == infos[0].k[4]
+
+
+def test_a_paced_run_goes_on_after_a_pause_with_who_is_there():
+    world = World(realtime_factor=0.0, paced=True, pace_consumers=['policy'])
+    consumer = Consumer(world, commands=0)
+    with world:
+        consumer.until(20)
+        world.call(SetBool, 'pause', SetBool.Request(data=True))
+        consumer.node.destroy_node()
+        at, _ = world.present()
+        other = Consumer(world, commands=0)
+        world.call(SetBool, 'pause', SetBool.Request(data=False))
+        other.until(20)
+        other.node.destroy_node()
+    times = stamps(other.seen)[:20]
+    np.testing.assert_allclose(times, at + 0.004 * np.arange(20), atol=1e-9)
