@@ -67,7 +67,7 @@ class SimulatorNode(Node):
         self._outputs = Publishers(self, simulator, config, self._stepping, self._lockstep)
         self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
         self.create_subscription(DiagnosticArray, '~/draw', self._on_draw, RELIABLE)
-        self.create_subscription(
+        self._commands = self.create_subscription(
             self._reader.type, profile.command.topic, self._on_command, COMMAND
         )
         if config.paced:
@@ -148,7 +148,9 @@ class SimulatorNode(Node):
         self._begins = False
         topic, timeout = self._profile.topics.joint_states, self._config.start_timeout
         consumers = self._lockstep.keeper.consumers
-        lost = await_consumers(self, executor, consumers, topic, timeout, self._stop)
+        lost = await_consumers(
+            self, executor, consumers, topic, self._commands, timeout, self._stop
+        )
         if lost:
             self.get_logger().error(f'{", ".join(lost)} did not appear: begins without')
         self._stepping.reset(_now())

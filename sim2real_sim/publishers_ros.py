@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from rclpy.executors import Executor
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
 from std_msgs.msg import String
@@ -35,16 +36,18 @@ def await_consumers(
     executor: Executor,
     consumers: Collection[str],
     topic: str,
+    commands: Subscription,
     timeout: float,
     stop: threading.Event,
 ) -> list[str]:
-    """Spin until everyone who is waited for is there to hear the first sample.
+    """Spin until everyone who is waited for hears samples, and all commands are heard here.
 
     Args:
         node: the producer.
         executor: spins it.
         consumers: names of the nodes; they acknowledge on ``pace``.
         topic: of the samples.
+        commands: everyone who publishes there must be connected.
         timeout: longest wait [s].
         stop: gives up when set.
 
@@ -56,7 +59,8 @@ def await_consumers(
     while wanted and not stop.is_set() and time.monotonic() < settled + SETTLE:
         there = {info.node_name for info in node.get_publishers_info_by_topic('pace')}
         there &= {info.node_name for info in node.get_subscriptions_info_by_topic(topic)}
-        if wanted - there:
+        connected = commands.get_publisher_count() >= node.count_publishers(commands.topic_name)
+        if wanted - there or not connected:
             settled = time.monotonic()
             if settled > deadline:
                 return sorted(wanted - there)
