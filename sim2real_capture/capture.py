@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -36,6 +37,8 @@ STALL = 5.0
 """A clip whose time stands still for this long [s] ends with what it has."""
 SOURCES = ('applied', 'sent')
 """Where the command in force is taken from: what was really applied, else what was asked for."""
+RECENT = 8
+"""Commands remembered of each source, so that one in force is there though newer ones are."""
 STATIC_TRANSFORMS = 32
 """Messages that make up the state of ``tf_static``: it has many publishers, all else has one."""
 
@@ -100,7 +103,11 @@ class Capture:
         self.failed = 0
         self.ignored = 0
         self.trouble = ''
-        self._commands: dict[str, tuple[int, Array]] = {}
+        self._commands: dict[str, deque[tuple[int, Array]]] = {
+            source: deque(maxlen=RECENT) for source in SOURCES
+        }
+        self._paced = config.paced
+        self._sampled = -1  # stamp of the newest joint state
         self._progress = (-1, time.monotonic())
 
     def pin(self, topic: str) -> None:
@@ -111,12 +118,21 @@ class Capture:
         """A message without a stamp to go by."""
         self.recorder.push(Record(topic, kind, self._clock.at(now), data))
 
-    def command(self, source: str, values: Array | None, now: int) -> None:
-        """A command (nj,), from one of ``SOURCES``; None when it was not usable."""
+    def command(
+        self, source: str, values: Array | None, now: int, stamp: int | None = None
+    ) -> None:
+        """A command.
+
+        Args:
+            source: one of ``SOURCES``.
+            values: (nj,); None when it was not usable.
+            now: ROS time.
+            stamp: of the joint state it answers, where it says; it is in force after that one.
+        """
         if values is None:
             self.ignored += 1
         else:
-            self._commands[source] = self._clock.at(now), values
+            self._commands[source].append((stamp or self._clock.at(now), values))
 
     def sample(
         self, record: Record, measured: Array | None, now: int
@@ -133,13 +149,16 @@ class Capture:
         """
         if self._clock.sample(record.stamp, now):
             self.recorder.clock_went_back()
-            self._commands.clear()
+            self._sampled = -1
+            for given in self._commands.values():
+                given.clear()
         self.recorder.push(record)
+        stamp = record.stamp
+        command, self._sampled = self._command_in_force(stamp), stamp
         if measured is None:
             self.ignored += 1
             return []
-        stamp = record.stamp
-        sample = Sample(stamp * 1e-9, measured, self._command_in_force(stamp))
+        sample = Sample(stamp * 1e-9, measured, command)
         events = [event for d in self.detectors if (event := d.update(sample)) is not None]
         return [(event, self.recorder.trigger(event, stamp)) for event in events]
 
@@ -214,9 +233,14 @@ class Capture:
         return done
 
     def _command_in_force(self, stamp: int) -> Array | None:
-        """The newest command; None when the robot no longer heeds it for its age."""
+        """The newest command before a stamp; None when the robot no longer heeds it for its age.
+
+        In a paced run a command without a stamp may come just before or just after the joint
+        state it answers is taken, as processes happen to run: it counts from the next one on.
+        """
         for source in SOURCES:
-            given = self._commands.get(source)
+            before = self._sampled if self._paced and source == 'sent' else stamp
+            given = next((g for g in reversed(self._commands[source]) if g[0] < before), None)
             if given and stamp - given[0] <= self._profile.command.timeout * 1e9:
                 return given[1]
         return None

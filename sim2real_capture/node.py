@@ -93,7 +93,11 @@ class CaptureNode(Node):
         message = deserialize_message(data, conversions.message_class(kind))
         values = conversions.joint_values if kind == JOINT_STATE else conversions.command_values
         interface = self._profile.command.interface
-        self.capture.command(source, values(message, self._profile.joint_names, interface), now)
+        given = values(message, self._profile.joint_names, interface)
+        stamp = None
+        if source == 'applied':
+            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        self.capture.command(source, given, now, stamp)
 
     def _on_joint_states(self, topic: str, kind: str, data: bytes) -> None:
         message, now = deserialize_message(data, JointState), self._now()

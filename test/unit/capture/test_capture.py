@@ -210,3 +210,25 @@ def test_settings_replace_what_the_profile_suggests(profile):
     assert (tracking_detector(CaptureConfig(threshold=(0.7,)), profile).threshold == 0.7).all()
     with pytest.raises(InputError, match='threshold'):
         tracking_detector(CaptureConfig(threshold=(0.1, 0.2)), profile)
+
+
+def test_in_a_paced_run_it_does_not_matter_whether_command_or_sample_is_taken_first(rig):
+    """A policy answers a sample while this process may not have taken it yet."""
+    seen = {}
+    for first in ('sample', 'command'):
+        one = rig(paced=True)
+        seen[first] = []
+        one.capture.detectors = [type('Spy', (), {'update': lambda _, s: seen[first].append(s)})()]
+        for k in range(1, 8):
+            stamp, values = k * PERIOD, one.profile.array('default_position') + k
+            for step in ('sample', 'command') if first == 'sample' else ('command', 'sample'):
+                if step == 'sample':
+                    record = one.joint_state(stamp / S)._replace(stamp=stamp)
+                    one.capture.sample(record, values, stamp)
+                elif k % 2:
+                    one.capture.command('sent', values, stamp)
+                    one.capture.command('applied', values, stamp, stamp)
+    commands = [[s.command for s in samples] for samples in seen.values()]
+    assert [run[0] for run in commands] == [None, None]
+    for one, other in zip(*(run[1:] for run in commands)):
+        np.testing.assert_array_equal(one, other)
