@@ -1,6 +1,7 @@
 """Everything wired together, without ROS."""
 
 import queue
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,11 +215,10 @@ def test_settings_replace_what_the_profile_suggests(profile):
 
 def test_in_a_paced_run_it_does_not_matter_whether_command_or_sample_is_taken_first(rig):
     """A policy answers a sample while this process may not have taken it yet."""
-    seen = {}
-    for first in ('sample', 'command'):
+    seen = {'sample': [], 'command': []}
+    for first, samples in seen.items():
         one = rig(paced=True)
-        seen[first] = []
-        one.capture.detectors = [type('Spy', (), {'update': lambda _, s: seen[first].append(s)})()]
+        one.capture.detectors = [SimpleNamespace(update=samples.append)]
         for k in range(1, 8):
             stamp, values = k * PERIOD, one.profile.array('default_position') + k
             for step in ('sample', 'command') if first == 'sample' else ('command', 'sample'):
