@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sim2real_capture.definitions import definition
 from sim2real_core.errors import Fault, InputError
 
-BAG_VERSION = 8
+BAG_VERSION: Literal[8] = 8
 """Of rosbag2's metadata.yaml; the newest that Humble to Rolling read."""
 
 
@@ -154,7 +154,7 @@ class BagWriter:
     """
 
     def __init__(self, path: str | Path) -> None:
-        from rosbags.rosbag2 import StoragePlugin, Writer
+        from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
         self.path = Path(path).expanduser()
         if self.path.exists():
@@ -167,6 +167,8 @@ class BagWriter:
         self._writer = Writer(
             self._part / self.path.name, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP
         )
+        # Chunk by chunk, inside the MCAP file, which every reader of the format understands.
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._connections: dict[str, Any] = {}
 
     def __enter__(self) -> BagWriter:

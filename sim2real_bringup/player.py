@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
@@ -52,7 +51,7 @@ START_TIMEOUT = 60.0  # [s] until the consumers are there
 QUIET = 0.3  # [s] without anything new at the end
 
 
-class PlayerNode(Node):  # type: ignore[misc]
+class PlayerNode(Node):
     """Plays a bag. See :class:`PlayerConfig` for its parameters."""
 
     def __init__(self, **options: Any) -> None:
@@ -80,7 +79,9 @@ class PlayerNode(Node):  # type: ignore[misc]
         # What a consumer says of a sample is taken before its acknowledgement: made earlier.
         self.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._on_health, RELIABLE)
         self._listen()
-        self.create_subscription(Header, PACE.name, self._on_pace, LATCHED)
+        # Deep, since all consumers share it: of two acknowledgements at once both count.
+        every = recorder_qos(reliable=True, latched=True)
+        self.create_subscription(Header, PACE.name, self._on_pace, every)
         self._health = core.Health(self)
 
     def _make_publishers(self) -> dict[str, Any]:
@@ -104,7 +105,7 @@ class PlayerNode(Node):  # type: ignore[misc]
             ESTIMATE.name: lambda data: self._result.estimates.append(
                 estimate_from_message(deserialize_message(data, DiagnosticArray))
             ),
-            EVENTS.name: lambda data: self._result.events.append(
+            EVENTS.name: lambda data: self._result.add_event(
                 event_from_message(deserialize_message(data, DiagnosticArray))
             ),
             ACTION_APPLIED.name: lambda data: self._note_action(self._result.actions, data),
@@ -195,10 +196,8 @@ class PlayerNode(Node):  # type: ignore[misc]
             self._to_clock.publish(Clock(clock=to_time(recorded.time * 1e-9)))
             self._clock_due = recorded.time + CLOCK_PERIOD
         if recorded.topic != self._list.sensor:
-            if publisher.get_subscription_count():
-                publisher.publish(recorded.data)
-                # In the consumers' hands before the next sample is.
-                publisher.wait_for_all_acked(Duration(seconds=self._config.pace_timeout))
+            # It is ahead of the next sample on its way to each consumer, which takes it first.
+            publisher.publish(recorded.data)
             return True
         return self._play_sample(publisher, recorded, spin)
 

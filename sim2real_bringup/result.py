@@ -41,9 +41,18 @@ class Result:
     samples: int = 0
     last: int = 0
 
+    def add_event(self, event: Event) -> None:
+        """Note an event; it is announced again, with its clip, when that was written."""
+        known = {(e.stamp, e.detector, e.detail) for e in self.events}
+        if (event.stamp, event.detector, event.detail) not in known:
+            self.events.append(event)
+
     def seconds(self, stamp: float) -> float:
-        """A stamp [s] as seconds since the start, to the nanosecond."""
-        return round(stamp * 1e9 - self.start) / 1e9
+        """A stamp [s] as seconds since the start, to the microsecond.
+
+        A float of seconds since 1970 is not finer than a quarter of one.
+        """
+        return round(stamp * 1e6 - self.start / 1e3) / 1e6
 
     def as_json(self) -> dict[str, Any]:
         """The result.

@@ -36,7 +36,7 @@ TEXT_HEIGHT = 0.035  # of the robot's reach
 LEAST_REACH = 0.2  # [m]
 
 
-class VisualizerNode(Node):  # type: ignore[misc]
+class VisualizerNode(Node):
     """Publishes markers. See :class:`VisualizerConfig` for its parameters."""
 
     def __init__(self, **options: Any) -> None:

@@ -17,12 +17,14 @@ def test_contract():
     for t, std in ((0.5, math.inf), (2.0, 0.25)):
         known = ParameterEstimate(95.0, std, 'identified', 'kg')
         result.estimates.append(Estimate(START * 1e-9 + t, {address: known}))
-    result.events.append(Event(START * 1e-9 + 1.0, 'tracking_error', 0.3, 0.2, 'c1', 'slider'))
+    for clip in ('', 'c1'):  # as it happens, and once more when its clip was written
+        stamp = START * 1e-9 + 1.0
+        result.add_event(Event(stamp, 'tracking_error', 0.3, 0.2, clip, 'slider'))
     data = result.as_json()
     assert data['final'] == {address: {'mean': 95.0, 'std': 0.25, 'status': 'identified'}}
     assert [round(entry['t'], 6) for entry in data['timeline']] == [0.5, 2.0]
     assert data['timeline'][0]['estimates'][address]['std'] is None
-    assert data['events'][0]['detail'] == 'slider'
+    assert [event['detail'] for event in data['events']] == ['slider']
     assert 'clip' not in data['events'][0]  # its id tells when it was written
     assert (data['samples'], data['duration']) == (3, 2.0)
     json.dumps(data, allow_nan=False)

@@ -1,0 +1,167 @@
+"""Bags played through the real nodes over ROS: nothing dropped, the same result each time."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.typesys import Stores, get_typestore
+
+from sim2real_bringup.bags import BagWriter, open_bag, summary
+from sim2real_bringup.testing import replay
+from sim2real_core.profile import load_profile
+from sim2real_policy.action import Action
+from sim2real_policy.bundle import BundleMetadata
+from sim2real_policy.observation import Term
+
+GOLDEN = Path(__file__).parents[1] / 'golden'
+LONG = 110.0  # s
+
+
+def golden():
+    """The generator of the golden bag."""
+    spec = importlib.util.spec_from_file_location('make_slider', GOLDEN / 'make_slider.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_golden_bag_is_what_its_generator_makes(tmp_path):
+    golden().make(tmp_path / 'slider')
+    store = get_typestore(Stores.LATEST)
+    series = []
+    for bag in (GOLDEN / 'slider', tmp_path / 'slider'):
+        with open_bag(bag) as opened:
+            states = [store.deserialize_cdr(m.data, m.type) for m in opened.messages()]
+        series.append(np.array([[s.position[0], s.effort[0]] for s in states]))
+    np.testing.assert_allclose(*series, rtol=1e-6, atol=1e-9)
+
+
+def test_golden(tmp_path):
+    results = [
+        replay(
+            GOLDEN / 'slider',
+            'slider',
+            ['sysid'],
+            expect=GOLDEN / 'slider.yaml',
+            timeout=LONG,
+            options=['--out', str(tmp_path / f'out{i}')],
+        )
+        for i in range(2)
+    ]
+    assert json.dumps(results[0]) == json.dumps(results[1])
+    said = summary(tmp_path / 'out0')['topics']
+    assert said['/sysid/estimate']['messages'] == len(results[0]['timeline'])
+    assert said['/sysid/estimate']['latched']
+
+
+def test_each_violated_threshold_is_named(tmp_path):
+    thresholds = tmp_path / 'thresholds.yaml'
+    thresholds.write_text(
+        'metrics:\n  - {metric: samples, max: 99}\n  - {metric: events, min: 1}\n'
+    )
+    options = ['--duration', '0.4']
+    with pytest.raises(AssertionError) as caught:
+        replay(GOLDEN / 'slider', 'slider', expect=thresholds, timeout=LONG, options=options)
+    message = str(caught.value)
+    assert 'status 1' in message
+    assert 'violated: samples = 100, must be at most 99' in message
+    assert 'violated: events = 0, must be at least 1' in message
+
+
+def test_a_consumer_that_does_not_keep_up_is_named():
+    options = ['--param', 'sysid.paced=false', '--param', 'player.pace_timeout=0.5']
+    with pytest.raises(AssertionError, match='sysid did not acknowledge the sample at 0 s'):
+        replay(GOLDEN / 'slider', 'slider', timeout=LONG, options=options)
+
+
+def test_real_time():
+    options = ['--rate', '2', '--duration', '1', '--start', '2']
+    result = replay(GOLDEN / 'slider', 'slider', timeout=LONG, options=options)
+    assert (result['samples'], result['duration']) == (250, 0.996)
+
+
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory):
+    """A bag of a slider in a namespace, with goal, what was sent, and a jam after 2 s."""
+    store = get_typestore(Stores.LATEST)
+    types = store.types
+    time_type, header = types['builtin_interfaces/msg/Time'], types['std_msgs/msg/Header']
+    state_type = types['sensor_msgs/msg/JointState']
+    point, turn, pose, goal = (
+        types[f'geometry_msgs/msg/{n}'] for n in ('Point', 'Quaternion', 'Pose', 'PoseStamped')
+    )
+    path = tmp_path_factory.mktemp('bag') / 'recorded'
+    topics = {
+        '/left/joint_states': 'sensor_msgs/msg/JointState',
+        '/left/policy/action_applied': 'sensor_msgs/msg/JointState',
+        '/left/goal': 'geometry_msgs/msg/PoseStamped',
+    }
+    start = 1_700_000_000_000_000_000
+    none = np.zeros(0)
+
+    def put(bag, topic, time, message):
+        bag.write(topic, time, bytes(store.serialize_cdr(message, topics[topic])))
+
+    with BagWriter(path) as bag:
+        for name, kind in topics.items():
+            bag.topic(name, kind, latched=name.endswith('goal'))
+        head = header(time_type(*divmod(start, 10**9)), 'base_link')
+        put(bag, '/left/goal', start, goal(head, pose(point(0.1, 0.0, 0.0), turn(0, 0, 0, 1))))
+        for k in range(1000):
+            time = start + k * 4_000_000
+            head = header(time_type(*divmod(time, 10**9)), '')
+            command = 0.03 * np.sin(2 * np.pi * 0.5 * k / 250)
+            position = command if k < 500 else 0.0  # it jams
+            if k % 5 == 0:
+                sent = state_type(head, ['slider'], np.array([command]), none, none)
+                put(bag, '/left/policy/action_applied', time, sent)
+            is_ = state_type(head, ['slider'], np.array([position]), np.zeros(1), np.zeros(1))
+            put(bag, '/left/joint_states', time, is_)
+    return path
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory):
+    """A policy of random weights for the slider."""
+    pytest.importorskip('onnx')
+    from sim2real_policy.random_policy import random_policy
+
+    profile = load_profile('slider')
+    terms = [Term(kind='joint_position'), Term(kind='joint_velocity'), Term(kind='goal_error')]
+    action = Action(meaning='position', scale=(0.1,), offset=(0.0,), clip=1.0)
+    meta = BundleMetadata.for_robot(profile, terms, action, control_period=0.02)
+    path = tmp_path_factory.mktemp('bundle') / 'random.onnx'
+    random_policy(meta, path, np.random.default_rng(0))
+    return path
+
+
+def test_what_was_recorded_goes_through_capture(recorded):
+    results = [replay(recorded, 'slider', ['capture'], timeout=LONG) for _ in range(2)]
+    assert json.dumps(results[0]) == json.dumps(results[1])
+    assert results[0]['samples'] == 1000
+    event = results[0]['events'][0]
+    assert event['detector'] == 'tracking_error' and 'slider' in event['detail']
+    assert 2.0 < event['t'] < 3.0
+
+
+def test_all_consumers_at_once_give_the_same_twice(recorded, bundle, tmp_path):
+    nodes = ['policy', 'sysid', 'capture']
+    results = [
+        replay(
+            recorded,
+            'slider',
+            nodes,
+            timeout=LONG,
+            options=['--bundle', str(bundle), '--out', str(tmp_path / f'out{i}')],
+        )
+        for i in range(2)
+    ]
+    assert json.dumps(results[0]) == json.dumps(results[1])
+    policy = results[0]['policy']
+    assert policy['commands'] == 200 and policy['compared'] == 200  # 4 s at 50 Hz
+    assert policy['difference']['slider']['max'] > 0
+    said = summary(tmp_path / 'out0')['topics']
+    assert said['/policy/action_applied']['messages'] == 200
+    assert said['/position_controller/commands']['messages'] == 200
