@@ -203,7 +203,7 @@ class Pace:
         self._publisher = node.create_publisher(Header, 'pace', LATCHED) if paced else None
 
     def done(self, stamp: Time, sent: int = 0) -> None:
-        """Acknowledge the sample of this stamp; ``sent``: commands sent so far."""
+        """Acknowledge the sample of this stamp; ``sent``: commands sent in answer."""
         if self._publisher is not None:
             self._publisher.publish(Header(stamp=stamp, frame_id=f'{self._name}#{sent}'))
 

@@ -1,7 +1,7 @@
 """The producer's side of pacing: whom to wait for before the next sensor sample.
 
 A consumer acknowledges every sample it has fully processed with a ``std_msgs/Header`` on
-``pace``: the sample's stamp, and ``<consumer>#<commands sent so far>`` as frame id. With two
+``pace``: the sample's stamp, and ``<consumer>#<commands sent in answer>`` as frame id. With two
 consumers and samples 4 ms apart::
 
     keeper = PaceKeeper(['policy', 'sysid'], timeout=2.0)
@@ -50,6 +50,7 @@ class PaceKeeper:
     def sent(self, stamp: int, now: float) -> None:
         """Note that the sample of this stamp [ns] goes out now [s, steady clock]."""
         self._stamp = stamp
+        self.commands = dict.fromkeys(self.consumers, 0)
         self._deadline = now + self.timeout
         for name in self.consumers:
             if self._acknowledged[name] == stamp:
@@ -65,7 +66,8 @@ class PaceKeeper:
         if name not in self._acknowledged:
             return
         self._acknowledged[name] = stamp
-        self.commands[name] = int(count) if count.isdecimal() else 0
+        if stamp == self._stamp:
+            self.commands[name] = int(count) if count.isdecimal() else 0
         self.late.discard(name)
 
     def waiting(self, now: float) -> set[str]:

@@ -158,14 +158,15 @@ class PolicyNode(LifecycleNode):
     # In the thread of the loop
 
     def _on_sample(self, message: JointState, noticed: float) -> None:
-        self._stamp = message.header.stamp
+        self._stamp, answers = message.header.stamp, 0
         if self._state == 'active':
             fault = self._reader.read(message)
             if self._controller.sample(to_seconds(self._stamp), noticed, fault):
                 self._controller.act()
                 self._send(noticed)
+                answers = 1
                 self._controller.guard.prepare()
-        self._pace.done(self._stamp, self._sent)
+        self._pace.done(self._stamp, answers)
 
     def _on_goal(self, message: PoseStamped, noticed: float) -> None:
         goal, frame = xyz(message.pose.position), message.header.frame_id

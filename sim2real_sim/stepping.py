@@ -165,7 +165,7 @@ class Lockstep:
 
     Attributes:
         keeper: whom it waits for.
-        received: commands that arrived so far.
+        received: commands that arrived since the last sample.
 
     Args:
         consumers: names of nodes; none for a simulation that is not paced.
@@ -181,6 +181,7 @@ class Lockstep:
     def sent(self, stamp: int, now: float) -> None:
         """Note that the sample of this stamp [ns] goes out now."""
         self.keeper.sent(stamp, now)
+        self.received = self._forgiven = 0
         self._deadline = now + self.keeper.timeout
 
     def waits(self, now: float) -> tuple[bool, list[str]]:

@@ -352,15 +352,16 @@ class Consumer:
         self.node.create_subscription(JointState, 'joint_states', self.on, SENSOR_RELIABLE)
 
     def on(self, message):
-        count = len(self.seen)
+        count, answers = len(self.seen), 0
         self.seen.append(message)
         if count % 5 == 0 and count < self._commands:
             target = DEFAULT + 0.3 * np.sin(0.1 * count + np.arange(6))
             self.command.publish(Float64MultiArray(data=list(target)))
             self.sent += 1
+            answers = 1
         if self._acknowledges(count):
             stamp = message.header.stamp
-            self.pace.publish(Header(stamp=stamp, frame_id=f'policy#{self.sent}'))
+            self.pace.publish(Header(stamp=stamp, frame_id=f'policy#{answers}'))
 
     def until(self, count):
         deadline = time.monotonic() + LONG

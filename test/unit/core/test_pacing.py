@@ -16,6 +16,9 @@ def test_waits_for_every_consumer():
     keeper.acknowledge('policy#7', 4)
     assert keeper.waiting(0.1) == set()
     assert keeper.commands == {'policy': 7, 'sysid': 0}
+    keeper.sent(8, now=0.2)
+    keeper.acknowledge('policy#5', 4)
+    assert keeper.commands == {'policy': 0, 'sysid': 0}, 'an older answer is none to this sample'
 
 
 def test_an_older_acknowledgement_does_not_count():
