@@ -75,6 +75,7 @@ setup(
             'sysid = sim2real_sysid.node:main',
             'capture = sim2real_capture.node:main',
             'receiver = sim2real_capture.receiver_node:main',
+            'player = sim2real_bringup.player:main',
             'visualizer = sim2real_bringup.visualizer:main',
         ],
     },
