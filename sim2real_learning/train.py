@@ -35,6 +35,9 @@ class TrainConfig(Config):
 
     iterations: int = parameter(900, 'PPO iterations.', low=1)
     environments: int = parameter(1024, 'Robots simulated side by side.', low=2)
+    critic_only: int = parameter(
+        0, 'Of the iterations, the first that fit the critic alone.', low=0
+    )
     steps: int = parameter(24, 'Control periods of each between two updates.', low=2)
     learning_rate: float = parameter(1e-3, 'Of Adam, at the start.', low=1e-7, high=1.0)
     noise: float = parameter(
@@ -48,7 +51,9 @@ class TrainConfig(Config):
     threads: int = parameter(2, 'Physics threads.', low=1, high=256)
 
 
-FINE_TUNING: dict[str, Any] = dict(iterations=40, environments=512, learning_rate=3e-4, noise=0.1, threads=1)
+FINE_TUNING: dict[str, Any] = dict(
+    iterations=40, environments=512, learning_rate=3e-4, noise=0.1, threads=1
+)
 """What fine-tuning changes: short, and close to where it starts."""
 
 
@@ -152,11 +157,29 @@ def train(
             with torch.no_grad():
                 log_std = runner.alg.get_policy().distribution.log_std_param
                 log_std.clamp_(max=float(np.log(config.noise)))
-        runner.learn(config.iterations, init_at_random_ep_len=True)
+        env.episode_length_buf = torch.randint(int(env.max_episode_length), (env.num_envs,))
+        _fit_critic(runner, min(config.critic_only, config.iterations))
+        runner.learn(config.iterations - min(config.critic_only, config.iterations))
     state = runner.alg.save()
     checkpoint = {key: state[key] for key in ('actor_state_dict', 'critic_state_dict')}
     checkpoint['metadata'] = metadata.to_properties()
     return Trained(checkpoint, rewards)
+
+
+def _fit_critic(runner: OnPolicyRunner, iterations: int) -> None:
+    """Let the critic learn a world it has not seen, before it judges changes of the actor."""
+    if iterations == 0:
+        return
+    algorithm = runner.alg
+    parameters = list(algorithm.get_policy().parameters())
+    schedule = algorithm.schedule
+    for parameter_ in parameters:
+        parameter_.requires_grad_(False)
+    algorithm.schedule = 'fixed'  # a policy that does not move would drive the step size up
+    runner.learn(iterations)
+    algorithm.schedule = schedule
+    for parameter_ in parameters:
+        parameter_.requires_grad_(True)
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
