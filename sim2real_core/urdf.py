@@ -58,7 +58,11 @@ class UrdfJoint:
 
 @dataclass(frozen=True)
 class Urdf:
-    """A robot description; ``text`` is the URDF after xacro."""
+    """A robot description.
+
+    ``text`` is the URDF after xacro and after the repairs that ``notes`` tell of, so that
+    everyone who reads it sees the same robot.
+    """
 
     path: Path
     text: str
@@ -66,6 +70,7 @@ class Urdf:
     links: dict[str, UrdfLink]
     joints: dict[str, UrdfJoint]
     root: str
+    notes: tuple[str, ...] = ()
 
     @property
     def movable(self) -> list[UrdfJoint]:
@@ -124,11 +129,18 @@ def parse_urdf(text: str, path: Path) -> Urdf:
     reader.check_names(root, links, joints)
     base = reader.check_tree(links, joints)
     reader.check()
-    return Urdf(path, text, root.get('name', path.stem), links, joints, base)
+    if reader.notes:
+        text = etree.tostring(root, encoding='unicode')
+    name = root.get('name', path.stem)
+    return Urdf(path, text, name, links, joints, base, tuple(reader.notes))
 
 
 class _Reader(Faults):
     """Collects faults with the line of the element they are in."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self.notes: list[str] = []
 
     def fault(self, element: etree._Element, field: str, value: object, mend: str) -> None:
         self.found.append(Fault(field, value, mend, self.file, element.sourceline))
@@ -176,7 +188,8 @@ class _Reader(Faults):
             ]
             if mass < 0:
                 self.fault(inertial, f'{field}.mass', mass, 'must not be negative')
-            self._check_inertia(inertial, field, inertia)
+            if node is not None and not self.found:
+                inertia = self._possible(node, field, inertia)
         meshes = tuple(m.get('filename', '') for m in element.iter('mesh'))
         x, y, z = com
         xx, yy, zz, xy, xz, yz = inertia
@@ -184,20 +197,30 @@ class _Reader(Faults):
             name, mass, (x, y, z), (xx, yy, zz, xy, xz, yz), meshes, element.sourceline or 0
         )
 
-    def _check_inertia(self, at: etree._Element, field: str, inertia: list[float]) -> None:
+    def _possible(self, element: etree._Element, field: str, inertia: list[float]) -> list[float]:
+        """The nearest inertia that a body can have; a note, and the element mended, if not given.
+
+        Principal moments are not negative and none exceeds the sum of the other two. Many
+        published URDFs break this by rounding or by placeholders, and engines refuse them.
+        """
         xx, yy, zz, xy, xz, yz = inertia
-        moments = np.linalg.eigvalsh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-        slack = 1e-6 * max(float(moments[2]), 1e-12)
-        if moments[0] < -slack:
-            self.fault(at, f'{field}.inertia', inertia, 'must be positive semidefinite')
-        elif moments[2] > moments[0] + moments[1] + slack:
-            self.fault(
-                at,
-                f'{field}.inertia',
-                inertia,
-                'no body has it: the largest principal moment may not exceed the sum of the '
-                'other two',
-            )
+        moments, axes = np.linalg.eigh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        largest = max(float(moments[2]), 0.0)
+        mended = np.clip(moments, 0.0, largest)
+        lack = largest - mended[0] - mended[1]
+        if lack > 0:
+            mended[:2] += 0.5 * lack
+        if np.abs(mended - moments).max() <= 1e-6 * largest:
+            return inertia
+        tensor = (axes * mended) @ axes.T
+        values = [float(tensor[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))]
+        for axis, value in zip(('xx', 'yy', 'zz', 'xy', 'xz', 'yz'), values):
+            element.set(f'i{axis}', repr(value))
+        self.notes.append(
+            f'{self.file}:{element.sourceline}: {field}.inertia: no body has principal moments '
+            f'{moments.tolist()}; taken as {mended.tolist()}'
+        )
+        return values
 
     def joint(self, element: etree._Element) -> UrdfJoint:
         name, kind = element.get('name', ''), element.get('type', '')
@@ -218,7 +241,12 @@ class _Reader(Faults):
             bounds[key] = self.number(limit, key, f'{field}.limit', math.inf)
             # What no drive moves is often given zeros, which mean nothing there.
             driven = kind in MOVABLE and element.find('mimic') is None
-            if driven and limit is not None and bounds[key] <= 0:
+            if driven and limit is not None and bounds[key] == 0:
+                # Exporters write it that do not know the limit.
+                bounds[key] = math.inf
+                where = f'{self.file}:{limit.sourceline}'
+                self.notes.append(f'{where}: {field}.limit.{key} = 0: taken as no limit')
+            elif driven and limit is not None and bounds[key] < 0:
                 self.fault(limit, f'{field}.limit.{key}', bounds[key], 'must be positive')
         friction = {}
         for key in ('damping', 'friction'):

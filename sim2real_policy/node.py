@@ -158,15 +158,14 @@ class PolicyNode(LifecycleNode):
     # In the thread of the loop
 
     def _on_sample(self, message: JointState, noticed: float) -> None:
-        self._stamp, answers = message.header.stamp, 0
+        self._stamp, before = message.header.stamp, self._sent
         if self._state == 'active':
             fault = self._reader.read(message)
             if self._controller.sample(to_seconds(self._stamp), noticed, fault):
                 self._controller.act()
                 self._send(noticed)
-                answers = 1
                 self._controller.guard.prepare()
-        self._pace.done(self._stamp, answers)
+        self._pace.done(self._stamp, self._sent - before)
 
     def _on_goal(self, message: PoseStamped, noticed: float) -> None:
         goal, frame = xyz(message.pose.position), message.header.frame_id

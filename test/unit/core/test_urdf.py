@@ -1,5 +1,7 @@
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
@@ -27,8 +29,6 @@ def joint(name='j', parent='a', child='b', kind='revolute', inside=''):
     ('body', 'mend'),
     [
         (link('a') + link('b', mass=-1.0) + joint(), 'must not be negative'),
-        (link('a') + link('b', moments=(1, 0.1, 0.1)) + joint(), 'no body has it'),
-        (link('a') + link('b', moments=(-1, 1, 1)) + joint(), 'positive semidefinite'),
         (link('a') + link('b', mass='heavy') + joint(), 'finite number'),
         (link('a') + joint(), 'no such link'),
         (link('a') + link('b') + joint() + joint(), 'name of its own'),
@@ -49,7 +49,7 @@ def joint(name='j', parent='a', child='b', kind='revolute', inside=''):
         (
             link('a')
             + link('b')
-            + joint(inside='<limit lower="-1" upper="1" velocity="0" effort="1"/>'),
+            + joint(inside='<limit lower="-1" upper="1" velocity="-1" effort="1"/>'),
             'must be positive',
         ),
         (
@@ -99,3 +99,45 @@ def test_mesh_is_found_beside_the_urdf_and_in_its_package(tmp_path):
         assert resolve_mesh(uri, urdf).samefile(mesh)
     with pytest.raises(InputError, match='no such file'):
         resolve_mesh('package://robot/meshes/b.stl', urdf)
+
+
+@pytest.mark.parametrize(
+    'moments', [(1.0, 0.1, 0.1), (-1.0, 1.0, 1.0), (0.1, 0.3, 0.1), (1e-9, 1e-9, 1.0)]
+)
+def test_an_impossible_inertia_is_mended_with_a_note(moments):
+    text = f'<robot name="r">\n{link("a") + link("b", moments=moments) + joint()}</robot>'
+    urdf = parse_urdf(text, Path('r.urdf'))
+    assert len(urdf.notes) == 1
+    assert 'r.urdf:2: link.b.inertia' in urdf.notes[0]
+    found = sorted(urdf.links['b'].inertia[:3])
+    assert found[0] >= 0
+    assert found[2] <= (found[0] + found[1]) * (1 + 1e-9)
+    assert found[2] == pytest.approx(max(moments)), 'the largest moment stays'
+    again = parse_urdf(urdf.text, Path('r.urdf'))
+    assert again.notes == () and again.links == urdf.links, 'everyone reads the mended text'
+
+
+def test_a_turned_impossible_inertia_keeps_its_axes():
+    body = link('b').replace(
+        INERTIA.format(0.01, 0.01, 0.01),
+        ('<inertia ixx="1e-6" iyy="1e-6" izz="1e-6" ixy="1e-6" ixz="1e-6" iyz="1e-6"/>'),
+    )
+    urdf = parse_urdf(f'<robot name="r">{link("a") + body + joint()}</robot>', Path('r.urdf'))
+    xx, yy, zz, xy, xz, yz = urdf.links['b'].inertia
+    tensor = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    np.testing.assert_allclose(tensor @ np.ones(3), 3e-6 * np.ones(3), rtol=1e-9)
+    np.testing.assert_allclose(np.linalg.eigvalsh(tensor), [1.5e-6, 1.5e-6, 3e-6], rtol=1e-9)
+
+
+def test_a_possible_inertia_is_left_alone():
+    text = f'<robot name="r">{link("a") + link("b", moments=(0.2, 0.1, 0.1)) + joint()}</robot>'
+    urdf = parse_urdf(text, Path('r.urdf'))
+    assert urdf.notes == () and urdf.text == text
+
+
+def test_a_limit_of_zero_is_no_limit():
+    limit = '<limit lower="-1" upper="1" velocity="0" effort="0"/>'
+    text = f'<robot name="r">{link("a") + link("b") + joint(inside=limit)}</robot>'
+    urdf = parse_urdf(text, Path('r.urdf'))
+    assert (urdf.joints['j'].velocity, urdf.joints['j'].effort) == (math.inf, math.inf)
+    assert len(urdf.notes) == 2
