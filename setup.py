@@ -27,7 +27,7 @@ ROBOT = [
     'scipy',
     'xacro',
 ]
-SIM = ['mujoco>=4']
+SIM = ['coal', 'mujoco>=4']
 EXTRAS = {
     'sim': SIM,
     'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
