@@ -288,7 +288,7 @@ def _surrogate(
         'simulator.realtime_factor': 0.0,
         'simulator.paced': True,
         'simulator.pace_consumers': [CONDUCTOR, 'policy', 'sysid', 'capture'],
-        'simulator.pace_timeout': 20.0,
+        'simulator.pace_timeout': 8.0,
         'simulator.parameters_file': str(out / 'hidden.json'),
         'simulator.seed': config.surrogate_seed,
         'policy.paced': True,
@@ -305,7 +305,9 @@ def _surrogate(
     log = out / 'stack.log'
     with environment(None) as variables, log.open('w', encoding='utf-8') as stream:
         domain = int(variables['ROS_DOMAIN_ID'])
-        settings['receiver.port'] = RECEIVER_PORT + domain
+        port = RECEIVER_PORT + domain
+        settings['receiver.port'] = port
+        settings['capture.receiver'] = f'http://127.0.0.1:{port}'
         for name, value in settings.items():
             text = value if isinstance(value, str) else json.dumps(value)
             command += ['--param', f'{name}={text}']

@@ -52,7 +52,7 @@ class TrainConfig(Config):
 
 
 FINE_TUNING: dict[str, Any] = dict(
-    iterations=40, environments=512, learning_rate=3e-4, noise=0.1, threads=1
+    iterations=40, critic_only=5, environments=512, learning_rate=3e-4, noise=0.05, threads=1
 )
 """What fine-tuning changes: short, and close to where it starts."""
 
