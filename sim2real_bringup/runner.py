@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import multiprocessing
 import os
 import queue
 import signal
@@ -50,30 +51,31 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent, of this id, dies (on Linux)."""
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it dies (on Linux)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _prepare_node(parent: int) -> None:
+def _prepare_node(supervisor: int) -> None:
     """Runs in the forked child, just before the node's program takes its place."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    die_with(parent)
+    die_with_parent()
+    if os.getppid() != supervisor:  # it died before we asked
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Supervisor(Supervisor):
     """The process that starts one node and passes on what it says."""
 
-    runner = 0  # process id of the runner
-
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # it ends when its node has ended
-        die_with(self.runner)
+        die_with_parent()
+        runner = multiprocessing.parent_process()
+        if runner is None or not runner.is_alive():
+            return
         prepare = functools.partial(_prepare_node, os.getpid())
         self._child_ctor = functools.partial(
             Popen, shell=False, stdin=subprocess.DEVNULL, preexec_fn=prepare
@@ -119,7 +121,7 @@ class Runner(Manager):
         }
         self._process_ctor = _Supervisor
         for spec in self._specs.values():
-            self.add_process(spec.name, spec.command(), env=env).runner = os.getpid()
+            self.add_process(spec.name, spec.command(), env=env)
             self._tails[spec.name] = deque(maxlen=TAIL)
 
     def run(self, duration: float | None = None) -> int:

@@ -8,7 +8,19 @@ from sim2real_bringup.cli import _common
 
 HELP = 'turn a measured log (.csv, .mat) into a rosbag2'
 DETAILS = """The mapping says which column is which joint's position, velocity, effort or
-command, in which unit, behind which gear. config/bags/emps.yaml is one."""
+command: SI value = unit * (scale * column + offset), then through the joint's gear.
+
+  robot: slider                    # or none; then the joints are as named here
+  time: {column: t, unit: s}       # or {rate: 1000}
+  joints:
+    slider:
+      gear_ratio: 1.0              # motor position per joint position
+      torque_constant: 0.0         # effort per ampere, where the effort is in A or mA
+      position: {column: q, unit: m}
+      velocity: v                  # a column in SI units
+      effort: {column: f, scale: 35.15065}
+      command: qg
+  coupling: {joints: [a, b], matrix: [[0.5, 0.5], [0.5, -0.5]]}   # motors that share joints"""
 EXAMPLE = """
 sim2real bag import DATA_EMPS.mat --mapping config/bags/emps.yaml --out out/emps
 """

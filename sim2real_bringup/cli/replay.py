@@ -10,7 +10,12 @@ from sim2real_bringup.cli import _common
 HELP = 'play a bag through sysid, policy or capture and write what came out'
 DETAILS = """Over ROS, each node in its own process, in a ROS domain of its own, so that no
 running robot is disturbed. Every sensor sample waits for the nodes, so nothing is dropped
-and two replays give the same result."""
+and two replays give the same result. A file for --expect:
+
+  metrics:
+    - {metric: final/joint.slider.armature/mean, value: 95.1, relative: 0.01}
+    - {metric: final/joint.slider.coulomb_friction/status, equals: not_identified, at: 2.0}
+    - {metric: events, max: 0}"""
 EXAMPLE = """
 sim2real replay out/emps --robot slider --nodes sysid --json emps.json
 sim2real replay BAG --robot arm6 --nodes policy,capture --rate 1 --out out/replayed
