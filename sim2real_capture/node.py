@@ -53,16 +53,15 @@ class CaptureNode(Node):
             self.resolve_topic_name(name)
             for name in ('randomizer/draw', 'sysid/estimate', '/diagnostics')
         )
-        # The robot's streams at once; the rest when a publisher shows its type and QoS. Of what
-        # waits the executor takes first what was made first: commands before joint states, so
-        # that a replay gives the same twice.
+        # The robot's streams at once; the rest when a publisher shows its type and QoS.
         streams: dict[str, tuple[str, OnMessage]] = {
             profile.command.topic: (profile.command.type, partial(self._on_command, 'sent')),
             'policy/action_applied': (JOINT_STATE, partial(self._on_command, 'applied')),
             profile.topics.joint_states: (JOINT_STATE, self._on_joint_states),
         }
-        for topic, (kind, callback) in streams.items():
-            subscribe_raw(self, topic, kind, recorder_qos(config.paced), callback)
+        qos = recorder_qos(config.paced)
+        made = [subscribe_raw(self, t, kind, qos, take) for t, (kind, take) in streams.items()]
+        self._before = made[:-1] if config.paced else []
         named = {self.resolve_topic_name(topic) for topic in streams}
         others = (profile.topics.imu, profile.topics.goal, *config.topics)
         self._topics = RecordedTopics(
@@ -100,6 +99,13 @@ class CaptureNode(Node):
         self.capture.command(source, given, now, stamp)
 
     def _on_joint_states(self, topic: str, kind: str, data: bytes) -> None:
+        # In a paced run every command that was sent before this sample has arrived, though the
+        # executor may not have looked yet.
+        for subscription in self._before:
+            while (
+                taken := subscription.handle.take_message(subscription.msg_type, True)
+            ) is not None:
+                subscription.callback(taken[0])
         message, now = deserialize_message(data, JointState), self._now()
         # Drivers that do not stamp leave zero.
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or now
