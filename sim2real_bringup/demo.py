@@ -79,7 +79,7 @@ class DemoConfig(Config):
     surrogate: str = parameter('arm6_surrogate', 'Space that hidden robots are drawn from.')
     space: str = parameter('arm6', 'Space before anything is known.')
     policy: str = parameter('arm6', 'The nominal policy, bundle and checkpoint.')
-    goals: int = parameter(12, 'Goals that each policy is led through.', low=2, high=1000)
+    goals: int = parameter(10, 'Goals that each policy is led through.', low=2, high=1000)
     iterations: int = parameter(40, 'PPO iterations of fine-tuning.', low=1)
     environments: int = parameter(512, 'Robots simulated side by side.', low=2)
     out: str = parameter('out/demo', 'Folder for report, plots and bundles.')
@@ -287,7 +287,8 @@ def _surrogate(
     settings = {
         'simulator.realtime_factor': 0.0,
         'simulator.paced': True,
-        'simulator.pace_consumers': [CONDUCTOR, 'policy', 'sysid', 'capture'],
+        'simulator.pace_consumers': [CONDUCTOR, 'policy'],
+        'simulator.pace_observers': ['sysid', 'capture'],
         'simulator.pace_timeout': 8.0,
         'simulator.parameters_file': str(out / 'hidden.json'),
         'simulator.seed': config.surrogate_seed,

@@ -14,6 +14,7 @@ consumers and samples 4 ms apart::
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from sim2real_core.errors import Faults
@@ -26,16 +27,24 @@ class PaceKeeper:
     again, so that one dead consumer does not stop the world.
 
     Args:
-        consumers: names of the nodes to wait for.
+        consumers: names of the nodes to wait for at every sample.
         timeout: longest wait for one sample [s], by a steady clock.
+        observers: names of nodes that only listen: they may be ``LAG`` samples behind. Nothing
+            depends on when they hear a sample, as long as they hear them all.
 
     Raises:
         InputError: a name is empty or given twice.
     """
 
-    def __init__(self, consumers: Iterable[str], timeout: float) -> None:
-        self.consumers = tuple(consumers)
+    LAG = 50  # half of what a reliable sensor subscription keeps
+
+    def __init__(
+        self, consumers: Iterable[str], timeout: float, observers: Iterable[str] = ()
+    ) -> None:
+        self._observers = frozenset(observers)
+        self.consumers = (*consumers, *sorted(self._observers))
         self.timeout = timeout
+        self._recent: deque[int] = deque(maxlen=self.LAG)
         self.late: set[str] = set()
         self.commands = dict.fromkeys(self.consumers, 0)
         self._acknowledged: dict[str, int | None] = dict.fromkeys(self.consumers)
@@ -50,6 +59,7 @@ class PaceKeeper:
     def sent(self, stamp: int, now: float) -> None:
         """Note that the sample of this stamp [ns] goes out now [s, steady clock]."""
         self._stamp = stamp
+        self._recent.append(stamp)
         self.commands = dict.fromkeys(self.consumers, 0)
         self._deadline = now + self.timeout
         for name in self.consumers:
@@ -78,11 +88,18 @@ class PaceKeeper:
         if self._stamp is None:
             return set()
         missing = {
-            name
-            for name in self.consumers
-            if name not in self.late and self._acknowledged[name] != self._stamp
+            name for name in self.consumers if name not in self.late and not self._heard(name)
         }
         if missing and now > self._deadline:
             self.late |= missing
             return set()
         return missing
+
+    def _heard(self, name: str) -> bool:
+        """Whether a consumer is as far as it must be."""
+        acknowledged = self._acknowledged[name]
+        if name in self._observers:
+            # Before the first samples are many, even one that never acknowledged is in time.
+            full = len(self._recent) == self.LAG
+            return acknowledged in self._recent or not full
+        return acknowledged == self._stamp

@@ -38,6 +38,9 @@ class SimulatorConfig(Config):
     pace_consumers: tuple[str, ...] = parameter(
         (), 'Names of the nodes waited for.', read_only=True
     )
+    pace_observers: tuple[str, ...] = parameter(
+        (), 'Names of nodes that only listen and may be some samples behind.', read_only=True
+    )
     pace_timeout: float = parameter(
         5.0, 'Longest wait for a consumer.', unit='s', low=0.01, high=3600.0, read_only=True
     )

@@ -57,8 +57,8 @@ class SimulatorNode(Node):
             {name: round(NS / rate) for name, rate in riders.items() if rate > 0},
             config.realtime_factor,
         )
-        consumers = config.pace_consumers if config.paced else ()
-        self._lockstep = Lockstep(consumers, config.pace_timeout)
+        paced = (config.pace_consumers, config.pace_observers) if config.paced else ((), ())
+        self._lockstep = Lockstep(paced[0], config.pace_timeout, paced[1])
         self._watch = CommandWatch(profile.command.timeout)
         self._reader = CommandReader(profile)
         self._trouble = ''

@@ -170,10 +170,13 @@ class Lockstep:
     Args:
         consumers: names of nodes; none for a simulation that is not paced.
         timeout: longest wait [s].
+        observers: names of nodes that may be some samples behind.
     """
 
-    def __init__(self, consumers: Iterable[str], timeout: float) -> None:
-        self.keeper = PaceKeeper(consumers, timeout)
+    def __init__(
+        self, consumers: Iterable[str], timeout: float, observers: Iterable[str] = ()
+    ) -> None:
+        self.keeper = PaceKeeper(consumers, timeout, observers)
         self.received = 0
         self._forgiven = 0
         self._deadline = 0.0

@@ -59,3 +59,25 @@ def test_strangers_do_not_count():
 def test_names_are_checked():
     with pytest.raises(InputError, match='name each consumer once'):
         PaceKeeper(['policy', 'policy', ''], timeout=2.0)
+
+
+def test_an_observer_may_be_behind_but_not_too_far():
+    keeper = PaceKeeper(['policy'], timeout=2.0, observers=['sysid'])
+    for stamp in range(1, PaceKeeper.LAG + 3):
+        keeper.sent(stamp, now=0.0)
+        keeper.acknowledge('policy#1', stamp)
+        if stamp == 2:
+            keeper.acknowledge('sysid#0', stamp)
+    assert keeper.waiting(0.1) == {'sysid'}, 'it has heard of sample 2 only'
+    keeper.acknowledge('sysid#0', 3)
+    assert keeper.waiting(0.1) == set()
+
+
+def test_an_observer_that_never_appears_is_given_up():
+    keeper = PaceKeeper(['policy'], timeout=2.0, observers=['sysid'])
+    for stamp in range(PaceKeeper.LAG):
+        keeper.sent(stamp, now=0.0)
+        keeper.acknowledge('policy#1', stamp)
+    assert keeper.waiting(0.1) == {'sysid'}
+    assert keeper.waiting(2.1) == set()
+    assert keeper.late == {'sysid'}
