@@ -1,10 +1,11 @@
 """How often the intervals of the online identifier contain the truth.
 
-Draws hidden robots (payload, armature, viscous, Coulomb and Stribeck friction, effort offset,
-actuator lag and delay, backlash, sensor noise), moves them for 40 s as a reach policy does, a new
-goal every 3 s, commands at 50 Hz, joint states at 250 Hz, and identifies each from these.
+Draws hidden robots from a space (payload, friction, offsets, lag, delay, backlash, noise), moves
+each for 40 s as a reach policy does, with a new goal every 3 s and commands at the profile's rate,
+and identifies it from its joint states.
 
-    python benchmarks/sysid_coverage.py [--json FILE] [--robot arm6] [--robots 40] [--seed 0]
+    python benchmarks/sysid_coverage.py [--json FILE] [--robot arm6] [--space arm6_surrogate]
+        [--robots 40] [--seed 0]
 """
 
 from __future__ import annotations
@@ -18,37 +19,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sim2real_core.files import write_json
+from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile, load_profile
+from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.estimator import OnlineIdentifier
 
 DURATION, GOAL_EVERY, REACH = 40.0, 3.0, 0.3
 LEAST, MOST, ENOUGH, RELATIVE = 0.88, 0.99, 0.80, 0.1
-
-
-def hidden(profile: RobotProfile, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Parameters (n,) of n robots by address."""
-    values = {}
-    for joint in profile.joints:
-        own, drive = f'joint.{joint.name}', f'actuator.{joint.name}'
-        coulomb = joint.coulomb_friction * rng.uniform(0.5, 1.8, n)
-        values[f'{own}.armature'] = joint.armature * rng.uniform(0.8, 1.3, n)
-        values[f'{own}.viscous_friction'] = joint.viscous_friction * rng.uniform(0.5, 1.8, n)
-        values[f'{own}.coulomb_friction'] = coulomb
-        values[f'{own}.static_friction'] = coulomb * rng.uniform(1.0, 1.5, n)
-        values[f'{own}.stribeck_velocity'] = rng.uniform(0.005, 0.03, n) * joint.velocity
-        values[f'{own}.effort_offset'] = coulomb * rng.uniform(-0.5, 0.5, n)
-        values[f'{drive}.delay'] = rng.uniform(0.0, 0.012, n)
-        values[f'{drive}.time_constant'] = rng.uniform(0.002, 0.012, n)
-        values[f'{drive}.backlash'] = rng.uniform(0.0, 5e-4, n) * joint.velocity
-        noise = 10 ** rng.uniform(-0.3, 0.9, n)
-        for what in ('position', 'velocity', 'effort'):
-            nominal = getattr(joint, f'{what}_noise')
-            values[f'sensor.{joint.name}_{what}.noise'] = nominal * noise
-    if len(profile.joints) > 1:
-        mass = profile.urdf.links[profile.payload_link].mass
-        values[f'link.{profile.payload_link}.mass'] = mass * rng.uniform(1.0, 3.0, n)
-    return values
 
 
 def recorded(
@@ -88,12 +66,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--json', metavar='FILE', help='write the figures there')
     parser.add_argument('--robot', default='arm6', help='robot profile')
+    parser.add_argument('--space', default='arm6_surrogate', help='what hidden robots are of')
     parser.add_argument('--robots', type=int, default=40, help='number of hidden robots')
     parser.add_argument('--seed', type=int, default=0, help='draws other robots')
     arguments = parser.parse_args()
     profile, n = load_profile(arguments.robot), arguments.robots
     rng, nj = np.random.default_rng(arguments.seed), len(profile.joints)
-    values = hidden(profile, n, rng)
+    values = load_space(arguments.space, profile).draw_many(arguments.seed, np.arange(n))
     samples = recorded(profile, values, n, rng)
     rows = []  # quantity, identified, inside its interval, relative deviation, relative error
     for robot in range(n):
@@ -101,7 +80,8 @@ def main() -> int:
         for sample in samples[:, :, robot]:
             identifier.update(float(sample[0]), sample[1 : 1 + nj], sample[1 + nj :])
         for address, found in identifier.estimate().parameters.items():
-            truth, error = values[address][robot], found.mean - values[address][robot]
+            truth = values[address][robot] if address in values else nominal(profile, address)
+            error = found.mean - truth
             rows.append(
                 (
                     address.rpartition('.')[2],

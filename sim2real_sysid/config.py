@@ -41,9 +41,9 @@ class SysidConfig(Config):
         high=0.1,
     )
     model_error: float = parameter(
-        0.01,
-        'Relative standard deviation of what the URDF and the friction model get wrong; no '
-        'amount of data makes an estimate better than this.',
+        0.0015,
+        'Relative standard deviation of every term of the model: what the URDF gets wrong, say. '
+        'No amount of data makes an estimate better than this.',
         low=0.0,
         high=0.5,
     )

@@ -22,6 +22,9 @@ RATE_SAMPLES = 20  # intervals from which the sample period is learned
 LEAST_BLOCKS = 6  # half seconds of motion, before anything counts as identified
 BOTH_WAYS = 0.1  # least share of the rarer direction, before friction counts as identified
 JUMP = 3.0  # times the speed limit
+# Effort is sampled at an instant: how late its steps seem differs from one to the next, by a
+# share of the sample period that was found on simulated drives.
+TIMING_SPREAD = 0.1
 
 
 class OnlineIdentifier:
@@ -73,6 +76,7 @@ class OnlineIdentifier:
         self._owners, self._slots = owners, slots
         self._quantities = [quantity(address, profile) for address in addresses]
         self._continuous = np.array([joint.type == 'continuous' for joint in profile.joints])
+        self._turns = bool(self._continuous.any())
         self._limit = profile.array('velocity')
         self._slack = 10.0 * profile.array('position_noise')
         self._intervals: list[float] = []
@@ -136,7 +140,8 @@ class OnlineIdentifier:
         """Join the sample to the last one, or start over; whether the filters are open."""
         dt = stamp - self._stamp
         step = position - self._position
-        step -= 2.0 * np.pi * np.round(step / (2.0 * np.pi)) * self._continuous
+        if self._turns:
+            step -= 2.0 * np.pi * np.round(step / (2.0 * np.pi)) * self._continuous
         reason = ''
         if dt < 0.0:
             reason = 'backward stamp'
@@ -174,12 +179,16 @@ class OnlineIdentifier:
         covariance = np.zeros((n, n))
         certain = np.zeros(n, dtype=bool)
         if len(self._moments.cross):
-            timing = max(self.config.timing_error, 0.5 * self._period)
             # Between samples the signals are taken as straight: relative error of that for
             # motion at the bandwidth, w^2 T^2 / 12.
             between = (2.0 * math.pi * self.config.bandwidth * self._period) ** 2 / 12.0
-            error = math.hypot(self.config.model_error, between)
-            found = solve(self._moments, self._nominal, timing, error)
+            found = solve(
+                self._moments,
+                self._nominal,
+                timing_error=max(self.config.timing_error, 0.5 * self._period),
+                timing_spread=TIMING_SPREAD * self._period,
+                model_error=math.hypot(self.config.model_error, between),
+            )
             covariance = found.covariance
             deviation = np.sqrt(np.diag(covariance))
             mean = np.where(found.known, found.mean + self._shift, mean)

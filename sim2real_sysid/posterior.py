@@ -9,8 +9,8 @@ kept. From these the estimate follows in closed form:
 - Covariance by leaving out one block after the other (the block jackknife; Kunsch 1989). Filtered
   residuals are coloured, and what the model leaves out is more so; blocks longer than both need
   no model of it, and a parameter that hangs on one short episode gets a wide interval.
-- On top of it, ``model_error`` of every term of the model as an independent error, which no
-  amount of data removes.
+- On top of it what no amount of data removes: a share of the misfit, which the twins show free
+  of noise; the spread of the delays; and ``model_error`` of every term of the model.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ BLOCK = 0.5  # s
 MOST_BLOCKS = 96
 PRIOR = 10.0  # standard deviation of the prior: times the value that explains all effort
 STRIBECK_SIZE = 0.3  # standard deviation of the rise of friction at low speed, of Coulomb's
+MISFIT = 0.1  # share of the misfit that may look like any one term
 MATTERS = 0.05  # share of the effort below which a value makes no difference
 LEAST_RELIABILITY = 0.5  # share of a parameter's information that is motion, not noise
 
@@ -103,7 +104,14 @@ class Posterior:
     matters: Array
 
 
-def solve(moments: Moments, nominal: Array, timing_error: float, model_error: float) -> Posterior:
+def solve(
+    moments: Moments,
+    nominal: Array,
+    *,
+    timing_error: float,
+    timing_spread: float,
+    model_error: float,
+) -> Posterior:
     """Estimate from moments.
 
     Args:
@@ -111,13 +119,15 @@ def solve(moments: Moments, nominal: Array, timing_error: float, model_error: fl
         nominal: (n,) nominal values: ``LOCAL`` for each joint in turn, then the payload's if
             rows have one.
         timing_error: prior standard deviation of the delays [s].
+        timing_spread: standard deviation [s] of a joint's delay from one part of its effort to
+            another, which one delay cannot express.
         model_error: relative standard deviation of the model's terms.
     """
     noisy, rows = moments.mean.sum(axis=0), moments.count.sum(axis=(0, 2))
     nj, p = noisy.shape[:2]
     n, first = len(nominal), LOCAL * np.arange(nj)
     own = first[:, None] + np.arange(LOCAL)
-    used = np.concatenate([own, np.tile(np.arange(LOCAL * nj, n), (nj, 1))], axis=1)  # (nj, p-2)
+    used = np.concatenate([own, np.tile(np.arange(LOCAL * nj, n), (nj, 1))], axis=1)  # (nj, p - 2)
     size = np.sqrt(np.einsum('jaa->ja', noisy) / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
     ratio = np.full((nj, p - 2), np.inf)
     np.divide(size[:, -1:], size[:, : p - 2], out=ratio, where=size[:, : p - 2] > 0)
@@ -153,6 +163,10 @@ def solve(moments: Moments, nominal: Array, timing_error: float, model_error: fl
     terms[first + DELAY] = terms[first + STRIBECK] = 0.0
     shift = inverse @ rigid.T
     covariance += model_error**2 * (shift @ shift.T + np.diag(terms**2))
+    covariance += inverse @ system.misfit(total, mean, rows) @ inverse
+    late = first + DELAY  # what the estimate would be with other delays
+    slope = inverse[:, late] / np.diag(inverse)[late] * (timing_spread / scale[late])
+    covariance += slope @ slope.T
     with_noise = np.linalg.inv(system.stack(noisy)[0])
     reliable = np.diag(with_noise) > LEAST_RELIABILITY * np.diag(inverse)
     return Posterior(
@@ -207,6 +221,20 @@ class _System:
         matrix = self.weights[:, None, None] * total[:, :k, :k]
         matrix = matrix + np.eye(k) * self.precision[self.used][:, None, :]
         return np.asarray(np.linalg.eigvalsh(matrix).min(axis=-1) > 0)
+
+    def misfit(self, total: Array, mean: Array, rows: Array) -> Array:
+        """Score covariance (n, n) of what the model leaves out.
+
+        The twins' noise is independent, so the products of their residuals show the misfit
+        alone. A share of it may go along with any term of the model, however long it is watched:
+        as if there were never more than ``1 / MISFIT**2`` independent rows.
+        """
+        wrong = np.maximum(_residual(total, mean[self.used], rows), 0.0)
+        factor = MISFIT**2 * rows * self.weights**2 * wrong
+        matrix = np.zeros((len(mean), len(mean)))
+        for index, part in zip(self.used, factor[:, None, None] * total[:, :-2, :-2]):
+            matrix[index[:, None], index[None, :]] += part
+        return matrix
 
     def jackknife(self, blocks: Array, normal: Array, right: Array, mean: Array) -> Array:
         """Covariance (n, n) from the estimates without one block each."""

@@ -10,6 +10,11 @@ that they do not pass for something else: sensors rarely agree on the time to th
 friction rises where a joint gets slow (Stribeck). Rows come at four times the filters' bandwidth;
 more would repeat what was said.
 
+Efforts are filtered, and inverse dynamics is not linear: that of the filtered motion is not what
+passes the filter. The filter sees the motion with a spread in time about the state it gives, along
+which the state moves by its derivative; half the sum of the inverse dynamics one spread before and
+one after is right to the third order (two-point Gauss-Hermite quadrature).
+
 Example: 6 joints give rows of shape (2, 6, 9): twins; joints; the quantities, the two nuisances,
 the payload, the rigid body effort and the remaining effort.
 """
@@ -144,14 +149,21 @@ class RowBuilder:
         return self._rows(filter_)
 
     def _rows(self, filter_: TwinFilter) -> Rows:
-        nj, (value, rate, curvature) = self._nj, filter_.outputs()
-        velocity = 0.5 * (rate[0, :nj] + rate[1, :nj])
+        nj, out = self._nj, filter_.outputs()
+        joints, effort, rate = out[:, :, :nj], out[0, :, nj:], out[1]
+        velocity, acceleration = joints[1:3].mean(axis=1)
         direction, limit = self._moving(filter_.stamp, velocity, rate[0, :nj] - velocity)
+        spread = filter_.cascade.spread
+        # Within the spread the joint must not turn, or the filtered friction is of both signs.
+        straight = np.abs(velocity) > spread * np.abs(acceleration)
         values = np.zeros((2, nj, self.columns))
         for twin, own in enumerate(values):
-            q, v, a = value[twin, :nj], rate[twin, :nj], curvature[twin, :nj]
-            rigid, payload = self._body.efforts(q, v, a)
-            own[:, ARMATURE] = a
+            state, v = joints[:3, twin], joints[1, twin]
+            swing = spread * joints[1:, twin]
+            rigid, payload = 0.5 * (
+                self._body.efforts(*(state - swing)) + self._body.efforts(*(state + swing))
+            )
+            own[:, ARMATURE] = joints[2, twin]
             own[:, VISCOUS] = v
             own[:, COULOMB] = direction
             own[:, OFFSET] = 1.0
@@ -160,11 +172,12 @@ class RowBuilder:
             if self.has_payload:
                 own[:, LOCAL] = payload
             own[:, -2] = rigid
-            own[:, -1] = value[twin, nj:] - rigid
-        position = 0.5 * (value[0, :nj] + value[1, :nj])
+            own[:, -1] = effort[twin] - rigid
+        position = joints[0].mean(axis=0)
         cascade = filter_.cascade
         valid = (
-            (filter_.stamp - self._since >= 1.5 * cascade.delay)
+            straight
+            & (filter_.stamp - self._since >= 2.0 * cascade.delay)
             & (filter_.stamp - self._effort_bad > 2.0 * cascade.memory)
             & (position > self._lower)
             & (position < self._upper)
