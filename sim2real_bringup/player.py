@@ -7,6 +7,7 @@ nothing is dropped and the outcome does not depend on speed. See "Pacing" in ``d
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -48,6 +49,7 @@ from sim2real_core.qos import LATCHED, RELIABLE, SENSOR_RELIABLE, recorder_qos
 
 CLOCK_PERIOD = 5_000_000  # [ns], 200 Hz
 START_TIMEOUT = 60.0  # [s] until the consumers are there
+SETTLE = 0.5  # [s] for consumers that are all up to find one another
 QUIET = 0.3  # [s] without anything new at the end
 
 
@@ -76,13 +78,14 @@ class PlayerNode(Node):
         self._to_clock = self.create_publisher(Clock, CLOCK.name, RELIABLE)
         self._clock_due = 0
         self._publishers_of = self._make_publishers()
-        # What a consumer says of a sample is taken before its acknowledgement: made earlier.
-        self.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._on_health, RELIABLE)
         self._listen()
         # Deep, since all consumers share it: of two acknowledgements at once both count.
         every = recorder_qos(reliable=True, latched=True)
         self.create_subscription(Header, PACE.name, self._on_pace, every)
         self._health = core.Health(self)
+        # Made last: endpoints are announced in order, so a consumer whose health is heard has
+        # found all the others too, and what it says from now on is not lost.
+        self.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._on_health, RELIABLE)
 
     def _make_publishers(self) -> dict[str, Any]:
         """Publisher of each topic in the bag that is played."""
@@ -224,16 +227,20 @@ class PlayerNode(Node):
     def _wait_for_consumers(self, spin: Callable[[float], bool]) -> bool:
         """Until each is up and connected; what it missed could not be told from a drop."""
         deadline = time.monotonic() + START_TIMEOUT
+        settled = math.inf
         sensor = self._publishers_of[self._list.sensor]
-        while True:
+        while time.monotonic() < settled:
             missing = self._consumers - self._ready
-            if not missing and sensor.get_subscription_count() >= len(self._consumers):
-                return True
+            if missing or sensor.get_subscription_count() < len(self._consumers):
+                settled = math.inf
+            elif settled == math.inf:
+                settled = time.monotonic() + SETTLE
             if time.monotonic() > deadline:
                 names = ', '.join(sorted(missing or self._consumers))
                 raise Sim2RealError(f'{names} did not come up within {START_TIMEOUT:g} s')
-            if not spin(0.1):
+            if not spin(0.05):
                 return False
+        return True
 
     def _finish(self, took: float) -> None:
         if self._config.json:

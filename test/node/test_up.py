@@ -62,14 +62,20 @@ class Up:
         """Everything it started."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def wait(self):
+        """The exit status, once it ended by itself and everything it said was read."""
+        status = self.process.wait(timeout=LONG)
+        self._reader.join(timeout=LONG)
+        return status
+
     def end(self, number=signal.SIGINT):
         """Send a signal; returns the exit status, and how long it took [s]."""
         begun = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(timeout=LONG)
-        self._reader.join(timeout=LONG)
-        return status, time.monotonic() - begun
+        self.process.wait(timeout=LONG)
+        took = time.monotonic() - begun
+        return self.wait(), took
 
 
 class Watcher:
@@ -229,7 +235,7 @@ def test_a_killed_node_is_noticed_and_ends_the_stack(up, watcher, bundle, victim
     done = time.monotonic() + 1.5
     watcher.until(lambda: time.monotonic() > done, 'a moment')
     stack.node(victim).kill()
-    assert stack.process.wait(timeout=LONG) == 1
+    assert stack.wait() == 1
     assert f'{victim} was killed by SIGKILL' in stack.text
     for name in set(ALL) - {victim}:
         pattern = rf'{name} +\| .*/{victim} has not been heard'
@@ -250,7 +256,7 @@ def test_ctrl_c_ends_everything_in_time(up, watcher, bundle):
 
 def test_duration_and_a_node_that_refuses(up):
     stack = up('sim', '--robot', 'slider', '--duration', '2')
-    assert stack.process.wait(timeout=LONG) == 0, stack.text
+    assert stack.wait() == 0, stack.text
     stack = up('sim', '--robot', 'slider', '--param', 'simulator.parameters_file=none.json')
-    assert stack.process.wait(timeout=LONG) == 2, stack.text
+    assert stack.wait() == 2, stack.text
     assert 'none.json' in stack.text.split('its last words')[1]
