@@ -134,9 +134,7 @@ class Capture:
         else:
             self._commands[source].append((stamp or self._clock.at(now), values))
 
-    def sample(
-        self, record: Record, measured: Array | None, now: int
-    ) -> list[tuple[Event, str]]:
+    def sample(self, record: Record, measured: Array | None, now: int) -> list[tuple[Event, str]]:
         """A joint state.
 
         Args:

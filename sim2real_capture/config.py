@@ -42,9 +42,7 @@ class CaptureConfig(Config):
         60.0, 'Further triggers extend a clip up to this.', unit='s', low=0.0, high=3600.0,
         read_only=True,
     )  # fmt: skip
-    folder: str = parameter(
-        '~/.ros/sim2real/spool', 'Where clips are written.', read_only=True
-    )
+    folder: str = parameter('~/.ros/sim2real/spool', 'Where clips are written.', read_only=True)
     receiver: str = parameter(
         '', 'Address of the receiver, e.g. http://127.0.0.1:8378; empty keeps clips here.',
         read_only=True,

@@ -212,10 +212,7 @@ class TrackingErrorDetector:
         """
         self.reset()
         raw = np.array(
-            [
-                self.score(Sample(float(t), q, u))
-                for t, u, q in zip(stamps, command, measured)
-            ]
+            [self.score(Sample(float(t), q, u)) for t, u, q in zip(stamps, command, measured)]
         ).reshape(len(stamps), len(self.names))
         self.reset()
         return persistent(np.asarray(stamps, dtype=float), raw, self.persistence)
@@ -325,4 +322,3 @@ def _per_joint(
     else:
         return np.array(np.broadcast_to(array, (len(names),)))
     return np.ones(len(names))
-

@@ -194,9 +194,12 @@ def test_an_error_becomes_an_event_a_clip_and_a_shipped_clip(world, tmp_path):
     with urllib.request.urlopen(receiver.server.url + '/clips', timeout=LONG) as answer:
         (listed,) = json.load(answer)
     assert listed['clip'] == sealed.clip
-    assert listed['sha256'] == show_clip(tmp_path / 'library' / sealed.clip)['files'][
-        f'{sealed.clip}_0.mcap'
-    ]['sha256']
+    assert (
+        listed['sha256']
+        == show_clip(tmp_path / 'library' / sealed.clip)['files'][f'{sealed.clip}_0.mcap'][
+            'sha256'
+        ]
+    )
     wait_for(lambda: list_clips(tmp_path / 'spool')[0].shipped == receiver.server.url)
 
 

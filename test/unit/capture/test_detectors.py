@@ -66,9 +66,7 @@ def detector(threshold, **options):
 
 def feed(detector, stamps, commands, measured):
     """All events of a recording."""
-    events = [
-        detector.update(Sample(t, q, u)) for t, u, q in zip(stamps, commands, measured)
-    ]
+    events = [detector.update(Sample(t, q, u)) for t, u, q in zip(stamps, commands, measured)]
     return [event for event in events if event is not None]
 
 

@@ -107,9 +107,7 @@ def test_labels_of_arrays_text_and_changing_joints(tmp_path, store, context, joi
     journal.message(joint_state(1.0, b=2.0))
     journal.close('complete')
     series = read_clip(seal(journal.folder))
-    np.testing.assert_array_equal(
-        series['/policy/observation'].column('data.goal.x'), [2.0, 4.0]
-    )
+    np.testing.assert_array_equal(series['/policy/observation'].column('data.goal.x'), [2.0, 4.0])
     assert series['/robot_description'].values.shape == (1, 0)
     np.testing.assert_array_equal(series['/joint_states'].column('position.b'), [np.nan, 2.0])
 

@@ -20,7 +20,9 @@ class Clips:
     def start(self, clip, event, records):
         if self.room:
             self.open = self.made[clip] = {
-                'stamps': [r.stamp / S for r in records], 'events': [event], 'end': None
+                'stamps': [r.stamp / S for r in records],
+                'events': [event],
+                'end': None,
             }
         return self.room
 

@@ -85,9 +85,7 @@ def test_what_does_not_fit_the_queue_is_dropped_counted_and_said(
     assert (manifest['messages'], manifest['dropped']) == (1 + kept, 50 - kept)
 
 
-def test_a_disk_that_fails_ends_the_clip_and_not_the_writer(
-    make, event, joint_state, monkeypatch
-):
+def test_a_disk_that_fails_ends_the_clip_and_not_the_writer(make, event, joint_state, monkeypatch):
     writer, reports = make()
 
     def full(*_):

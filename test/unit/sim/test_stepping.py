@@ -163,7 +163,7 @@ def test_lockstep_forgives_lost_commands_once():
     assert lost[0].startswith('3 commands')
     lockstep.sent(8 * MS, 12.0)
     lockstep.keeper.acknowledge('policy#1', 8 * MS)
-    assert lockstep.waits(12.1) == (True, []), 'what was lost before must not count for this sample'
+    assert lockstep.waits(12.1) == (True, []), 'losses before do not count'
     lockstep.received += 1
     assert lockstep.waits(12.2) == (False, [])
 

@@ -164,6 +164,14 @@ def burst(record, rng):
     record.effort[rng.integers(0, len(record.stamp), 200)] = np.inf
 
 
+def glitches(record, rng):
+    """Some efforts, and a position, are absurd."""
+    record.effort[rng.integers(0, len(record.stamp), 20), 1] = 1e4
+    record.effort[100, 0] = -1e300
+    record.position[700, 0] = 1e200
+    record.position[1700, 1] = 50.0
+
+
 def dropped(record, rng):
     """A third of the samples is lost."""
     keep = rng.random(len(record.stamp)) > 0.33
@@ -207,6 +215,7 @@ def swapped(record, rng):
     ('spoil', 'least'),
     [
         (burst, 9),
+        (glitches, 9),
         (dropped, 9),
         (jittered, 9),
         (repeated, 9),
