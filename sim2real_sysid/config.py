@@ -41,7 +41,7 @@ class SysidConfig(Config):
         high=0.1,
     )
     model_error: float = parameter(
-        0.0015,
+        0.001,
         'Relative standard deviation of every term of the model: what the URDF gets wrong, say. '
         'No amount of data makes an estimate better than this.',
         low=0.0,

@@ -22,6 +22,8 @@ RATE_SAMPLES = 20  # intervals from which the sample period is learned
 LEAST_BLOCKS = 6  # half seconds of motion, before anything counts as identified
 BOTH_WAYS = 0.1  # least share of the rarer direction, before friction counts as identified
 JUMP = 3.0  # times the speed limit
+GLITCH = 10.0  # times the effort limit
+LARGEST = 1e9  # SI; whatever is beyond is no measurement
 # Effort is sampled at an instant: how late its steps seem differs from one to the next, by a
 # share of the sample period that was found on simulated drives.
 TIMING_SPREAD = 0.1
@@ -79,6 +81,7 @@ class OnlineIdentifier:
         self._turns = bool(self._continuous.any())
         self._limit = profile.array('velocity')
         self._slack = 10.0 * profile.array('position_noise')
+        self._largest = np.minimum(GLITCH * profile.array('effort'), LARGEST)
         self._intervals: list[float] = []
         self._period = 0.0
         self._stamp = -math.inf
@@ -104,7 +107,7 @@ class OnlineIdentifier:
             self.faults['stamp does not advance'] += 1
             return False
         effort = self._measured(effort)
-        missing = ~np.isfinite(position)
+        missing = ~(np.abs(position) < LARGEST)
         if missing.any():
             self.faults[f'no position of {self._named(missing)}'] += 1
             return False
@@ -124,12 +127,12 @@ class OnlineIdentifier:
         return ', '.join(n for n, flag in zip(self.profile.joint_names, flags) if flag)
 
     def _measured(self, effort: Array) -> Array:
-        """The efforts, NaN where there is none.
+        """The efforts, NaN where there is none, or one that cannot be.
 
         A driver without an effort sensor may report zero, always; it is believed once it has
         reported two values.
         """
-        effort = np.where(np.isfinite(effort), effort, np.nan)
+        effort = np.where(np.abs(effort) < self._largest, effort, np.nan)
         if self._alive.all():
             return effort
         self._first_effort = np.where(np.isnan(self._first_effort), effort, self._first_effort)

@@ -28,7 +28,7 @@ BLOCK = 0.5  # s
 MOST_BLOCKS = 96
 PRIOR = 10.0  # standard deviation of the prior: times the value that explains all effort
 STRIBECK_SIZE = 0.3  # standard deviation of the rise of friction at low speed, of Coulomb's
-MISFIT = 0.1  # share of the misfit that may look like any one term
+MISFIT = 0.07  # share of the misfit that may look like any one term
 MATTERS = 0.05  # share of the effort below which a value makes no difference
 LEAST_RELIABILITY = 0.5  # share of a parameter's information that is motion, not noise
 

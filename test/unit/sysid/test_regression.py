@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.dynamics import RigidBody
+from sim2real_sysid.regression import COULOMB, LOCAL, RowBuilder
+
+PERIOD = 0.005
+
+
+@pytest.fixture(name='builder')
+def fixture_builder(pendulum):
+    """A row builder for samples at 200 Hz."""
+    builder = RowBuilder(pendulum, SysidConfig(), RigidBody(pendulum))
+    builder.open(PERIOD)
+    return builder
+
+
+def run(builder, position, effort):
+    """Rows of a motion ``position(t)`` (2,) with efforts ``effort(t)`` (2,), for four seconds."""
+    stamps = np.arange(0, 4, PERIOD)
+    found = [builder.push(t, np.array(position(t)), np.array(effort(t))) for t in stamps]
+    return [row for row in found if row is not None]
+
+
+def test_rows_come_at_four_times_the_bandwidth(builder):
+    rows = run(builder, lambda t: [np.sin(t), 0.0], lambda t: [1.0, t])
+    steps = np.diff([row.stamp for row in rows])
+    assert steps == pytest.approx(0.25 / 8.0, abs=PERIOD)
+
+
+@pytest.mark.parametrize(('period', 'bandwidth'), [(0.001, 8.0), (0.02, 1 / 0.3)])
+def test_slow_joint_states_get_a_narrower_filter(builder, period, bandwidth):
+    builder.open(period)
+    assert builder.bandwidth == pytest.approx(bandwidth)
+
+
+def test_fast_motion_passes_the_filter_as_its_efforts_do(builder, pendulum):
+    """What the quadrature along the motion is for: filtered efforts of a fast nonlinear motion."""
+    body, w = RigidBody(pendulum), 2 * np.pi
+
+    def state(t):
+        q = np.array([0.9 * np.sin(w * t), -0.7 * np.sin(w * t + 1)])
+        v = w * np.array([0.9 * np.cos(w * t), -0.7 * np.cos(w * t + 1)])
+        return q, v, -(w**2) * q
+
+    rows = run(builder, lambda t: state(t)[0], lambda t: body.efforts(*state(t))[0])
+    left = np.array([row.values.mean(axis=0)[:, -1] for row in rows])
+    size = np.array([row.values.mean(axis=0)[:, -2] for row in rows]).std(axis=0)
+    assert (np.abs(left) < 0.02 * size).all()
+
+
+def test_rows_around_a_turn_are_not_valid(builder):
+    rows = run(builder, lambda t: [np.cos(np.pi * t), 0.0], lambda t: [0.0, 0.0])
+    delay = builder.longest_gap
+    for row in rows:
+        since = (row.stamp - delay) % 1.0  # of the filtered motion; it turns at whole seconds
+        if since < 2.0 * delay:
+            assert not row.valid[0], row.stamp
+        if 0.3 < since < 0.9:
+            assert row.valid[0] and row.values[0, 0, COULOMB] == row.direction[0]
+    assert not any(row.valid[1] for row in rows)  # it rests
+
+
+def test_rows_next_to_a_stop_are_not_valid(builder):
+    rows = run(builder, lambda t: [2.0 + 0.3 * t, 0.0], lambda t: [0.0, 0.0])
+    assert {row.valid[0] for row in rows if 1.0 < row.stamp < 3.0} == {True}
+    assert {row.valid[0] for row in rows if row.stamp > 3.4} == {False}
+
+
+def test_rows_after_a_missing_effort_are_not_valid(builder):
+    rows = run(
+        builder,
+        lambda t: [0.5 * t, 0.0],
+        lambda t: [np.nan if 2.0 <= t < 2.01 else 1.0, 0.0],
+    )
+    bad = [row.stamp for row in rows if not row.valid[0] and row.stamp > 0.5]
+    assert bad and min(bad) >= 2.0 and max(bad) < 2.3
+    assert np.isfinite([row.values for row in rows]).all()
+
+
+def test_payload_has_a_column_on_an_arm(builder):
+    assert builder.has_payload and builder.columns == LOCAL + 3
