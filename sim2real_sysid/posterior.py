@@ -163,7 +163,7 @@ def solve(
     terms[first + DELAY] = terms[first + STRIBECK] = 0.0
     shift = inverse @ rigid.T
     covariance += model_error**2 * (shift @ shift.T + np.diag(terms**2))
-    covariance += inverse @ system.misfit(total, mean, rows) @ inverse
+    covariance += inverse @ system.misfit(total, noisy, mean, rows) @ inverse
     late = first + DELAY  # what the estimate would be with other delays
     slope = inverse[:, late] / np.diag(inverse)[late] * (timing_spread / scale[late])
     covariance += slope @ slope.T
@@ -222,7 +222,7 @@ class _System:
         matrix = matrix + np.eye(k) * self.precision[self.used][:, None, :]
         return np.asarray(np.linalg.eigvalsh(matrix).min(axis=-1) > 0)
 
-    def misfit(self, total: Array, mean: Array, rows: Array) -> Array:
+    def misfit(self, total: Array, noisy: Array, mean: Array, rows: Array) -> Array:
         """Score covariance (n, n) of what the model leaves out.
 
         The twins' noise is independent, so the products of their residuals show the misfit
@@ -232,7 +232,7 @@ class _System:
         wrong = np.maximum(_residual(total, mean[self.used], rows), 0.0)
         factor = MISFIT**2 * rows * self.weights**2 * wrong
         matrix = np.zeros((len(mean), len(mean)))
-        for index, part in zip(self.used, factor[:, None, None] * total[:, :-2, :-2]):
+        for index, part in zip(self.used, factor[:, None, None] * noisy[:, :-2, :-2]):
             matrix[index[:, None], index[None, :]] += part
         return matrix
 
@@ -243,7 +243,7 @@ class _System:
         rest = right - (rights - self.precision * self.start)
         change = np.linalg.solve(less, rest[..., None])[..., 0] - mean
         n = len(blocks)
-        return np.asarray((n - 1) / n * change.T @ change)
+        return np.asarray(max(n - 1, 1) / n * change.T @ change)
 
 
 def _residual(noisy: Array, mean: Array, rows: Array) -> Array:
