@@ -23,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--duration', type=_common.duration, metavar='S', help='end after so many seconds'
     )
     parser.add_argument(
+        '--grace',
+        type=_common.not_negative,
+        default=2.5,
+        metavar='S',
+        help='time the others have after a node ended on its own, to come to rest (default: 2.5)',
+    )
+    parser.add_argument(
         '--namespace', default='', metavar='N', help='namespace of all its nodes and topics'
     )
     _common.add_robot(parser, required=False)
@@ -61,4 +68,4 @@ def run(args: argparse.Namespace) -> int:
         load_profile(robot)  # its faults once, not from every node
     from sim2real_bringup.runner import Runner
 
-    return Runner(stack.processes).run(args.duration)
+    return Runner(stack.processes, grace=args.grace).run(args.duration)

@@ -164,6 +164,15 @@ def healthy(watcher, *names):
     watcher.until(lambda: set(names) <= watcher.healthy, names)
 
 
+def of_the_stacks(node, topic):
+    """Whether a node of the two stacks has to do with a topic."""
+    ends = [
+        *node.get_publishers_info_by_topic(topic),
+        *node.get_subscriptions_info_by_topic(topic),
+    ]
+    return any(end.node_namespace in ('/left', '/right') for end in ends)
+
+
 def test_two_stacks_side_by_side(up, watcher, bundle):
     left = up(*everything(bundle), '--namespace', 'left')
     right = up('sim', '--robot', 'slider', '--namespace', 'right')
@@ -181,7 +190,11 @@ def test_two_stacks_side_by_side(up, watcher, bundle):
 
     # Nothing is outside the namespaces, and every node says and hears what the catalog says.
     topics = {name for name, _ in watcher.node.get_topic_names_and_types()}
-    outside = {t for t in topics if not t.startswith(('/left/', '/right/'))}
+    outside = {
+        t
+        for t in topics
+        if not t.startswith(('/left/', '/right/')) and of_the_stacks(watcher.node, t)
+    }
     assert outside <= OWN | {'/diagnostics'}
     for node in ALL:
         check_against_catalog(watcher.node, node, '/left')
@@ -229,7 +242,8 @@ def check_against_catalog(watcher, name, namespace):
 
 @pytest.mark.parametrize('victim', ['policy', 'simulator', 'sysid', 'capture'])
 def test_a_killed_node_is_noticed_and_ends_the_stack(up, watcher, bundle, victim):
-    stack = up(*everything(bundle))
+    # They notice within 2 s where they get the processor; here they may have to wait for it.
+    stack = up(*everything(bundle), '--grace', '6')
     healthy(watcher, *(f'/{name}' for name in ALL))
     # Each has heard the others before it can miss one.
     done = time.monotonic() + 1.5

@@ -18,6 +18,7 @@ from sim2real_bringup.runner import Runner
 from sim2real_bringup.stacks import Process
 
 ROOT = Path(__file__).resolve().parents[3]
+BEFORE: set = set()
 PROGRAMS = {
     'waits': 'import time\nprint("up", flush=True)\nwhile True:\n    time.sleep(0.1)\n',
     'crashes': 'def leg():\n    raise ValueError("my leg hurts")\nleg()\n',
@@ -94,9 +95,16 @@ def survivors(pids, timeout=5.0):
     return [pid for pid in pids if alive(pid)]
 
 
+@pytest.fixture(autouse=True)
+def before():
+    """Children that this process had before a test; other tests may have left helpers of theirs."""
+    BEFORE.clear()
+    BEFORE.update(process.pid for process in psutil.Process().children(recursive=True))
+
+
 def left():
     """Processes that the runner left behind."""
-    return psutil.Process().children(recursive=True)
+    return [p for p in psutil.Process().children(recursive=True) if p.pid not in BEFORE]
 
 
 def test_a_crash_is_reported_by_name_with_its_traceback(nodes):
