@@ -97,7 +97,7 @@ def survivors(pids, timeout=5.0):
 
 @pytest.fixture(autouse=True)
 def before():
-    """Children that this process had before a test; other tests may have left helpers of theirs."""
+    """Children that this process had before a test; other tests may leave helpers."""
     BEFORE.clear()
     BEFORE.update(process.pid for process in psutil.Process().children(recursive=True))
 
