@@ -1,0 +1,1 @@
+"""Gazebo Classic (11), over its own transport and without ROS."""
