@@ -39,11 +39,7 @@ def test_folders_of_the_user_come_before_its_own(without, monkeypatch):
 @pytest.mark.parametrize(
     ('targets', 'codename', 'mirror'),
     [
-        (
-            'm/debian/ b\nm/debian/ b-updates\nm/sec/ b-security',
-            'bookworm',
-            0,
-        ),
+        ('m/debian/ b\nm/debian/ b-updates\nm/sec/ b-security', 'b', 0),
         ('ros/ubuntu noble\nm/ubuntu noble\nm/ubuntu noble-updates', 'noble', 1),
         ('m/debian/ b', 't', None),
     ],
