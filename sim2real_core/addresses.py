@@ -61,7 +61,13 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
     'world': {
         **_axes('gravity', 'xyz', Quantity('m/s^2', -100.0, 100.0, 'additive')),
         'timestep': Quantity('s', 1e-5, 0.1, 'absolute'),
+        # The engine's approximations, so that nothing can lean on one of them. Integrators as
+        # MuJoCo numbers them: 0 Euler, 1 Runge-Kutta, 2 implicit, 3 implicit without Coriolis
+        # terms; cones: 0 pyramidal, 1 elliptic.
         'solver_iterations': Quantity('1', 1.0, 10000.0, 'absolute'),
+        'solver_tolerance': Quantity('1', 0.0, 1.0, 'absolute'),
+        'integrator': Quantity('1', 0.0, 3.0, 'absolute'),
+        'friction_cone': Quantity('1', 0.0, 1.0, 'absolute'),
     },
     'link': {
         'mass': Quantity('kg', 0.0, 1e5, 'scale'),

@@ -11,7 +11,12 @@ from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 
 GRAVITY = {'gravity.x': 0.0, 'gravity.y': 0.0, 'gravity.z': -9.81}
-SOLVER_ITERATIONS = 100.0
+SOLVER = {
+    'solver_iterations': 100.0,
+    'solver_tolerance': 1e-8,
+    'integrator': 0.0,
+    'friction_cone': 1.0,
+}
 SURFACE = {'friction': 1.0, 'restitution': 0.0}
 STRIBECK_VELOCITY = 0.05
 """[rad/s or m/s]; without effect while the static friction is not above the Coulomb friction."""
@@ -55,11 +60,7 @@ def nominal(profile: RobotProfile, address: str | Address) -> float:
 def _value(profile: RobotProfile, address: Address) -> float | None:
     kind, what = address.kind, address.quantity
     if kind == 'world':
-        return {
-            **GRAVITY,
-            'timestep': profile.rates.timestep,
-            'solver_iterations': SOLVER_ITERATIONS,
-        }[what]
+        return {**GRAVITY, **SOLVER, 'timestep': profile.rates.timestep}[what]
     if kind == 'link':
         link = profile.urdf.links[address.name]
         group, _, axis = what.partition('.')

@@ -8,7 +8,7 @@ inertia, static and Coulomb friction) stay consistent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import mujoco
 import numpy as np
@@ -26,7 +26,12 @@ Index = tuple[int | slice, ...]
 AXES = {'x': 0, 'y': 1, 'z': 2}
 COLORS = {'r': 0, 'g': 1, 'b': 2}
 INERTIA = {'xx': (0, 0), 'yy': (1, 1), 'zz': (2, 2), 'xy': (0, 1), 'xz': (0, 2), 'yz': (1, 2)}
-INTEGERS = ('solver_iterations',)
+INTEGERS = ('solver_iterations', 'integrator', 'friction_cone')
+# Impedance of a contact whose stiffness is drawn: so small that the contact carries a load as a
+# spring and a damper do, to within this share (MuJoCo's own default carries nine tenths rigidly).
+COMPLIANT = 0.005
+# A spring whose period is shorter than a dozen steps would not be resolved: (rate * step)^2.
+STIFFEST = 0.25
 
 
 class Engine:
@@ -34,10 +39,12 @@ class Engine:
 
     Attributes:
         stale: (nsim,) simulations whose derived constants must be computed anew.
+        followers: called when these are, for what depends on them.
     """
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
+        self.followers: list[Callable[[], None]] = []
         self.stale = np.zeros(batch.nsim, dtype=bool)
 
     def values(self, field: str) -> npt.NDArray[np.generic]:
@@ -66,6 +73,8 @@ class Engine:
         if self.stale.any():
             self.batch.set_const(np.flatnonzero(self.stale))
             self.stale[:] = False
+        for follow in self.followers:
+            follow()
 
 
 Place = tuple[str | Array, Index]
@@ -229,6 +238,131 @@ def _principal(tensor: Array) -> tuple[Array, Array]:
     return moments, quat
 
 
+def restitution(ratio: npt.ArrayLike) -> Array:
+    """Speed after an impact per speed before it, of a body that meets a damped spring.
+
+    The spring pushes only: the body leaves when the force is zero, not when the spring is as long
+    as before. ``exp(-2 z acos(z) / sqrt(1 - z^2))``, its continuation beyond z = 1 (T. Schwager
+    and T. Poeschel, "Coefficient of restitution and linear-dashpot model revisited", 2007).
+
+    Args:
+        ratio: damping ratio z, 1 for critical damping.
+    """
+    z = np.asarray(ratio, dtype=float)
+    z = np.where(np.abs(z - 1.0) < 1e-6, 1.0 - 1e-6, z)  # the limit there is regular
+    away = np.sqrt(np.abs(1.0 - z**2))
+    angle = np.where(z < 1.0, np.arccos(np.minimum(z, 1.0)), np.arccosh(np.maximum(z, 1.0)))
+    return np.asarray(np.exp(-2.0 * z * angle / away))
+
+
+def damping_ratio(bounce: npt.ArrayLike) -> Array:
+    """The damping ratio that gives a restitution; what is below 1e-4 counts as that."""
+    bounce = np.asarray(bounce, dtype=float)
+    low, high = np.zeros_like(bounce), np.full_like(bounce, 50.0)
+    for _ in range(60):  # bisection, to the last digit
+        middle = 0.5 * (low + high)
+        higher = restitution(middle) > bounce
+        low, high = np.where(higher, middle, low), np.where(higher, high, middle)
+    return 0.5 * (low + high)
+
+
+class SurfaceOwner(Owner):
+    """What it is to touch a link: its friction, and a spring and damper in each contact.
+
+    A drawn stiffness K and damping D act at each contact point as a spring and a damper do. The
+    engine's direct ``solref`` is acceleration per penetration and per speed; its contact weighs
+    what ``body_invweight0`` says, so K and D are multiplied with that. With the pyramidal cone
+    contacts are softer, by a factor that depends on the friction.
+
+    A restitution is a damping, that of :func:`restitution`.
+
+    Nothing drawn leaves the engine's own contact as it is. Two links of equal K give K / 2, as
+    springs in series do.
+    """
+
+    def __init__(self, engine: Engine, body: int, geoms: list[int]) -> None:
+        self._body = body
+        self._geoms = geoms
+        self._own = engine.values('geom_solref')[0, geoms[0]].copy()
+        self._impedance = engine.values('geom_solimp')[0, geoms[0]].copy()
+        places: dict[str, Place] = {'friction': ('geom_friction', (geoms[0], 0))}
+        super().__init__(engine, places)
+        if not self._weight()[0] > 0:  # a link that stands still meets only such as move
+            return
+        time, ratio = self._own
+        self.nominal['stiffness'] = 1.0 / (time * ratio) ** 2 / float(self._weight()[0])
+        self.nominal['damping'] = 2.0 / time / float(self._weight()[0])
+        self.nominal['restitution'] = 0.0
+        n = engine.batch.nsim
+        self._drawn = np.zeros(n, dtype=bool)
+        self._stiffness = np.full(n, self.nominal['stiffness'])
+        self._damping = np.full(n, self.nominal['damping'])
+        self._ratio = np.full(n, np.nan)  # of the damping, where a restitution is drawn
+        engine.followers.append(self._follow)
+
+    def _weight(self) -> Array:
+        """(nsim,) inverse weight of the body at a contact [1/kg]."""
+        return np.asarray(self._engine.values('body_invweight0')[:, self._body, 0], dtype=float)
+
+    def fault(self, values: Mapping[str, Array]) -> str:
+        """See :class:`Owner`."""
+        if values.get('restitution', np.zeros(1)).any() and 'damping' in values:
+            return 'restitution is a matter of damping: give one of the two'
+        stiffness = values.get('stiffness', np.ones(1))
+        if (stiffness <= 0).any():
+            return 'a contact needs some stiffness: give a positive one'
+        step = float(np.max(self._engine.values('opt.timestep')))
+        most = STIFFEST / step**2 / float(self._weight()[0]) if 'stiffness' in values else np.inf
+        if (stiffness > most).any():
+            return f'at a timestep of {step:g} s a contact can have at most {most:.3g} N/m'
+        return ''
+
+    def write(self, rows: Rows, values: Mapping[str, Array]) -> None:
+        """See :class:`Owner`."""
+        friction = values.get('friction', self.nominal['friction'])
+        for geom in self._geoms:
+            self._engine.put('geom_friction', rows, (geom, 0), friction)
+        if 'stiffness' not in self.nominal:
+            return
+        for quantity, store in (('stiffness', self._stiffness), ('damping', self._damping)):
+            store[rows] = values.get(quantity, self.nominal[quantity])
+        bounce = np.broadcast_to(values.get('restitution', 0.0), rows.shape)
+        self._ratio[rows] = np.where(bounce > 0, damping_ratio(bounce), np.nan)
+        self._drawn[rows] = (
+            (self._stiffness[rows] != self.nominal['stiffness'])
+            | (self._damping[rows] != self.nominal['damping'])
+            | (bounce > 0)
+        )
+
+    def _follow(self) -> None:
+        """Give the engine what was drawn, for bodies as heavy as they are now."""
+        rows = np.arange(len(self._drawn))
+        weight = self._weight()
+        rate = np.sqrt(self._stiffness * weight)
+        bouncy = np.isfinite(self._ratio)
+        damping = np.where(bouncy, 2.0 * self._ratio * rate, self._damping * weight)
+        drawn = self._drawn[:, None]
+        solref = np.where(drawn, np.stack([-(rate**2), -damping], axis=1), self._own)
+        impedance = np.tile(self._impedance, (len(rows), 1))
+        impedance[self._drawn, :2] = COMPLIANT
+        for geom in self._geoms:
+            self._engine.put('geom_solref', rows, (geom,), solref)
+            self._engine.put('geom_solimp', rows, (geom,), impedance)
+
+    def read(self, quantity: str) -> Array:
+        """See :class:`Owner`."""
+        if quantity == 'friction':
+            return super().read(quantity)
+        first, second = np.array(self._engine.values('geom_solref')[:, self._geoms[0]]).T
+        direct, weight = first <= 0, self._weight()
+        if quantity == 'restitution':
+            with np.errstate(all='ignore'):
+                bounce = restitution(-0.5 * second / np.sqrt(-first))
+            return np.where(direct, bounce, 0.0)
+        own = self.nominal[quantity]
+        return np.where(direct, -(first if quantity == 'stiffness' else second) / weight, own)
+
+
 class LightOwner(Owner):
     """A light: what the engine gets is color times intensity."""
 
@@ -327,6 +461,9 @@ class Addresses:
         }
         places['timestep'] = ('opt.timestep', ())
         places['solver_iterations'] = ('opt.iterations', ())
+        places['solver_tolerance'] = ('opt.tolerance', ())
+        places['integrator'] = ('opt.integrator', ())
+        places['friction_cone'] = ('opt.cone', ())
         return Owner(self._engine, places)
 
     def _link(self, name: str) -> Owner:
@@ -381,8 +518,6 @@ class Addresses:
 
     def _geoms(self, name: str, collides: bool) -> list[int]:
         model = self._engine.batch.model
-        if name == FLOOR:
-            return [model.geom(FLOOR).id]
         body = self._robot.bodies[name]
         return [
             int(g)
@@ -391,16 +526,17 @@ class Addresses:
         ]
 
     def _surface(self, name: str) -> Owner | None:
-        geoms = self._geoms(name, True)
-        if not geoms or not self._contacts:
+        # Of the floor nothing counts: what touches it brings its own surface.
+        if name == FLOOR or not self._contacts:
             return None
-        return Spread(
-            [Owner(self._engine, {'friction': ('geom_friction', (g, 0))}) for g in geoms]
-        )
+        geoms = self._geoms(name, True)
+        return SurfaceOwner(self._engine, self._robot.bodies[name], geoms) if geoms else None
 
     def _visual(self, name: str) -> Owner | None:
+        if name == FLOOR:  # its color is its texture
+            return None
         geoms = self._geoms(name, False) or self._geoms(name, True)
-        if not geoms or name == FLOOR:  # the floor's color is its texture
+        if not geoms:
             return None
         places = [{f'color.{c}': ('geom_rgba', (g, k)) for c, k in COLORS.items()} for g in geoms]
         return Spread([Owner(self._engine, p) for p in places])

@@ -29,6 +29,7 @@ LEAST_MASS, LEAST_INERTIA = 1e-6, 1e-9
 # Friction acts fully within this share of what would stop the joint in one step (MuJoCo's
 # impedance): near 1, so that a joint at rest does not creep.
 FRICTION_IMPEDANCE = (0.999, 0.9999, 0.001, 0.5, 2.0)
+FRICTION_TO_NORMAL = 10.0  # so many times harder is friction than the contact: it creeps less
 SERVO_FREQUENCY = 4.0  # Hz, of a drive whose gains nobody gave
 
 
@@ -209,6 +210,10 @@ class _Builder:
 
     def _options(self, spec: mujoco.MjSpec, timestep: float) -> None:
         spec.option.timestep = timestep
+        # Friction is then the same in every direction, and holds: a pyramid lets go at 1/sqrt(2)
+        # of it along its diagonals.
+        spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+        spec.option.impratio = FRICTION_TO_NORMAL
         # A diverged simulation must be seen, not restarted silently.
         spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         if not self.contacts:

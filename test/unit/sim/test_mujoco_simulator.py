@@ -562,31 +562,130 @@ def test_draws_start_from_the_baseline(make):
     assert simulator.nominal('link.gripper.mass') == 0.8
 
 
-def test_surface_friction_decides_sliding(make):
+def ball(make, shape='<sphere radius="0.1"/>'):
+    """A free body of 4 kg on the floor, with a dial on it as a robot needs a joint."""
     text = (
         LIFT.replace('type="prismatic"', 'type="floating"')
         .replace(
             '<link name="cabin">',
-            '<link name="cabin"><collision><geometry><box size="0.2 0.2 0.2"/></geometry>'
-            '</collision>',
+            f'<link name="cabin"><collision><geometry>{shape}</geometry></collision>',
         )
         .replace('"rail"', '"world"')
+        .replace(
+            '</robot>',
+            '<joint name="knob" type="continuous"><parent link="cabin"/><child link="dial"/>'
+            '<limit effort="1" velocity="1"/></joint><link name="dial"><inertial>'
+            '<mass value="0.001"/><inertia ixx="1e-6" iyy="1e-6" izz="1e-6" ixy="0" ixz="0" '
+            'iyz="0"/></inertial></link></robot>',
+        )
     )
-    text = text.replace(
-        '</robot>',
-        '<joint name="knob" type="continuous"><parent link="cabin"/><child link="dial"/>'
-        '<limit effort="1" velocity="1"/></joint><link name="dial"><inertial><mass value="0.001"/>'
-        '<inertia ixx="1e-6" iyy="1e-6" izz="1e-6" ixy="0" ixz="0" iyz="0"/></inertial></link>'
-        '</robot>',
+    return make('lift', 'command: {interface: effort}', lambda _: text)
+
+
+def thrown(simulator, speed):
+    """Throw the ball down onto the floor that it lies on; (n, nsim) heights and speeds."""
+    simulator.reset()
+    simulator.batch.bind('qvel')[:, 2] = -speed
+    track = []
+    for _ in range(200):
+        simulator.step()
+        height = simulator.batch.bind('qpos')[:, 2] - 0.1
+        track.append((height.copy(), simulator.batch.bind('qvel')[:, 2].copy()))
+    return np.array(track).transpose(1, 0, 2)
+
+
+def test_surface_friction_decides_sliding_in_any_direction(make):
+    simulator = MujocoSimulator(ball(make, '<box size="0.2 0.2 0.2"/>'), nsim=2)
+    for push in ((2.0, 0.0), (2.0, 2.0)):
+        gravity = dict(zip(('world.gravity.x', 'world.gravity.y'), push))
+        simulator.apply({**gravity, 'surface.cabin.friction': [0.1, 0.8]})
+        simulator.reset()
+        simulator.step(500)
+        slid = np.linalg.norm(simulator.link_position('cabin')[:, :2], axis=1)
+        assert slid[0] == pytest.approx(0.5 * (np.hypot(*push) - 0.1 * G) * 0.25, rel=0.02)
+        assert slid[1] < 0.001
+
+
+def test_a_pyramidal_cone_lets_go_along_its_diagonals(make):
+    simulator = MujocoSimulator(ball(make, '<box size="0.2 0.2 0.2"/>'), nsim=2)
+    simulator.apply(
+        {
+            'world.friction_cone': [0.0, 1.0],
+            'world.gravity.x': 2.0,
+            'world.gravity.y': 2.0,
+            'surface.cabin.friction': 0.2,
+        }
     )
-    profile = make('lift', 'command: {interface: effort}', lambda _: text)
-    simulator = MujocoSimulator(profile, nsim=2)
-    simulator.apply({'world.gravity.x': 4.0, 'surface.cabin.friction': [0.2, 0.8]})
     simulator.reset()
     simulator.step(500)
-    slid = simulator.link_position('cabin')[:, 0]
-    assert slid[0] == pytest.approx(0.5 * (4.0 - 0.2 * G) * 0.25, rel=0.1)
-    assert slid[1] < 0.01
+    slid = np.linalg.norm(simulator.link_position('cabin')[:, :2], axis=1)
+    assert slid[0] == pytest.approx(0.125 * (np.hypot(2, 2) - 0.2 / np.sqrt(2) * G), rel=0.02)
+    assert slid[1] == pytest.approx(0.125 * (np.hypot(2, 2) - 0.2 * G), rel=0.02)
+
+
+def test_a_contact_is_a_spring_however_heavy_the_body_is(make):
+    simulator = MujocoSimulator(ball(make), nsim=3)
+    mass = np.array([4.0, 4.0, 8.0])
+    stiffness = np.array([5e3, 2e4, 2e4])
+    simulator.apply(
+        {
+            'world.gravity.z': 0.0,
+            'link.cabin.mass': mass,
+            'surface.cabin.stiffness': stiffness,
+            'surface.cabin.damping': 0.0,
+        }
+    )
+    depth = -thrown(simulator, 0.5)[0].min(axis=0)
+    np.testing.assert_allclose(depth, 0.5 * np.sqrt((mass + 1e-3) / stiffness), rtol=5e-3)
+    simulator.apply({'surface.cabin.stiffness': stiffness})
+    simulator.reset()
+    simulator.step(2000)
+    sunk = 0.1 - simulator.link_position('cabin')[:, 2]
+    np.testing.assert_allclose(sunk, 4.001 * G / stiffness, rtol=0.01)
+
+
+def test_restitution_is_the_speed_after_a_bounce(make):
+    simulator = MujocoSimulator(ball(make), nsim=3)
+    bounce = np.array([0.3, 0.6, 0.9])
+    simulator.apply({'world.gravity.z': 0.0, 'surface.cabin.restitution': bounce})
+    speeds = thrown(simulator, 1.0)[1]
+    np.testing.assert_allclose(speeds[-1], bounce, rtol=0.02)
+    np.testing.assert_allclose(simulator.get('surface.cabin.restitution'), bounce, rtol=1e-9)
+
+
+def test_an_own_contact_that_is_drawn_changes_nothing(make):
+    plain, drawn = (MujocoSimulator(ball(make)) for _ in range(2))
+    same = {f'surface.cabin.{q}' for q in ('stiffness', 'damping', 'restitution', 'friction')}
+    assert set(drawn.apply({a: drawn.nominal(a) for a in same}).values()) == {'verified'}
+    np.testing.assert_array_equal(thrown(plain, 1.0), thrown(drawn, 1.0))
+    drawn.apply({'surface.cabin.stiffness': 1e4})
+    assert (thrown(plain, 1.0) != thrown(drawn, 1.0)).any()
+    drawn.apply({})
+    np.testing.assert_array_equal(thrown(plain, 1.0), thrown(drawn, 1.0))
+
+
+def test_integrators_differ_by_what_their_order_says(make):
+    simulator = MujocoSimulator(make('lift'), nsim=4)
+    simulator.apply({'world.integrator': [0.0, 1.0, 2.0, 3.0]})
+    simulator.reset()
+    simulator.step(500)
+    fallen = -0.5 * G * 0.5 * np.array([0.5 + DT, 0.5, 0.5 + DT, 0.5 + DT])
+    np.testing.assert_allclose(simulator.state()[0][:, 0], fallen, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    'values, mend',
+    [
+        ({'surface.cabin.restitution': 0.5, 'surface.cabin.damping': 3.0}, 'one of the two'),
+        ({'surface.cabin.stiffness': 0.0}, 'positive'),
+        ({'surface.cabin.stiffness': 1e7}, r'at most 1e\+06 N/m'),
+        ({'world.integrator': 7.0}, r'within \[0, 3\]'),
+    ],
+)
+def test_contacts_and_solvers_that_cannot_be_are_refused(make, values, mend):
+    simulator = MujocoSimulator(ball(make))
+    with pytest.raises(InputError, match=mend):
+        simulator.apply(values)
 
 
 # Input
@@ -600,7 +699,7 @@ def test_bad_commands_and_ids_are_named(make):
         lambda: simulator.reset([2]),
         lambda: simulator.reset(np.array([True])),
         lambda: simulator.link_position('hand'),
-        lambda: simulator.get('surface.gripper.restitution'),
+        lambda: simulator.get('surface.floor.restitution'),
     ):
         with pytest.raises(InputError):
             call()
@@ -610,7 +709,7 @@ def test_a_diverging_simulation_is_seen(make):
     simulator = MujocoSimulator(make('planar'), nsim=2)
     simulator.apply({'world.timestep': [1e-3, 0.1]})
     simulator.command([1.0, 1.0, 0.03])
-    simulator.step(400)
+    simulator.step(600)
     assert simulator.diverged.tolist() == [False, True]
     simulator.apply({})
     simulator.reset()
