@@ -157,7 +157,7 @@ def edit(text: str, values: Mapping[str, float], *, model: str = '') -> str:
     document = _Document(text, model)
     faults = Faults()
     groups: dict[tuple[str, str], tuple[list[_Object], dict[str, float]]] = {}
-    for address, value in values.items():
+    for address, value in sorted(values.items()):  # what is added has one order
         try:
             parsed, limits = parse_address(address), quantity(address)
             if not (math.isfinite(value) and limits.low <= value <= limits.high):
