@@ -33,7 +33,7 @@ EXTRAS = {
     'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
-    'test': ['pytest', 'pytest-timeout'],
+    'test': ['hypothesis', 'pytest', 'pytest-timeout'],
 }
 
 

@@ -1,8 +1,8 @@
 """Distributions, each sampled by its inverse distribution function.
 
-``sample`` maps uniform numbers in (0, 1) of any shape to values of the same shape, so that one
-keyed uniform gives one value and a whole batch is one NumPy expression. A distribution of no
-width gives its value exactly, bit for bit.
+``sample`` maps uniform numbers in [0, 1] of any shape to values of the same shape, so that one
+keyed uniform gives one value and a whole batch is one NumPy expression; 0 and 1 give the ends.
+A distribution of no width gives its value exactly, bit for bit.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
+from scipy.interpolate import CubicHermiteSpline
+from scipy.special import betaincinv, betaln, expit, logit, ndtr, ndtri
 
 from sim2real_core.errors import Faults, InputError
 
 Array = npt.NDArray[np.float64]
 INFINITY = math.inf
+MIN_SHAPE, MAX_SHAPE = 0.1, 1e4
+ODDS = 40.0  # beyond the log odds of any uniform number that can occur
+KNOTS = 4097
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def sample(self, uniforms: Array) -> Array:
-        """Values for uniform numbers in (0, 1), of the same shape."""
+        """Values for uniform numbers in [0, 1], of the same shape."""
 
     @property
     @abstractmethod
@@ -204,6 +209,56 @@ class Normal(Distribution):
 
 
 @dataclass(frozen=True)
+class Beta(Distribution):
+    """Beta distribution of shape ``a``, ``b``, stretched from [0, 1] to [low, high].
+
+    Its quantiles come from a spline through exact ones, to 1e-9 of the range: in logarithmic odds
+    of both sides they are nearly straight, tails included.
+    """
+
+    kind = 'beta'
+    a: float
+    b: float
+    low: float = 0.0
+    high: float = 1.0
+
+    def _check(self, faults: Faults) -> None:
+        _check_order(self.low, self.high, faults)
+        for name in ('a', 'b'):
+            if not MIN_SHAPE <= getattr(self, name) <= MAX_SHAPE:
+                mend = f'must lie within [{MIN_SHAPE:g}, {MAX_SHAPE:g}]'
+                faults.add(name, getattr(self, name), mend)
+
+    @cached_property
+    def _spline(self) -> CubicHermiteSpline:
+        """Log odds of the quantile over log odds of the uniform number."""
+        odds = np.linspace(-ODDS, ODDS, KNOTS)
+        u, rest = expit(odds), expit(-odds)
+        # Each tail from its own side: 1 - x of a small x says nothing more of it.
+        x = np.where(odds < 0, betaincinv(self.a, self.b, u), 0.0)
+        y = np.where(odds < 0, 1.0 - x, betaincinv(self.b, self.a, rest))
+        x = np.where(odds < 0, x, 1.0 - y)
+        tiny = np.finfo(float).tiny
+        x, y = np.maximum(x, tiny), np.maximum(y, tiny)
+        log_x, log_y = np.log(x), np.log(y)
+        density = np.exp(self.a * log_x + self.b * log_y - betaln(self.a, self.b))  # of log odds
+        return CubicHermiteSpline(odds, log_x - log_y, u * rest / np.maximum(density, tiny))
+
+    def sample(self, uniforms: Array) -> Array:
+        """See Distribution."""
+        odds = np.clip(logit(uniforms), -ODDS, ODDS)
+        values = self.low + expit(self._spline(odds)) * (self.high - self.low)
+        values = np.where(np.less_equal(uniforms, 0.0), self.low, values)
+        values = np.where(np.greater_equal(uniforms, 1.0), self.high, values)
+        return np.asarray(np.clip(values, self.low, self.high))
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """See Distribution."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
 class Categorical(Distribution):
     """One of ``values``, with probabilities in proportion to ``weights`` (equal when empty)."""
 
@@ -234,8 +289,38 @@ class Categorical(Distribution):
         return min(self.values), max(self.values)
 
 
+@dataclass(frozen=True)
+class Empirical(Distribution):
+    """One of many samples, each as likely: of a posterior, say, or of what was measured."""
+
+    kind = 'empirical'
+    samples: tuple[float, ...]
+
+    def _check(self, faults: Faults) -> None:
+        if not self.samples:
+            faults.add('samples', [], 'give at least one')
+
+    @cached_property
+    def _array(self) -> Array:
+        return np.array(self.samples)
+
+    def sample(self, uniforms: Array) -> Array:
+        """See Distribution."""
+        return np.asarray(self._array[pick(uniforms, len(self.samples))])
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """See Distribution."""
+        return min(self.samples), max(self.samples)
+
+
+def pick(uniforms: Array, count: int) -> npt.NDArray[np.intp]:
+    """An index below ``count`` for each uniform number, all alike."""
+    return np.minimum(np.asarray(uniforms * count, dtype=np.intp), count - 1)
+
+
 DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    d.kind: d for d in (Constant, Uniform, LogUniform, Normal, Categorical)
+    d.kind: d for d in (Constant, Uniform, LogUniform, Normal, Beta, Categorical, Empirical)
 }
 
 

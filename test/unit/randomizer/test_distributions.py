@@ -8,8 +8,10 @@ from scipy import stats
 
 from sim2real_core.errors import InputError
 from sim2real_randomizer.distributions import (
+    Beta,
     Categorical,
     Constant,
+    Empirical,
     LogUniform,
     Normal,
     Uniform,
@@ -41,7 +43,10 @@ def test_quantiles(distribution, law):
         LogUniform(1e-9, 1e9),
         Normal(0.3, 5.0, 0.29, 0.31),
         Normal(0.0, 1e-9, 0.0, 1.0),
+        Beta(0.5, 0.5, -1.0, 3.0),
+        Beta(1e4, 0.1),
         Categorical((3.0, 1.0), (0.1, 0.2)),
+        Empirical((3.0, 1.0, 2.0)),
         Constant(4.0),
     ],
 )
@@ -61,10 +66,36 @@ def test_no_width_is_exact(value):
         LogUniform(value, value),
         Normal(value, 0.0),
         Normal(value, 1.0, value, value),
+        Beta(2.0, 3.0, value, value),
         Categorical((value,)),
+        Empirical((value,)),
     ):
         assert (distribution.sample(U) == value).all(), distribution
         assert distribution.support == (value, value) or isinstance(distribution, Normal)
+
+
+@pytest.mark.parametrize(
+    ('a', 'b'), [(2.0, 5.0), (0.5, 0.5), (1.0, 1.0), (0.1, 30.0), (1e4, 1e4), (5e3, 2.0)]
+)
+def test_beta_quantiles(a, b):
+    u = np.concatenate([TAILS, [1e-9, 1e-4, 1 - 1e-4], U])
+    np.testing.assert_allclose(Beta(a, b).sample(u), stats.beta.ppf(u, a, b), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(
+        Beta(a, b, -2.0, 4.0).sample(u), stats.beta.ppf(u, a, b, -2.0, 6.0), rtol=0, atol=1e-8
+    )
+
+
+def test_zero_and_one_give_the_ends():
+    for distribution in (
+        Uniform(-2.0, 3.0), LogUniform(0.5, 8.0), Normal(1.0, 0.5, 0.8, 2.0), Beta(2, 5, 0.1, 0.7)
+    ):  # fmt: skip
+        ends = distribution.sample(np.array([0.0, 1.0]))
+        assert tuple(ends) == pytest.approx(distribution.support, rel=1e-15)
+
+
+def test_samples_are_as_likely():
+    drawn = Empirical((1.0, 2.0, 2.0, 7.0)).sample(U)
+    assert [float((drawn == v).mean()) for v in (1, 2, 7)] == pytest.approx([0.25, 0.5, 0.25])
 
 
 def test_std_is_not_the_variance():
@@ -107,6 +138,9 @@ def test_within():
         ({'distribution': 'categorical', 'values': [1, 'b']}, 'values', 'number'),
         ({'distribution': 'categorical', 'values': [1], 'weights': [1, 2]}, 'weights', '1, one'),
         ({'distribution': 'categorical', 'values': [1], 'weights': [0]}, 'weights', 'zero'),
+        ({'distribution': 'beta', 'a': 0, 'b': 2}, 'a', 'within'),
+        ({'distribution': 'beta', 'a': 1, 'b': 2, 'low': 3, 'high': 2}, 'low', 'reversed'),
+        ({'distribution': 'empirical', 'samples': []}, 'samples', 'at least one'),
         ({'distribution': 'constant', 'value': None}, 'value', 'number'),
         ({'distribution': 'gauss'}, 'distribution', 'uniform'),
         ({'low': 0, 'high': 1}, 'distribution', 'uniform'),
@@ -133,6 +167,9 @@ def test_mapping_and_back():
         Normal(0, 1, -2, 3),
         Categorical((1, 2), (3, 4)),
         Categorical((1, 2)),
+        Beta(2, 3),
+        Beta(2, 3, -1, 1),
+        Empirical((1, 5, 2)),
         Constant(3),
     ):
         assert from_mapping(distribution.as_mapping()) == distribution

@@ -1,4 +1,4 @@
-"""What a seed means never changes: recorded worlds, to the bit."""
+"""What a seed means never changes: recorded worlds."""
 
 import json
 from pathlib import Path
@@ -19,4 +19,5 @@ def test_shipped_spaces_draw_what_they_drew(space, tmp_path):
     assert main(draw) == 0
     drawn = json.loads(file.read_text())['values']
     recorded = json.loads((GOLDEN / f'{space}.json').read_text())
-    assert {address: value.hex() for address, value in drawn.items()} == recorded
+    # To the bit here; NumPy's exponential may round otherwise on another processor.
+    assert drawn == pytest.approx({a: float.fromhex(v) for a, v in recorded.items()}, rel=5e-16)
