@@ -230,3 +230,38 @@ def test_every_address_either_is_in_the_format_or_not():
     assert {a for a in able if a.startswith('link')} == {a for a in known if a[:4] == 'link'}
     assert 'joint.x.effort_offset' not in able and 'sensor.x.bias' not in able
     assert all(np.isreal(sdf.read(WORLD, a) or 0) for a in VALUES)
+
+
+BROKEN = """<sdf version="1.7"><model name="m">
+  <link name="a"><inertial><mass>0</mass></inertial></link>
+  <link name="a"/>
+  <link name="b"><inertial><mass>1</mass>
+    <inertia><ixx>5</ixx></inertia></inertial><pose>0 0 0</pose></link>
+  <joint name="a" type="hinge"><parent>world</parent><child>c</child>
+    <axis><xyz>0 0 0</xyz><limit><lower>1</lower><upper>0</upper></limit></axis></joint>
+  <visual/>
+</model></sdf>"""
+
+
+def test_check_names_every_fault_with_its_line():
+    with pytest.raises(InputError) as caught:
+        sdf.check(BROKEN, 'm.sdf')
+    found = {(fault.field, fault.line) for fault in caught.value.faults}
+    assert found == {
+        ('model.m.link.a.inertial', 2),
+        ('model.m.link.a', 3),
+        ('model.m.link.b.inertial', 4),
+        ('model.m.link.b.pose', 5),
+        ('model.m.joint.a', 6),
+        ('model.m.joint.a.type', 6),
+        ('model.m.joint.a.child', 6),
+        ('model.m.joint.a.limit', 6),
+        ('model.m.joint.a.axis.xyz', 7),
+        ('model.m.visual', 8),
+    }
+    assert all(fault.file == 'm.sdf' for fault in caught.value.faults)
+
+
+def test_check_takes_a_good_world():
+    assert sdf.check(WORLD) is None
+    assert sdf.check(sdf.edit(WORLD, VALUES)) is None
