@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from sim2real_core.addresses import parse_address, quantity
 from sim2real_core.errors import Fault, Faults, InputError
@@ -41,6 +41,13 @@ class Backend(World, Protocol):
         """
         ...
 
+    def replace(self, model: str, sdf: str, pose: Pose) -> None:
+        """Spawn a model as :meth:`spawn` does, but its nominal SDF stays what it was.
+
+        What is spawned by :meth:`spawn` is nominal, and :meth:`Draws.forget` is told.
+        """
+        ...
+
     def restore(self, model: str, state: ModelState) -> None:
         """Put a model that was just spawned where it was, with its joints and velocities."""
         ...
@@ -65,11 +72,14 @@ class Draws:
         self._spawned: dict[str, str] = {}
         self._states: dict[str, ModelState] = {}
 
-    def forget(self) -> None:
-        """The world was started anew and is nominal."""
-        self._live.clear()
-        self._spawned.clear()
-        self._states.clear()
+    def forget(self, model: str = '') -> None:
+        """A model was spawned anew and is nominal, or the whole world was started anew."""
+        memories: tuple[dict[str, Any], ...] = (self._live, self._spawned, self._states)
+        for known in memories:
+            if model:
+                known.pop(model, None)
+            else:
+                known.clear()
 
     def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
         """See :meth:`sim2real_sim.world.World.apply`."""
@@ -123,7 +133,7 @@ class Draws:
         state = self._states.get(model)
         for last in (False, True):
             try:
-                self._backend.spawn(model, wanted, Pose() if state is None else state.pose)
+                self._backend.replace(model, wanted, Pose() if state is None else state.pose)
                 break
             except WorldError as error:
                 self._spawned.pop(model, None)

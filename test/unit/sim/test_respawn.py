@@ -50,7 +50,7 @@ class Fake:
     def state(self, model):
         return ModelState(0.0, self.moved, {'a': LinkState(self.moved, (0,) * 3, (0,) * 3)}, {})
 
-    def spawn(self, model, sdf, pose):
+    def replace(self, model, sdf, pose):
         self.calls.append(('spawn', pose))
         if self.refuse:
             self.refuse -= 1
@@ -154,3 +154,15 @@ def test_an_engine_that_has_another_value_is_not_believed():
     assert 'the engine has 1.0' in draws.troubles[0]
     world.get = lambda *args: None
     assert draws.apply('m', {'link.a.mass': 2.0}) == {'link.a.mass': 'applied'}
+
+
+def test_a_model_spawned_anew_by_hand_is_nominal():
+    world, draws = made()
+    draws.apply('m', {'joint.j.viscous_friction': 0.5})
+    world.there['m'] = MODEL
+    draws.forget('m')
+    world.calls.clear()
+    assert draws.apply('m', {'joint.j.viscous_friction': 0.0}) == {
+        'joint.j.viscous_friction': 'verified'
+    }
+    assert world.calls == []
