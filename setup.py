@@ -61,6 +61,7 @@ setup(
         ('bin', ['scripts/sim2real']),
         *tree('config'),
         *tree('description'),
+        *tree('docs/verified'),
         *tree('launch'),
     ],
     zip_safe=False,

@@ -17,6 +17,7 @@ from mujoco.batch import Batch
 
 from sim2real_core.addresses import QUANTITIES, SENSED, Address
 from sim2real_core.profile import RobotProfile
+from sim2real_sim.impact import damping_ratio, restitution
 from sim2real_sim.mujoco_model import CAMERA, FLOOR, LIGHT, RobotModel
 from sim2real_sim.realism import Actuators, Friction, Sensors
 
@@ -32,6 +33,9 @@ INTEGERS = ('solver_iterations', 'integrator', 'friction_cone')
 COMPLIANT = 0.005
 # A spring whose period is shorter than a dozen steps would not be resolved: (rate * step)^2.
 STIFFEST = 0.25
+# Rate of a contact that is to bounce and whose stiffness nobody gave, per step: as stiff as can be
+# resolved, for gravity has a say in a bounce that takes long.
+BOUNCING = 0.15
 
 
 class Engine:
@@ -238,34 +242,6 @@ def _principal(tensor: Array) -> tuple[Array, Array]:
     return moments, quat
 
 
-def restitution(ratio: npt.ArrayLike) -> Array:
-    """Speed after an impact per speed before it, of a body that meets a damped spring.
-
-    The spring pushes only: the body leaves when the force is zero, not when the spring is as long
-    as before. ``exp(-2 z acos(z) / sqrt(1 - z^2))``, its continuation beyond z = 1 (T. Schwager
-    and T. Poeschel, "Coefficient of restitution and linear-dashpot model revisited", 2007).
-
-    Args:
-        ratio: damping ratio z, 1 for critical damping.
-    """
-    z = np.asarray(ratio, dtype=float)
-    z = np.where(np.abs(z - 1.0) < 1e-6, 1.0 - 1e-6, z)  # the limit there is regular
-    away = np.sqrt(np.abs(1.0 - z**2))
-    angle = np.where(z < 1.0, np.arccos(np.minimum(z, 1.0)), np.arccosh(np.maximum(z, 1.0)))
-    return np.asarray(np.exp(-2.0 * z * angle / away))
-
-
-def damping_ratio(bounce: npt.ArrayLike) -> Array:
-    """The damping ratio that gives a restitution; what is below 1e-4 counts as that."""
-    bounce = np.asarray(bounce, dtype=float)
-    low, high = np.zeros_like(bounce), np.full_like(bounce, 50.0)
-    for _ in range(60):  # bisection, to the last digit
-        middle = 0.5 * (low + high)
-        higher = restitution(middle) > bounce
-        low, high = np.where(higher, middle, low), np.where(higher, high, middle)
-    return 0.5 * (low + high)
-
-
 class SurfaceOwner(Owner):
     """What it is to touch a link: its friction, and a spring and damper in each contact.
 
@@ -274,7 +250,9 @@ class SurfaceOwner(Owner):
     what ``body_invweight0`` says, so K and D are multiplied with that. With the pyramidal cone
     contacts are softer, by a factor that depends on the friction.
 
-    A restitution is a damping, that of :func:`restitution`.
+    A restitution is a damping, that of :func:`damping_ratio`, such as the engine's steps make it;
+    without a stiffness it comes with one of its own (``BOUNCING``). At a timestep of 1 ms and
+    speeds of 1 to 4 m/s it is met within 4 % at 0.5, 1 % at 0.8, 12 % at 0.2.
 
     Nothing drawn leaves the engine's own contact as it is. Two links of equal K give K / 2, as
     springs in series do.
@@ -298,11 +276,15 @@ class SurfaceOwner(Owner):
         self._stiffness = np.full(n, self.nominal['stiffness'])
         self._damping = np.full(n, self.nominal['damping'])
         self._ratio = np.full(n, np.nan)  # of the damping, where a restitution is drawn
+        self._own_rate = np.zeros(n, dtype=bool)  # and no stiffness with it
         engine.followers.append(self._follow)
 
     def _weight(self) -> Array:
         """(nsim,) inverse weight of the body at a contact [1/kg]."""
         return np.asarray(self._engine.values('body_invweight0')[:, self._body, 0], dtype=float)
+
+    def _step_length(self) -> Array:
+        return np.asarray(self._engine.values('opt.timestep'), dtype=float).reshape(-1)
 
     def fault(self, values: Mapping[str, Array]) -> str:
         """See :class:`Owner`."""
@@ -311,7 +293,7 @@ class SurfaceOwner(Owner):
         stiffness = values.get('stiffness', np.ones(1))
         if (stiffness <= 0).any():
             return 'a contact needs some stiffness: give a positive one'
-        step = float(np.max(self._engine.values('opt.timestep')))
+        step = float(self._step_length().max())
         most = STIFFEST / step**2 / float(self._weight()[0]) if 'stiffness' in values else np.inf
         if (stiffness > most).any():
             return f'at a timestep of {step:g} s a contact can have at most {most:.3g} N/m'
@@ -328,6 +310,7 @@ class SurfaceOwner(Owner):
             store[rows] = values.get(quantity, self.nominal[quantity])
         bounce = np.broadcast_to(values.get('restitution', 0.0), rows.shape)
         self._ratio[rows] = np.where(bounce > 0, damping_ratio(bounce), np.nan)
+        self._own_rate[rows] = (bounce > 0) & ('stiffness' not in values)
         self._drawn[rows] = (
             (self._stiffness[rows] != self.nominal['stiffness'])
             | (self._damping[rows] != self.nominal['damping'])
@@ -337,10 +320,12 @@ class SurfaceOwner(Owner):
     def _follow(self) -> None:
         """Give the engine what was drawn, for bodies as heavy as they are now."""
         rows = np.arange(len(self._drawn))
-        weight = self._weight()
-        rate = np.sqrt(self._stiffness * weight)
-        bouncy = np.isfinite(self._ratio)
-        damping = np.where(bouncy, 2.0 * self._ratio * rate, self._damping * weight)
+        weight, step = self._weight(), self._step_length()
+        rate = np.where(self._own_rate, BOUNCING / step, np.sqrt(self._stiffness * weight))
+        # In steps that update the velocity first, the amplitude falls by 1 - damping * step
+        # in two, where it should by exp(-2 ratio rate step).
+        bounced = -np.expm1(-2.0 * self._ratio * rate * step) / step
+        damping = np.where(np.isfinite(self._ratio), bounced, self._damping * weight)
         drawn = self._drawn[:, None]
         solref = np.where(drawn, np.stack([-(rate**2), -damping], axis=1), self._own)
         impedance = np.tile(self._impedance, (len(rows), 1))
@@ -356,9 +341,10 @@ class SurfaceOwner(Owner):
         first, second = np.array(self._engine.values('geom_solref')[:, self._geoms[0]]).T
         direct, weight = first <= 0, self._weight()
         if quantity == 'restitution':
+            step = self._step_length()
             with np.errstate(all='ignore'):
-                bounce = restitution(-0.5 * second / np.sqrt(-first))
-            return np.where(direct, bounce, 0.0)
+                ratio = -0.5 * np.log1p(second * step) / (np.sqrt(-first) * step)
+            return np.where(direct, restitution(ratio), 0.0)
         own = self.nominal[quantity]
         return np.where(direct, -(first if quantity == 'stiffness' else second) / weight, own)
 

@@ -27,7 +27,7 @@ from sim2real_core.errors import MissingError, Sim2RealError
 
 GROUPS = {
     'Run': ('demo', 'up', 'replay'),
-    'Robots and worlds': ('init', 'randomize', 'gazebo'),
+    'Robots and worlds': ('init', 'randomize', 'sim', 'gazebo'),
     'Policies': ('train', 'evaluate', 'policy'),
     'Data': ('bag', 'capture'),
     'This machine': ('doctor',),
