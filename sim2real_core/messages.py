@@ -93,6 +93,7 @@ def draw_to_message(draw: Draw, stamp: float = 0.0) -> DiagnosticArray:
         environment=draw.environment,
         space=draw.space,
         profile=draw.profile,
+        step=draw.step,
     )
     rows = [
         _status(a, draw.outcomes.get(a, ''), value=float(v), unit=quantity(parse_address(a)).unit)
@@ -118,6 +119,7 @@ def draw_from_message(message: DiagnosticArray) -> Draw:
             outcomes={row.name: row.message for row in rows if row.message},
             space=head['space'],
             profile=head['profile'],
+            step=int(head.get('step', 0)),  # recordings of before it existed have none
         ),
     )
 

@@ -26,6 +26,7 @@ class Draw:
             read back), ``unsupported``, ``failed``; empty before it was applied.
         space: content hash of the space it came from.
         profile: content hash of the robot profile.
+        step: number of the update within the episode; 0 is its beginning.
     """
 
     episode: int
@@ -35,6 +36,7 @@ class Draw:
     outcomes: Mapping[str, str] = field(default_factory=dict)
     space: str = ''
     profile: str = ''
+    step: int = 0
 
 
 @dataclass(frozen=True)

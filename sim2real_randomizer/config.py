@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
-from sim2real_randomizer.narrow import FLOOR, K_SIGMA, SHAPES
+from sim2real_core.errors import Faults
+
+SHAPES = ('normal', 'uniform')
+"""Distributions within a narrowed range."""
+K_SIGMA, FLOOR, CEILING = 3.0, 0.02, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +47,22 @@ class RandomizerConfig(Config):
         high=10.0,
     )
     shape: str = parameter('normal', 'Distribution within a narrowed range.', choices=SHAPES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurriculumConfig(Config):
+    """Settings of the automatic curriculum (``curriculum`` in a space file)."""
+
+    share: float = parameter(
+        0.5, 'Share of the worlds that lie at an end of one range.', low=0.0, high=1.0
+    )
+    queue: int = parameter(
+        64, 'Scores of such worlds that are gathered before an end moves.', low=1
+    )
+    fall: float = parameter(0.3, 'Mean score up to which the end moves back.')
+    rise: float = parameter(0.7, 'Mean score from which the end moves on.')
+
+    def check(self, faults: Faults) -> None:
+        """See Config."""
+        if self.fall >= self.rise:
+            faults.add('fall', self.fall, f'must be below rise ({self.rise:g})')

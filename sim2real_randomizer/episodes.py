@@ -68,4 +68,4 @@ def answers(answer: Draw, draw: Draw) -> bool:
 
 
 def _key(draw: Draw) -> tuple[object, ...]:
-    return draw.seed, draw.episode, draw.environment, draw.space
+    return draw.seed, draw.episode, draw.environment, draw.step, draw.space

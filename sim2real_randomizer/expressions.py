@@ -1,4 +1,4 @@
-"""Expressions of drawn values: ``0.4 * link.gripper.mass``, ``static_friction > coulomb_friction``.
+"""Expressions of drawn values: ``0.4 * link.gripper.mass``, ``friction < 2 * restitution``.
 
 They are written as in Python and read by a whitelist of what may stand in them: numbers,
 addresses, ``+ - * / **``, comparisons, ``and or not``, a few functions. Nothing else is

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from sim2real_core.addresses import quantity
 from sim2real_core.errors import Faults
 from sim2real_core.records import Estimate, ParameterEstimate
+from sim2real_randomizer.config import FLOOR, K_SIGMA, SHAPES
 from sim2real_randomizer.distributions import Distribution, Normal, Uniform
 from sim2real_randomizer.space import Space, Variation
-
-SHAPES = ('normal', 'uniform')
-K_SIGMA = 3.0
-FLOOR = 0.02
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,46 @@
     parameters:
       link.gripper.mass: {distribution: uniform, low: 0.0, high: 2.5, combine: additive, unit: kg}
       joint.*.viscous_friction: {distribution: log_uniform, low: 0.5, high: 2.0}
+      joint.*.static_friction:
+        {distribution: uniform, low: 1.0, high: 1.5, combine: scale, of: coulomb_friction}
+      joint.elbow.armature: {of: 1.2 * joint.shoulder.armature}
+      actuator.*.delay:
+        {distribution: beta, a: 2, b: 5, low: 0, high: 0.01, when: {interval: [2, 5]}}
+    joint:
+      gripper:
+        distribution: normal
+        addresses: [link.gripper.com.x, link.gripper.com.z]
+        mean: [0.0, 0.05]
+        covariance: [[1e-4, 5e-5], [5e-5, 1e-4]]
+      posterior: {distribution: empirical, file: samples.csv}
+    constraints:
+      sticks: {condition: static_friction < 30, for: joint.*}
+    period: 0.1
 
 Keys are addresses; ``*`` and ``?`` stand for the robot's own joints, links and joint sensors,
-and an address written out has precedence over a pattern. ``combine`` says how a drawn number
-meets the nominal value (``absolute``, ``additive``, ``scale``; default: the address's own).
-``unit`` may be written and must then be right: the address's SI unit, or 1 for a scale.
-``of`` names another quantity of the same object whose value of this very draw takes the place of
-the nominal one: ``joint.*.static_friction: {..., combine: scale, of: coulomb_friction}``.
+and an address written out has precedence over a pattern, and over a joint distribution.
+
+``distribution``
+    constant, uniform, log_uniform, normal (cut to low and high, else to what is admissible),
+    beta, categorical, empirical.
+``combine``
+    how a drawn number meets the nominal value (``absolute``, ``additive``, ``scale``; default:
+    the address's own). ``unit`` may be written and must then be right: the address's SI unit, or
+    1 for a scale.
+``of``
+    an expression of other drawn values that takes the place of the nominal one; alone it is the
+    value. See :mod:`sim2real_randomizer.expressions`. A link's inertia starts from the nominal
+    one in proportion to the drawn mass; ``coupled: false`` at the mass leaves it nominal, with a
+    warning.
+``when``
+    ``start``, ``reset`` (default), ``{interval: [shortest, longest]}`` in simulated seconds,
+    ``{walk: share of the range after one second}``, ``{ornstein_uhlenbeck: time constant}``.
+    Within an episode, values change every ``period`` seconds.
+``grow``
+    ``{from: [low, high], episodes: N}``: the range grows to the whole by episode N;
+    ``{from: [low, high], delta: step}``: as the scores allow, see
+    :mod:`sim2real_randomizer.curriculum` and the section ``curriculum``.
+
 What a draw holds is always absolute and SI, and every draw starts from the nominal.
 """
 
@@ -20,76 +53,39 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from sim2real_core import nominal as core_nominal
-from sim2real_core.addresses import (
-    COMBINATIONS,
-    SENSED,
-    Address,
-    Quantity,
-    combine,
-    parse_address,
-    quantity,
-)
+from sim2real_core.addresses import Quantity, quantity
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.files import find
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Draw
 from sim2real_core.yaml_file import YamlFile, read_yaml
-from sim2real_randomizer import distributions
-from sim2real_randomizer.distributions import Array, Distribution
-from sim2real_randomizer.keyed import Integers, uniforms
+from sim2real_randomizer.config import CurriculumConfig
+from sim2real_randomizer.distributions import Array, Constant
+from sim2real_randomizer.drawing import Keyed, Nominal, Plan, ordered
+from sim2real_randomizer.expressions import Expression, Interval
+from sim2real_randomizer.joint import Member
+from sim2real_randomizer.keyed import Integers
+from sim2real_randomizer.space_file import PERIOD, Grouped, read_space
+from sim2real_randomizer.variation import INERTIA, Variation, starting_point
 
-Nominal = Callable[[str], float]
-WILDCARDS = '*?['
-WHOLE = ('world.solver_iterations',)
+__all__ = ['Space', 'Variation', 'load_space', 'space_from_yaml']
+
 # Parameters of a distribution that set the lower and the upper end of what it can give.
-_ENDS = {'constant': ('value', 'value'), 'categorical': ('values', 'values')}
-
-
-@dataclass(frozen=True)
-class Variation:
-    """How one address varies.
-
-    Attributes:
-        distribution: what numbers are drawn.
-        combine: how a number meets the value it starts from.
-        of: quantity of the same object whose drawn value it starts from; the address's own
-            nominal value when empty.
-    """
-
-    distribution: Distribution
-    combine: str = 'absolute'
-    of: str = ''
-
-    def values(self, uniforms: Array, start: Array | float) -> Array:
-        """Absolute values [SI] for uniform numbers in (0, 1), of the same shape.
-
-        Args:
-            uniforms: any shape.
-            start: the value they start from, or one for each number [SI].
-        """
-        sampled = self.distribution.sample(uniforms)
-        return np.asarray(combine(self.combine, start, sampled))  # type: ignore[arg-type]
-
-    def range(self, starts: tuple[float, float]) -> tuple[float, float]:
-        """Smallest and largest absolute value [SI] when it starts from between these two."""
-        ends = [combine(self.combine, s, x) for s in starts for x in self.distribution.support]
-        return min(ends), max(ends)
-
-    def as_mapping(self) -> dict[str, Any]:
-        """What a space file says of it, but for the unit."""
-        of = {'of': self.of} if self.of else {}
-        return {**self.distribution.as_mapping(), 'combine': self.combine, **of}
+_ENDS = {
+    'constant': ('value', 'value'),
+    'categorical': ('values', 'values'),
+    'empirical': ('samples', 'samples'),
+    'joint': ('samples', 'samples'),  # a normal one is cut
+}
 
 
 @dataclass(frozen=True)
@@ -100,6 +96,9 @@ class Space:
         profile: the robot.
         variations: address to how it varies.
         path: file it came from, if any.
+        constraints: name to what must hold in every world.
+        period: of updates within an episode [s].
+        curriculum: settings of the automatic curriculum.
 
     Raises:
         InputError: every fault, by address.
@@ -108,37 +107,76 @@ class Space:
     profile: RobotProfile = field(repr=False)
     variations: Mapping[str, Variation]
     path: Path | None = None
+    constraints: Mapping[str, Expression] = field(default_factory=dict)
+    period: float = PERIOD
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     _fitted: Mapping[str, Variation] = field(init=False, repr=False, compare=False)
+    _ranges: Mapping[str, Interval] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        fitted, wrong = _fit(self.variations, self.profile)
+        object.__setattr__(self, 'variations', _held(self.variations, self.profile))
+        fitted, ranges, wrong = _fit(self.variations, self.profile)
         faults = Faults()
         for address, error in wrong.items():
             for fault in error.faults:
                 faults.add(f'{address}.{fault.field}', fault.value, fault.mend)
+        if not wrong:
+            for name, error in _impossible(self.constraints, ranges, self.profile).items():
+                faults.add(f'constraints.{name}', error.faults[0].value, error.faults[0].mend)
         faults.check()
         object.__setattr__(self, '_fitted', fitted)
+        object.__setattr__(self, '_ranges', ranges)
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """What varies, in the order of the file."""
         return tuple(self.variations)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is meant, presumably, but should be known."""
+        return tuple(
+            f'{address}: coupled is false, so the inertia of this link does not follow its mass'
+            for address, variation in self.variations.items()
+            if not variation.coupled
+        )
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of what the space means, whatever its file looks like."""
-        meaning = {a: v.as_mapping() for a, v in self.variations.items()}
+        meaning: dict[str, Any] = {a: v.as_mapping() for a, v in self.variations.items()}
+        meaning.update(self._beside())
         text = json.dumps(meaning, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def range(self, address: str) -> tuple[float, float]:
+    def _beside(self) -> dict[str, Any]:
+        """Sections of a file beside what varies; those that are as ever are left out."""
+        sections: dict[str, Any] = {}
+        if self.constraints:
+            sections['constraints'] = {
+                name: {'condition': c.text, 'for': c.object} if c.object else c.text
+                for name, c in self.constraints.items()
+            }
+        if self.period != PERIOD:
+            sections['period'] = self.period
+        if self.curriculum != CurriculumConfig():
+            sections['curriculum'] = {
+                row.name: getattr(self.curriculum, row.name) for row in CurriculumConfig.table()
+            }
+        return sections
+
+    def range(self, address: str) -> Interval:
         """Smallest and largest absolute value of an address [SI]."""
-        variation = self._fitted[address]
-        return variation.range(_starts(address, variation, self._fitted, self.profile))
+        return self._ranges[address]
 
     def nominal(self, address: str) -> float:
         """Nominal value of an address [SI], from profile and URDF."""
         return core_nominal.nominal(self.profile, address)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How values follow from uniform numbers."""
+        return Plan(self._fitted, self.constraints, self._quantities)
 
     def draw(
         self, seed: int, episode: int, environment: int = 0, nominal: Nominal | None = None
@@ -151,8 +189,17 @@ class Space:
             environment: index of the environment.
             nominal: nominal value of an address, e.g. ``simulator.nominal``; that of the
                 profile when None.
+
+        Raises:
+            InputError: a constraint that no try satisfies, by name.
         """
         values = self.draw_many(seed, episode, environment, nominal)
+        return self.record(values, seed, episode, environment)
+
+    def record(
+        self, values: Mapping[str, Array], seed: int, episode: int, environment: int, step: int = 0
+    ) -> Draw:
+        """The record of one world that was drawn from this space."""
         return Draw(
             episode=episode,
             seed=seed,
@@ -160,6 +207,7 @@ class Space:
             values={address: float(value) for address, value in values.items()},
             space=self.content_hash,
             profile=self.profile.content_hash,
+            step=step,
         )
 
     def draw_many(
@@ -179,24 +227,14 @@ class Space:
             nominal: see :meth:`draw`.
 
         Returns:
-            Address to absolute values [SI], of the broadcast shape.
+            Address to absolute values [SI], of the broadcast shape: worlds at the beginning of
+            their episodes.
+
+        Raises:
+            InputError: a constraint that no try satisfies, by name.
         """
-        start = nominal or self.nominal
-        values: dict[str, Array] = {}
-        # Those that start from another drawn value come after it.
-        for address, variation in sorted(self._fitted.items(), key=lambda item: bool(item[1].of)):
-            base: Array | float = 0.0
-            if variation.of:
-                of = _base(address, variation.of)
-                base = values[of] if of in values else start(of)
-            elif variation.combine != 'absolute':
-                base = start(address)
-            drawn = variation.values(uniforms(seed, address, environments, episodes), base)
-            # Combining may round a value at the very end of the range to just outside it.
-            what = self._quantities[address]
-            drawn = np.clip(drawn, what.low, what.high)
-            values[address] = np.round(drawn) if address in WHOLE else drawn
-        return {address: values[address] for address in self._fitted}
+        keyed = Keyed(seed, environments, episodes, self.plan.starts)
+        return self.plan.draw(keyed, nominal or self.nominal)
 
     @cached_property
     def _quantities(self) -> dict[str, Quantity]:
@@ -204,18 +242,36 @@ class Space:
 
     def to_yaml(self) -> str:
         """Text of a file that :func:`load_space` reads back; patterns are expanded."""
-        entries = {
-            address: {
-                **variation.as_mapping(),
-                'unit': '1' if variation.combine == 'scale' else self._quantities[address].unit,
-            }
-            for address, variation in self.variations.items()
-        }
+        entries: dict[str, Any] = {}
+        joints: dict[str, Any] = {}
+        for address, variation in self.variations.items():
+            found = variation.distribution
+            if isinstance(found, Member):
+                joints[found.joint.name] = {
+                    **found.joint.as_mapping(),
+                    'combine': [self._combined(a) for a in found.joint.addresses],
+                    'when': variation.when.written(),
+                }
+                continue
+            unit = '1' if variation.combine == 'scale' else self._quantities[address].unit
+            entries[address] = {**variation.as_mapping(), 'unit': unit}
+        for name, joint in joints.items():  # what left a joint distribution stays out of it
+            for address in joint['addresses']:
+                if address not in self.variations:
+                    mend = f'joint {name} has it, the space has not: write it out'
+                    raise InputError(Fault(address, None, mend))
+        sections = {'parameters': entries, **({'joint': joints} if joints else {})}
         return str(
             yaml.safe_dump(
-                {'parameters': entries}, sort_keys=False, width=math.inf, default_flow_style=None
+                {**sections, **self._beside()},
+                sort_keys=False,
+                width=math.inf,
+                default_flow_style=None,
             )
         )
+
+    def _combined(self, address: str) -> str:
+        return self.variations[address].combine if address in self.variations else 'absolute'
 
 
 def load_space(name: str | Path, profile: RobotProfile) -> Space:
@@ -230,195 +286,155 @@ def load_space(name: str | Path, profile: RobotProfile) -> Space:
 def space_from_yaml(file: YamlFile, profile: RobotProfile) -> Space:
     """Build a space from parsed YAML. See :func:`load_space`."""
     faults = Faults(str(file.path), file.lines)
-    for key in file.data:
-        if key != 'parameters':
-            faults.add(str(key), file.data[key], 'unknown; known: parameters', path=(key,))
-    given = file.data.get('parameters')
-    if 'parameters' not in file.data or not isinstance(given, (Mapping, type(None))):
-        faults.add(
-            'parameters', given, 'give a mapping of address to how it varies', path=('parameters',)
-        )
-        given = None
-    given = given or {}
-    found = _Grouped(faults)
-    keys = _expanded(given, profile, faults)
-    variations: dict[str, Variation] = {}
-    for address, key in keys.items():
-        try:
-            variations[address] = _variation(address, given[key], profile)
-        except InputError as error:
-            found.add(address, key, error)
-    for address, wrong in _fit(variations, profile)[1].items():
-        found.add(address, keys[address], wrong)
-    found.name(list(keys.values()))
-    faults.check()
-    return Space(profile, variations, file.path)
-
-
-class _Grouped:
-    """Faults of entries; a fault that all addresses of a pattern share is named once."""
-
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
-        self._found: dict[tuple[Any, str, str], tuple[list[str], object]] = {}
-
-    def add(self, address: str, key: Any, error: InputError) -> None:
-        for fault in error.faults:
-            addresses, _ = self._found.setdefault(
-                (key, fault.field, fault.mend), ([], fault.value)
+    found = Grouped(faults)
+    contents = read_space(file, profile, faults, found)
+    _, ranges, wrong = _fit(_held(contents.variations, profile), profile)
+    for address, error in wrong.items():
+        found.add(address, contents.places[address], error)
+    found.name(list(contents.places.values()))
+    if not faults.found:  # else a range that a constraint depends on may be missing
+        for name, error in _impossible(contents.constraints, ranges, profile).items():
+            key = name.partition(' of ')[0]
+            mend = error.faults[0].mend
+            faults.add(
+                f'constraints.{name}', error.faults[0].value, mend, path=('constraints', key)
             )
-            addresses.append(address)
-
-    def name(self, keys: list[Any]) -> None:
-        """Hand them over; ``keys``: the key of every address."""
-        for (key, what, mend), (addresses, value) in self._found.items():
-            shared = len(addresses) == keys.count(key)
-            for name in [str(key)] if shared else addresses:
-                self._faults.add(
-                    f'{name}.{what}'.rstrip('.'), value, mend, path=('parameters', key, what)
-                )
-
-
-def _expanded(given: Mapping[Any, Any], profile: RobotProfile, faults: Faults) -> dict[str, Any]:
-    """Every address with the key that says how it varies, in the order of the file."""
-    written_out = {str(key) for key in given}
-    matched: dict[str, Any] = {}
-    for key in given:
-        for address in _matches(key, profile, faults):
-            if address in written_out and address != key:
-                continue  # it has precedence over a pattern
-            if address in matched:
-                mend = f'{matched[address]} matches {address} too; keep one'
-                faults.add('parameters', key, mend, path=('parameters', key))
-            matched[address] = key
-    return matched
-
-
-def _matches(key: Any, profile: RobotProfile, faults: Faults) -> list[str]:
-    """The addresses a key means: one, or those that a pattern matches."""
-    path = ('parameters', key)
-    try:
-        parsed = parse_address(str(key))
-        if not any(c in parsed.name for c in WILDCARDS):
-            quantity(parsed, profile)
-            return [str(key)]
-    except InputError as error:
-        faults.add('parameters', key, error.faults[0].mend, path=path)
-        return []
-    known = _names(parsed, profile)
-    names = [name for name in known if fnmatchcase(name, parsed.name)]
-    if not names:
-        of = ', '.join(known) or 'joint, actuator, link or joint sensor only'
-        faults.add('parameters', key, f'the pattern matches nothing; known: {of}', path=path)
-    return [str(Address(parsed.kind, name, parsed.quantity)) for name in names]
-
-
-def _names(parsed: Address, profile: RobotProfile) -> list[str]:
-    """Names a pattern may match: what the robot has."""
-    if parsed.kind in ('joint', 'actuator'):
-        return list(profile.joint_names)
-    if parsed.kind == 'link':  # a link without mass is a mere frame
-        return [name for name, link in profile.urdf.links.items() if link.mass > 0]
-    if parsed.kind == 'sensor':
-        return [f'{joint}_{what}' for joint in profile.joint_names for what in SENSED]
-    return []
-
-
-def _variation(address: str, given: Any, profile: RobotProfile) -> Variation:
-    """Variation of one address from its entry in the file; faults are named by its keys."""
-    faults = Faults()
-    if not isinstance(given, Mapping):
-        faults.add('', given, 'write e.g. {distribution: uniform, low: 0.5, high: 2.0}')
-        faults.check()
-    what = quantity(address, profile)
-    how = given.get('combine', what.combine)
-    if how not in COMBINATIONS:
-        faults.add('combine', how, f'must be one of {", ".join(COMBINATIONS)}')
-    unit = '1' if how == 'scale' else what.unit
-    if 'unit' in given and _bare(str(given['unit'])) != _bare(unit):
-        why = 'a scale has no unit' if how == 'scale' else 'convert the numbers to SI'
-        faults.add('unit', given['unit'], f'must be {unit}: {why}')
-    of = given.get('of', '')
-    if 'of' in given:
-        _check_of(address, of, how, what, profile, faults)
-    rest = {k: v for k, v in given.items() if k not in ('combine', 'unit', 'of')}
-    found = None
-    try:
-        found = distributions.from_mapping(rest)
-    except InputError as error:
-        faults.extend(error)
     faults.check()
-    assert found is not None  # else there was a fault
-    return Variation(found, how, of)
+    return Space(
+        profile,
+        contents.variations,
+        file.path,
+        contents.constraints,
+        contents.period,
+        contents.curriculum,
+    )
 
 
-def _check_of(
-    address: str, of: Any, how: str, what: Quantity, profile: RobotProfile, faults: Faults
-) -> None:
-    """``of`` names another quantity of the same object that can be combined with."""
-    try:
-        base = quantity(_base(address, str(of)), profile)
-    except InputError as error:
-        faults.add('of', of, error.faults[0].mend)
-        return
-    if how == 'absolute':
-        faults.add('of', of, 'an absolute value starts from nothing; use combine: scale')
-    elif base.unit != what.unit:
-        faults.add('of', of, f'must be a quantity in {what.unit}; this one is in {base.unit}')
+def _held(variations: Mapping[str, Variation], profile: RobotProfile) -> dict[str, Variation]:
+    """The variations; the inertia that shall not follow a mass is held where it is.
 
-
-def _base(address: str, of: str) -> str:
-    """Address of another quantity of the same object."""
-    parsed = parse_address(address)
-    return str(Address(parsed.kind, parsed.name, of))
-
-
-def _bare(unit: str) -> str:
-    """A unit without the signs that people write differently: ``N*m``, ``N m``, ``m/s²``."""
-    for written, meant in (('²', '2'), ('^', ''), ('*', ''), ('·', ''), (' ', '')):
-        unit = unit.replace(written, meant)
-    return unit
+    Simulators let it follow, unless a draw says otherwise.
+    """
+    held = dict(variations)
+    for address, variation in variations.items():
+        if not variation.coupled:
+            link = address.rpartition('.')[0]
+            for what in INERTIA:
+                held.setdefault(f'{link}.{what}', Variation(Constant(1.0), 'scale'))
+    return held
 
 
 def _fit(
     variations: Mapping[str, Variation], profile: RobotProfile
-) -> tuple[dict[str, Variation], dict[str, InputError]]:
-    """The variations with their tails cut to what each address admits, and what is wrong.
+) -> tuple[dict[str, Variation], dict[str, Interval], dict[str, InputError]]:
+    """The variations with their tails cut to what each address admits, their ranges, and faults.
 
-    What starts from a variation that is wrong itself is left out of both.
+    What starts from a variation that is wrong itself is left out of all.
     """
     fitted: dict[str, Variation] = {}
+    ranges: dict[str, Interval] = {}
     wrong: dict[str, InputError] = {}
-    for address, variation in sorted(variations.items(), key=lambda item: bool(item[1].of)):
-        base = _base(address, variation.of) if variation.of else ''
-        if base in variations and variations[base].of:
-            mend = f'{base} itself is of {variations[base].of}; name one that is of nothing'
-            wrong[address] = InputError(Fault('of', variation.of, mend))
-            continue
-        if base in wrong:
+    readable = {}
+    for address, variation in variations.items():
+        try:
+            starting_point(address, variations)
+            readable[address] = variation
+        except InputError as error:
+            wrong[address] = _as_field(error, 'of')
+    try:
+        order = ordered(readable)
+    except InputError as error:
+        (fault,) = error.faults
+        address = fault.field[: -len('.of')]
+        return {}, {}, {**wrong, address: InputError(replace(fault, field='of'))}
+    for address in order:
+        variation, start = variations[address], starting_point(address, variations)
+        used = start.addresses if start is not None else ()
+        if any(other in variations and other not in ranges for other in used):
             continue
         try:
-            starts = _starts(address, variation, fitted, profile)
+            starts = _starts(address, variation, start, ranges, profile)
             fitted[address] = _fitted(address, variation, starts, profile)
+            _check_growth(address, fitted[address])
+            what = quantity(address, profile)
+            low, high = fitted[address].range(starts)
+            ranges[address] = max(low, what.low), min(high, what.high)
         except InputError as error:
             wrong[address] = error
-    return {a: fitted[a] for a in variations if a in fitted}, wrong
+    return {a: fitted[a] for a in variations if a in ranges}, ranges, wrong
+
+
+def _as_field(error: InputError, name: str) -> InputError:
+    return InputError(*(replace(fault, field=name) for fault in error.faults))
 
 
 def _starts(
     address: str,
     variation: Variation,
-    others: Mapping[str, Variation],
+    start: Expression | None,
+    ranges: Mapping[str, Interval],
     profile: RobotProfile,
-) -> tuple[float, float]:
+) -> Interval:
     """Smallest and largest value that an address starts from."""
     if variation.combine == 'absolute':
         return 0.0, 0.0
-    base = _base(address, variation.of) if variation.of else address
-    if variation.of and base in others:
-        return others[base].range(_starts(base, others[base], others, profile))
-    start = core_nominal.nominal(profile, base)
-    return start, start
+    if start is None:
+        value = core_nominal.nominal(profile, address)
+        return value, value
+    try:
+        start.check_unit(lambda a: quantity(a, profile).unit, quantity(address, profile).unit)
+        low, high = start.bounds(*_looks(ranges, profile))
+    except InputError as error:
+        raise _as_field(error, 'of') from error
+    if not (math.isfinite(low) and math.isfinite(high)):
+        mend = 'can be without bounds; give what it depends on low and high, or use min and max'
+        raise InputError(Fault('of', start.text, mend))
+    return low, high
+
+
+def _looks(ranges: Mapping[str, Interval], profile: RobotProfile) -> Any:
+    """Where an expression finds ranges and nominal values."""
+
+    def nominal(address: str) -> float:
+        return core_nominal.nominal(profile, address)
+
+    def drawn(address: str) -> Interval:
+        return ranges[address] if address in ranges else (nominal(address),) * 2
+
+    return drawn, nominal
+
+
+def _check_growth(address: str, variation: Variation) -> None:
+    """A range that grows begins inside the whole one, and can be that small."""
+    grow = variation.grow
+    if grow is None:
+        return
+    variation.at(0.0)
+    low, high = variation.distribution.support
+    if not low <= grow.low <= grow.high <= high:
+        mend = f'must lie within [{low:g}, {high:g}], where it grows to'
+        raise InputError(Fault('grow.from', [grow.low, grow.high], mend))
+    if grow.delta and variation.when.kind != 'reset':
+        mend = 'what grows by its scores is drawn at every reset'
+        raise InputError(Fault('when', variation.when.written(), mend))
+
+
+def _impossible(
+    constraints: Mapping[str, Expression], ranges: Mapping[str, Interval], profile: RobotProfile
+) -> dict[str, InputError]:
+    """Constraints that compare different units, or that no world can satisfy."""
+    wrong = {}
+    for name, condition in constraints.items():
+        try:
+            condition.check_unit(lambda a: quantity(a, profile).unit, None)
+            if condition.bounds(*_looks(ranges, profile))[1] == 0.0:
+                spans = [f'{a} from {ranges[a][0]:g} to {ranges[a][1]:g}'
+                         for a in condition.addresses if a in ranges]  # fmt: skip
+                mend = f'no world satisfies it: {", ".join(spans) or "nothing in it varies"}'
+                raise InputError(Fault('condition', condition.text, mend))
+        except InputError as error:
+            wrong[name] = error
+    return wrong
 
 
 def _fitted(

@@ -126,6 +126,6 @@ def test_an_impossible_value_applies_nothing(simulator):
 
 
 def test_unsupported_is_said(simulator):
-    draw = apply_draw(simulator, Draw(0, 0, values={'surface.gripper.restitution': 0.5}))
-    assert draw.outcomes == {'surface.gripper.restitution': 'unsupported'}
-    assert failed(draw) == ('surface.gripper.restitution',)
+    draw = apply_draw(simulator, Draw(0, 0, values={'visual.gripper.texture': 1.0}))
+    assert draw.outcomes == {'visual.gripper.texture': 'unsupported'}
+    assert failed(draw) == ('visual.gripper.texture',)

@@ -312,13 +312,26 @@ def test_a_fault_of_the_base_is_named_once(faults):
     assert [field for _, field, _ in found] == ['joint.elbow.coulomb_friction.value']
 
 
-def test_of_goes_one_step_only():
+def test_of_goes_as_far_as_it_goes():
     chained = {
-        'joint.elbow.static_friction': Variation(Constant(1.2), 'scale', 'coulomb_friction'),
-        'joint.elbow.coulomb_friction': Variation(Constant(1.2), 'scale', 'effort_offset'),
-    }
-    with pytest.raises(InputError, match='of nothing'):
-        Space(ARM6, chained)
+        'joint.elbow.static_friction': Variation(Constant(1.5), 'scale', 'coulomb_friction'),
+        'joint.elbow.coulomb_friction': Variation(Constant(2.0), 'scale', 'joint.base.armature'
+                                                  ' * si(1, "1/s^2") + 0.5'),
+        'joint.base.armature': Variation(Uniform(1.0, 2.0), 'scale'),
+    }  # fmt: skip
+    values = Space(ARM6, chained).draw(0, 0).values
+    coulomb = 2.0 * (values['joint.base.armature'] + 0.5)
+    assert values['joint.elbow.coulomb_friction'] == coulomb
+    assert values['joint.elbow.static_friction'] == 1.5 * coulomb
+
+
+def test_of_in_a_circle(faults):
+    found = faults(
+        'joint.elbow.static_friction: {of: 1.2 * coulomb_friction}',
+        'joint.elbow.coulomb_friction: {of: static_friction / 1.2}',
+    )
+    assert [field for _, field, _ in found] == ['joint.elbow.static_friction.of']
+    assert 'circle' in found[0][2]
 
 
 def test_patterns_that_overlap(faults):
