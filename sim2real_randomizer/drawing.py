@@ -213,6 +213,11 @@ class Plan:
             self._satisfy(part, latents, worlds)
         return {address: worlds.values[address] for address in self._variations}
 
+    def following(self, keys: Container[str]) -> list[str]:
+        """Addresses that change with the numbers of some keys, in the order of the space."""
+        changing = {a for a in self._variations if any(key in keys for key in self.keys[a])}
+        return [a for a in self._variations if self._needs(a) & changing]
+
     def _satisfy(self, part: _Part, latents: Latents, worlds: _Worlds) -> None:
         """Draw again where something is violated."""
         rows = np.flatnonzero(part.violated(worlds))
