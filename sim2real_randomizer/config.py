@@ -47,6 +47,12 @@ class RandomizerConfig(Config):
         high=10.0,
     )
     shape: str = parameter('normal', 'Distribution within a narrowed range.', choices=SHAPES)
+    verified: str = parameter(
+        'mujoco',
+        'What the simulator in use was seen to obey: a backend with a table, or a file that '
+        '`sim2real sim verify` wrote; the space is held against it. Empty for neither.',
+        read_only=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ from sim2real_randomizer.apply import failed
 from sim2real_randomizer.config import RandomizerConfig
 from sim2real_randomizer.episodes import Episodes, answers, settled
 from sim2real_randomizer.space import load_space
+from sim2real_sim.verify.table import load_table, unverified
 
 TICK = 0.05
 RESEND = 0.5  # a request sent while the simulator was still being discovered may be lost
@@ -55,6 +56,9 @@ class RandomizerNode(Node):
         config = declare(self, RandomizerConfig)
         profile = load_profile(config.robot)
         space = load_space(config.space or profile.name, profile)
+        self._doubtful: tuple[str, ...] = ()
+        if config.verified:
+            self._doubt(unverified(space.addresses, load_table(config.verified)), config.verified)
         self._episodes = Episodes(space, config.first_episode)
         self._waiting: deque[Future] = deque()
         self._request: Request | None = None
@@ -77,6 +81,14 @@ class RandomizerNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK, self._tick, clock=steady)
         self._health = Health(self, self._status)
+
+    def _doubt(self, doubtful: tuple[str, ...], backend: str) -> None:
+        self._doubtful = doubtful
+        if doubtful:
+            self.get_logger().warn(
+                f'{backend} was not seen to obey {", ".join(doubtful)}: what is drawn for them '
+                'may be without effect (`sim2real sim verify` tries it)'
+            )
 
     async def _on_randomize(
         self, _: Trigger.Request, response: Trigger.Response
@@ -170,6 +182,8 @@ class RandomizerNode(Node):
 
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         values: dict[str, object] = {'space': self._episodes.space.content_hash}
+        if self._doubtful:
+            values['not_verified'] = ', '.join(self._doubtful)
         if self._request is not None:
             return DiagnosticStatus.OK, 'waiting for the simulator', values
         if self._settled is None:

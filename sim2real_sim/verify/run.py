@@ -58,7 +58,7 @@ def _tried(world: World, probe: Probe, wanted: Collection[str]) -> Iterator[Find
     try:
         Stage(world, probe, '')  # some worlds know the routes of what is in them only
         routes = world.routes(probe.address) if probe.address else (PLACING,)
-    except (RefusedError, InputError) as error:
+    except (RefusedError, InputError, WorldError) as error:
         routes, note = (), str(error)
     else:
         note = '' if routes else 'no route'

@@ -322,6 +322,24 @@ def test_with_the_embedded_simulator():
     assert engine == pytest.approx(dict(draws[-1].values), rel=1e-9)
 
 
+def test_what_the_simulator_was_not_seen_to_obey_is_named(world, tmp_path):
+    path = tmp_path / 'bright.yaml'
+    path.write_text(
+        'parameters:\n'
+        '  link.gripper.mass: {distribution: constant, value: 1, combine: absolute}\n'
+        '  camera.front.exposure: {distribution: constant, value: 1, combine: absolute}\n'
+    )
+    world = world(space=str(path))
+    heard = []
+
+    def hear(message):
+        for status in message.status:
+            heard.append({pair.key: pair.value for pair in status.values})
+
+    world.watcher.create_subscription(DiagnosticArray, '/diagnostics', hear, RELIABLE)
+    world.until(lambda: any(h.get('not_verified') == 'camera.front.exposure' for h in heard))
+
+
 def test_a_wrong_space_is_named(tmp_path):
     path = tmp_path / 'wrong.yaml'
     path.write_text('parameters:\n  link.griper.mass: {distribution: constant, value: 1}\n')
