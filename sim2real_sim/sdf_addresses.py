@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from sim2real_core.addresses import Address, parse_address, quantity
 from sim2real_core.errors import Fault, Faults, InputError
-from sim2real_sim.sdf_inertia import Inertial
+from sim2real_sim.sdf_inertia import INERTIA, Inertial
 from sim2real_sim.sdf_numbers import NO_POSE, Place, as_float, number, put
 from sim2real_sim.sdf_text import Element, parse
 
@@ -134,6 +134,20 @@ def read(text: str, address: str, *, model: str = '') -> float | None:
         InputError: not SDF, or it has no such link, joint, ...
     """
     return _Document(text, model).read(parse_address(address))
+
+
+def rotor(text: str, address: str, *, model: str = '') -> float:
+    """How much more than the value of an address the text has: the rotor in a link's inertia.
+
+    Raises:
+        InputError: as :func:`read`.
+    """
+    parsed = parse_address(address)
+    if parsed.kind != 'link' or not parsed.quantity.startswith('inertia'):
+        return 0.0
+    document = _Document(text, model)
+    whole = number(document.objects(parsed)[0].element, INERTIA[parsed.quantity])
+    return (whole or 0.0) - (document.read(parsed) or 0.0)
 
 
 def edit(text: str, values: Mapping[str, float], *, model: str = '') -> str:

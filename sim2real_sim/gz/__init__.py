@@ -1,0 +1,1 @@
+"""Modern Gazebo (Harmonic, Ionic, Jetty): a world over its own transport."""

@@ -1,0 +1,524 @@
+"""Modern Gazebo (Harmonic, Ionic, Jetty) as a :class:`~sim2real_sim.world.World`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from sim2real_core.addresses import parse_address
+from sim2real_core.errors import Fault, InputError
+from sim2real_sim import sdf
+from sim2real_sim.gz import messages
+from sim2real_sim.gz.entities import COMPONENTS, DETAILS, Snapshot, rotation, vector
+from sim2real_sim.gz.requests import Requests
+from sim2real_sim.respawn import OF_THE_WORLD, RESPAWN, Draws
+from sim2real_sim.world import ModelState, Pose, Vector, WorldError
+
+SERVICE = 'service'
+"""Name of the route over Gazebo's services."""
+LIVE = {
+    'world': ('gravity.x', 'gravity.y', 'gravity.z', 'timestep'),
+    'light': tuple(f'color.{c}' for c in 'rgb')
+    + tuple(f'direction.{a}' for a in 'xyz')
+    + ('intensity',),
+    'visual': tuple(f'color.{c}' for c in 'rgb'),
+}
+"""Kind to quantities that change while the world runs."""
+ARRIVAL = 0.02
+"""[s] for a message on a topic to arrive, which nobody confirms."""
+ORIGIN = Pose()
+POLL = 0.002
+"""[s] between looks at the world while something is waited for."""
+NEAR = 1e-4
+"""[m, 1] Poses are the same up to this; Gazebo tells them with six digits."""
+
+
+class GzWorld:
+    """A running world of modern Gazebo.
+
+    Args:
+        world: its name; that of the only one when empty.
+        timeout: deadline of everything [s].
+        python: interpreter that has Gazebo's Python packages; this one when empty.
+        environment: variables for it (``GZ_PARTITION``, ``GZ_IP``, ...).
+
+    Raises:
+        MissingError: nothing to talk to Gazebo with.
+        WorldError: no Gazebo answers.
+    """
+
+    def __init__(
+        self,
+        world: str = '',
+        timeout: float = 5.0,
+        python: str = '',
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._requests = Requests(python, environment)
+        self._draws = Draws(self)
+        self._texts: dict[str, str] = {}  # nominal
+        self._present: dict[str, str] = {}  # as spawned last
+        self._poses: dict[str, Pose] = {}  # where it was
+        self._driven: dict[tuple[int, str], float] = {}
+        self._name = world or self._only()
+        self._root = f'/world/{self._name}'
+        snapshot = self._look(DETAILS)
+        self._nominal = snapshot.entities[snapshot.world]
+        self._lights = _lights(snapshot)
+        self._observe(snapshot)
+
+    @property
+    def version(self) -> str:
+        """See :class:`~sim2real_sim.world.World`."""
+        about = self._requests.about
+        return f'{about["gazebo"]} ({self._nominal["PhysicsEnginePlugin"]})'
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why addresses of the last draw failed."""
+        return self._draws.troubles
+
+    def time(self) -> float:
+        """See :class:`~sim2real_sim.world.World`."""
+        return self._look().time
+
+    def pause(self, paused: bool) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        self._control(messages.control(pause=paused))
+        self._until(lambda: self._look().paused is paused, 'pause' if paused else 'run')
+
+    def step(self, steps: int) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        length = float(self._world_parts()['Physics']['max_step_size'])
+        now = self._look().time
+        end = now + (steps - 0.5) * length
+        self._control(messages.control(steps=steps))
+        while now < end:  # the deadline is one for progress, however many steps
+            before = now
+            self._until(lambda last=before: self._look().time > last, f'step after {before:.4f} s')
+            now = self._look().time
+        self._until(lambda: self._look().paused, 'end of steps')
+
+    def reset(self) -> None:
+        """See :class:`~sim2real_sim.world.World`. Models that were spawned are spawned again."""
+        before = self._look()
+        spawned = {name: text for name, text in self._present.items() if name in before.models}
+        self._control(messages.control(reset=True))
+        self._until(lambda: self._look().time < max(before.time, 1e-9), 'reset of simulated time')
+        self._driven.clear()
+        for name, text in spawned.items():
+            self.replace(name, text, self._poses.get(name, Pose()))
+        self._observe(self._look())
+
+    def models(self) -> tuple[str, ...]:
+        """See :class:`~sim2real_sim.world.World`."""
+        return tuple(self._look().models)
+
+    def sdf(self, model: str) -> str:
+        """See :class:`~sim2real_sim.world.World`."""
+        if model not in self._texts:
+            snapshot = self._look(DETAILS)
+            self._texts[model] = snapshot.entities[self._number(snapshot, model)]['ModelSdf']
+        return self._texts[model]
+
+    def spawn(self, model: str, sdf: str, pose: Pose = ORIGIN) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        self.replace(model, sdf, pose)
+        self._texts[model] = sdf  # nominal from now on
+        self._draws.forget(model)
+
+    def replace(self, model: str, sdf: str, pose: Pose) -> None:
+        """See :class:`sim2real_sim.respawn.Backend`."""
+        if model in self.models():
+            self.delete(model)
+        self._ask('create', 'EntityFactory', messages.factory(model, sdf, pose))
+        self._until(lambda: model in self._look().models, f'model {model!r}')
+        self._present[model], self._poses[model] = sdf, pose
+        self._observe(self._look())
+
+    def delete(self, model: str) -> None:
+        """See :class:`~sim2real_sim.world.World`. Forces held by the name end, too."""
+        snapshot = self._look(DETAILS)
+        number = self._number(snapshot, model)
+        self._release(snapshot, model)
+        self._ask('remove', 'Entity', messages.entity(model))
+        self._until(lambda: number not in self._look().entities, f'end of model {model!r}')
+        self._present.pop(model, None)
+
+    def state(self, model: str) -> ModelState:
+        """See :class:`~sim2real_sim.world.World`."""
+        snapshot = self._look()
+        if self._observe(snapshot):
+            snapshot = self._look()
+        return snapshot.state(self._number(snapshot, model))
+
+    def set_pose(self, model: str, pose: Pose) -> None:
+        """See :class:`~sim2real_sim.world.World`.
+
+        Raises:
+            WorldError: it stays where it is, as a model does that is fixed to the world.
+        """
+        self._number(self._look(), model)
+        self._ask('set_pose', 'Pose', messages.pose(pose, model))
+        self._until(
+            lambda: near(self.state(model).pose, pose), f'model {model!r} at {pose.position}'
+        )
+
+    def set_effort(self, model: str, efforts: Mapping[str, float]) -> None:
+        """See :class:`~sim2real_sim.world.World`.
+
+        The model is given the system that drives a joint; its other controllers go on as well.
+        """
+        snapshot = self._look()
+        number = self._number(snapshot, model)
+        joints = dict(snapshot.inside(number, 'Joint'))
+        for joint, effort in efforts.items():
+            if joint not in joints:
+                raise WorldError(f'model {model!r} has no joint {joint!r}')
+            if (number, joint) not in self._driven:
+                service = f'{self._root}/entity/system/add'
+                self._request(service, 'EntityPlugin_V', messages.joint_force(number, joint))
+            self._publish(f'/model/{model}/joint/{joint}/cmd_force', 'Double', {'data': effort})
+            self._driven[number, joint] = effort
+        time.sleep(ARRIVAL)
+
+    def push(self, model: str, link: str, force: Vector, torque: Vector = (0.0, 0.0, 0.0)) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        snapshot = self._look(DETAILS)
+        links = dict(snapshot.inside(self._number(snapshot, model), 'Link'))
+        if link not in links:
+            raise WorldError(f'model {model!r} has no link {link!r}')
+        parts = [self._wrench(snapshot, links[link], np.array(force), np.array(torque))]
+        self._set_state(snapshot, parts)
+
+    def routes(self, address: str) -> tuple[str, ...]:
+        """See :class:`~sim2real_sim.world.World`."""
+        parsed = parse_address(address)
+        live = parsed.quantity in LIVE.get(parsed.kind, ())
+        spawns = parsed.kind not in OF_THE_WORLD and sdf.editable(address)
+        return (SERVICE,) * live + (RESPAWN,) * spawns
+
+    def nominal(self, model: str, address: str) -> float:
+        """See :class:`~sim2real_sim.world.World`. NaN where neither SDF nor Gazebo say it."""
+        parsed = parse_address(address)
+        if parsed.kind == 'world':
+            return _world_value(self._nominal, parsed.quantity)
+        if parsed.kind == 'light':
+            return _light_value(self._light(parsed.name)[1], parsed.quantity)
+        value = sdf.read(self.sdf(model), address)
+        return math.nan if value is None else value
+
+    def get(self, model: str, address: str) -> float | None:
+        """See :class:`~sim2real_sim.world.World`. Gazebo does not tell of surfaces and lights."""
+        parsed = parse_address(address)
+        if parsed.kind == 'world':
+            if parsed.quantity not in LIVE['world']:
+                return None
+            return _world_value(self._world_parts(), parsed.quantity)
+        what = parsed.quantity
+        snapshot = self._look(DETAILS)
+        number = self._number(snapshot, model)
+        if parsed.kind == 'link':
+            links = dict(snapshot.inside(number, 'Link'))
+            given = snapshot.entities[_named(links, parsed.name)]['Inertial']
+            rotor = sdf.rotor(self._present.get(model) or self.sdf(model), address)
+            return _inertial_value(given, what) - rotor
+        axes = {'viscous_friction': 'damping', 'coulomb_friction': 'friction'}
+        axes['saturation'] = 'limit_effort'
+        if parsed.kind in ('joint', 'actuator') and what in axes:
+            joints = dict(snapshot.inside(number, 'Joint'))
+            axis = snapshot.entities[_named(joints, parsed.name)]['JointAxis']
+            return float(axis.get(axes[what], 0.0))
+        return None
+
+    def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
+        """See :class:`~sim2real_sim.world.World`."""
+        if model not in self._texts:
+            self._number(self._look(), model)
+        paused = self._look().paused
+        if not paused:
+            self.pause(True)
+        try:
+            return self._draws.apply(model, values, route)
+        finally:
+            if not paused:
+                self.pause(False)
+
+    def close(self) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        self._requests.close()
+
+    # What sim2real_sim.respawn.Draws calls.
+
+    def write(self, model: str, values: Mapping[str, float], route: str, edited: str) -> None:
+        """See :class:`sim2real_sim.respawn.Backend`."""
+        groups: dict[tuple[str, str], dict[str, float]] = {}
+        for address, value in values.items():
+            parsed = parse_address(address)
+            groups.setdefault((parsed.kind, parsed.name), {})[parsed.quantity] = value
+        for (kind, name), quantities in groups.items():
+            if kind == 'world':
+                present = self._world_parts()
+                message = messages.physics(
+                    present['Physics'], vector(present['Gravity']), dict(values)
+                )
+                self._ask('set_physics', 'Physics', message)
+                self._until(
+                    lambda wanted=quantities: all(
+                        math.isclose(_world_value(self._world_parts(), q), v, rel_tol=1e-5)
+                        for q, v in wanted.items()
+                    ),
+                    f'physics with {dict(quantities)}',
+                )
+            elif kind == 'light':
+                whole, light = self._light(name)
+                light = messages.light(light, quantities)
+                self._ask('light_config', 'Light', light)
+                self._lights[whole] = light
+            else:
+                self._paint(model, name, edited)
+
+    def restore(self, model: str, state: ModelState) -> None:
+        """See :class:`sim2real_sim.respawn.Backend`."""
+        snapshot = self._look(DETAILS)
+        number = self._number(snapshot, model)
+        joints = dict(snapshot.inside(number, 'Joint'))
+        parts: list[tuple[int, str, str, Any]] = []
+        standing = '<parent>world</parent>' in (self._present.get(model) or self.sdf(model))
+        for name, (position, velocity) in state.joints.items():
+            if name in joints:
+                reset = joints[name], 'JointPositionReset', 'Double_V', {'data': [position]}
+                parts.append(reset)
+                if standing:
+                    speed = joints[name], 'JointVelocityReset', 'Double_V', {'data': [velocity]}
+                    parts.append(speed)
+        if parts:
+            self._set_state(snapshot, parts)
+            self._until(
+                lambda: all(
+                    abs(self.state(model).joints[name][0] - position) < NEAR
+                    for name, (position, _) in state.joints.items()
+                    if name in joints
+                ),
+                f'joints of model {model!r} where they were',
+            )
+        if not standing:
+            self._launch(model, state)
+
+    def _launch(self, model: str, state: ModelState) -> None:
+        """Give a free model its velocities in the next step, by the impulses that they need."""
+        snapshot = self._look(DETAILS)
+        length = float(snapshot.entities[snapshot.world]['Physics']['max_step_size'])
+        parts = []
+        for name, number in snapshot.inside(self._number(snapshot, model), 'Link'):
+            link = state.links.get(name)
+            if link is None or not (any(link.linear) or any(link.angular)):
+                continue
+            inertial = snapshot.entities[number]['Inertial']
+            turn = snapshot.frame(number).turn
+            center = turn @ _center(inertial)
+            spin = np.array(link.angular)
+            speed = np.array(link.linear) + np.cross(spin, center)
+            own = turn @ rotation(inertial['pose']['orientation'])
+            torque = own @ _tensor(inertial) @ own.T @ spin
+            force = float(inertial['mass']) * speed
+            parts.append(self._wrench(snapshot, number, force / length, torque / length))
+        if parts:
+            self._set_state(snapshot, parts)
+
+    # Below: talking to Gazebo.
+
+    def _only(self) -> str:
+        """Name of the only world there is."""
+
+        def find() -> list[str]:
+            services = self._requests.call('services', self._timeout)
+            return [s.split('/')[2] for s in services if s.endswith('/set_physics/blocking')]
+
+        self._until(lambda: bool(find()), 'world of a Gazebo')
+        worlds = find()
+        if len(worlds) > 1:
+            raise InputError(Fault('world', worlds, 'say which of these'))
+        return worlds[0]
+
+    def _look(self, more: Mapping[str, str] | None = None) -> Snapshot:
+        """The world at this instant, with further components."""
+        return Snapshot(
+            self._requests.call(
+                'state',
+                self._timeout,
+                service=f'{self._root}/state',
+                components={**COMPONENTS, 'JointAxis': '', **(more or {})},
+            )
+        )
+
+    def _world_parts(self) -> Mapping[str, Any]:
+        snapshot = self._look(DETAILS)
+        return snapshot.entities[snapshot.world]
+
+    def _number(self, snapshot: Snapshot, model: str) -> int:
+        if model not in snapshot.models:
+            known = ', '.join(snapshot.models) or 'none'
+            raise WorldError(f'Gazebo has no model {model!r}; it has: {known}')
+        return snapshot.models[model]
+
+    def _request(self, service: str, kind: str, message: Mapping[str, Any]) -> None:
+        self._requests.request(service, kind, message, self._timeout)
+
+    def _ask(self, what: str, kind: str, message: Mapping[str, Any]) -> None:
+        """A user command that is answered when it was carried out."""
+        self._request(f'{self._root}/{what}/blocking', kind, message)
+
+    def _control(self, message: Mapping[str, Any]) -> None:
+        self._request(f'{self._root}/control', 'WorldControl', message)
+
+    def _publish(self, topic: str, kind: str, message: Mapping[str, Any]) -> None:
+        self._requests.call('publish', self._timeout, topic=topic, kind=kind, message=message)
+
+    def _set_state(self, snapshot: Snapshot, parts: list[tuple[int, str, str, Any]]) -> None:
+        """Write components: entity, name, message type and content."""
+        answer = self._requests.call(
+            'set_state',
+            self._timeout,
+            service=f'{self._root}/control/state',
+            control=messages.control(pause=snapshot.paused),
+            entities=parts,
+        )
+        if not answer.get('data'):
+            raise WorldError(f'{self._root}/control/state refused')
+
+    def _until(self, done: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + self._timeout
+        while not done():
+            if time.monotonic() > end:
+                raise WorldError(f'no {what} within {self._timeout:g} s')
+            time.sleep(POLL)
+
+    def _observe(self, snapshot: Snapshot) -> bool:
+        """Have Gazebo keep velocities and joint positions up to date; whether it did not."""
+        missing = [m for number in snapshot.models.values() for m in snapshot.unobserved(number)]
+        if missing:
+            self._set_state(snapshot, missing)
+            wanted = {(number, name) for number, name, _, _ in missing}
+
+            def there() -> bool:
+                entities = self._look().entities
+                return all(name in entities.get(number, {}) for number, name in wanted)
+
+            self._until(there, 'velocities of the models')
+        return bool(missing)
+
+    def _wrench(
+        self, snapshot: Snapshot, link: int, force: np.ndarray, torque: np.ndarray
+    ) -> tuple[int, str, str, Any]:
+        """The component that acts on a link's centre of mass in the next step.
+
+        Gazebo takes the force at the link's origin.
+        """
+        arm = snapshot.frame(link).turn @ _center(snapshot.entities[link]['Inertial'])
+        message = {
+            'force': messages.vector(force),
+            'torque': messages.vector(torque + np.cross(arm, force)),
+        }
+        return link, 'ExternalWorldWrenchCmd', 'Wrench', message
+
+    def _release(self, snapshot: Snapshot, model: str) -> None:
+        """End forces that are held by the model's or its links' names; they would return."""
+        plugins = snapshot.entities[snapshot.world].get('SystemPluginInfo', {}).get('plugins', [])
+        if not any('ApplyLinkWrench' in plugin['name'] for plugin in plugins):
+            return
+        number = self._number(snapshot, model)
+        names = [(model, 'MODEL')]
+        names += [(f'{model}::{name}', 'LINK') for name, _ in snapshot.inside(number, 'Link')]
+        for name, kind in names:
+            message = messages.entity(name, kind)
+            self._publish(f'{self._root}/wrench/clear', 'Entity', message)
+        time.sleep(ARRIVAL)
+
+    def _light(self, name: str) -> tuple[str, dict[str, Any]]:
+        whole = next((w for w in self._lights if w == name or w.endswith(f'::{name}')), None)
+        if whole is None:
+            known = ', '.join(self._lights) or 'none'
+            raise InputError(Fault(f'light.{name}', name, f'no such light; it has: {known}'))
+        return whole, self._lights[whole]
+
+    def _paint(self, model: str, name: str, edited: str) -> None:
+        color = [sdf.read(edited, f'visual.{name}.color.{c}') for c in 'rgb']
+        snapshot = self._look()
+        number = self._number(snapshot, model)
+        for link, entity in snapshot.inside(number, 'Link'):
+            for visual in snapshot.children(entity, 'Visual'):
+                if name in (link, visual, f'{link}::{visual}', f'{model}::{link}::{visual}'):
+                    rgba = [1.0 if c is None else c for c in color] + [1.0]
+                    message = messages.visual(visual, link, rgba)
+                    self._ask('visual_config', 'Visual', message)
+
+
+def _lights(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """The lights by scoped name, as messages."""
+    lights = {}
+    for parts in snapshot.entities.values():
+        if 'Light' in parts:
+            names, parent = [parts['Name']], int(parts['ParentEntity'])
+            while 'World' not in snapshot.entities[parent]:
+                names.append(snapshot.entities[parent]['Name'])
+                parent = int(snapshot.entities[parent]['ParentEntity'])
+            name = '::'.join(reversed(names))
+            lights[name] = {**parts['Light'], 'name': name}
+    return lights
+
+
+def near(one: Pose, other: Pose) -> bool:
+    """Whether two poses are the same as far as Gazebo tells."""
+    turned = abs(float(np.dot(one.orientation, other.orientation)))
+    return math.dist(one.position, other.position) < NEAR and turned > 1.0 - NEAR
+
+
+def _named(numbers: Mapping[str, int], name: str) -> int:
+    """Number of what is named so, or ends so, nested least."""
+    fits = [n for n in numbers if n == name or n.endswith(f'::{name}')]
+    bare = name.rpartition('::')[2]  # with the model's own name before it
+    fits = fits or [n for n in numbers if n == bare]
+    if not fits:
+        raise WorldError(f'Gazebo has no {name!r} in this model; it has: {", ".join(numbers)}')
+    return numbers[min(fits, key=lambda n: n.count('::'))]
+
+
+def _world_value(parts: Mapping[str, Any], quantity: str) -> float:
+    if quantity.startswith('gravity'):
+        return vector(parts['Gravity'])['xyz'.index(quantity[-1])]
+    if quantity == 'timestep':
+        return float(parts['Physics']['max_step_size'])
+    return math.nan
+
+
+def _light_value(light: Mapping[str, Any], quantity: str) -> float:
+    group, _, axis = quantity.partition('.')
+    if group == 'intensity':
+        return float(light.get('intensity', 1.0))
+    key = 'diffuse' if group == 'color' else 'direction'
+    return float(light.get(key, {}).get(axis, 0.0))
+
+
+def _center(inertial: Mapping[str, Any]) -> np.ndarray:
+    position = inertial['pose']['position']
+    return np.array([float(position[axis]) for axis in 'xyz'])
+
+
+def _tensor(inertial: Mapping[str, Any]) -> np.ndarray:
+    rows = (('ixx', 'ixy', 'ixz'), ('ixy', 'iyy', 'iyz'), ('ixz', 'iyz', 'izz'))
+    return np.array([[float(inertial[key]) for key in row] for row in rows])
+
+
+def _inertial_value(inertial: Mapping[str, Any], quantity: str) -> float:
+    group, _, axes = quantity.partition('.')
+    if group == 'mass':
+        return float(inertial['mass'])
+    if group == 'com':
+        return float(_center(inertial)['xyz'.index(axes)])
+    return float(inertial[f'i{axes}'])
