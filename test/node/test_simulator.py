@@ -251,15 +251,15 @@ def test_a_draw_is_answered_with_what_the_engine_has():
             episode=7,
             seed=3,
             space='abc',
-            values={'link.gripper.mass': 1.7, 'surface.gripper.restitution': 0.3},
+            values={'link.gripper.mass': 1.7, 'surface.floor.restitution': 0.3},
         )
         assert (answer.episode, answer.seed, answer.space) == (7, 3, 'abc')
         assert answer.outcomes == {
             'link.gripper.mass': 'verified',
-            'surface.gripper.restitution': 'unsupported',
+            'surface.floor.restitution': 'unsupported',
         }
         assert answer.values['link.gripper.mass'] == 1.7
-        assert np.isnan(answer.values['surface.gripper.restitution'])
+        assert np.isnan(answer.values['surface.floor.restitution'])
         # Whole or not at all.
         answer = world.draw(values={'link.gripper.mass': 1.2, 'joint.elbow.armature': -1.0})
         assert set(answer.outcomes.values()) == {'failed'}
@@ -289,7 +289,7 @@ def test_a_surrogate_keeps_its_secrets(tmp_path):
     [
         ('{"link.gripper.mass": "heavy"}', 'JSON'),
         ('{"link.gripper.mass": -1, "joint.elbow.colour": 1}', 'joint.elbow.colour'),
-        ('{"surface.gripper.restitution": 0.1}', 'unsupported'),
+        ('{"surface.floor.restitution": 0.1}', 'unsupported'),
     ],
 )
 def test_a_bad_parameters_file_is_named(tmp_path, content, mend):
