@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Faults
 
-SHAPES = ('normal', 'uniform')
+SHAPES = ('normal', 'uniform', 'joint')
 """Distributions within a narrowed range."""
 K_SIGMA, FLOOR, CEILING = 3.0, 0.02, 1.0
 
@@ -45,6 +45,12 @@ class RandomizerConfig(Config):
         "Smallest such half-width, as a fraction of the estimate's size.",
         low=0.0,
         high=10.0,
+    )
+    ceiling: float = parameter(
+        CEILING,
+        "Largest such half-width, as a multiple of that of the space's own range.",
+        low=1e-6,
+        high=1e6,
     )
     shape: str = parameter('normal', 'Distribution within a narrowed range.', choices=SHAPES)
     verified: str = parameter(

@@ -39,6 +39,7 @@ class Episodes:
             estimate,
             k_sigma=config.k_sigma,
             floor=config.floor,
+            ceiling=config.ceiling,
             shape=config.shape,
         )
 

@@ -247,7 +247,9 @@ class Member(Distribution):
 
     def as_mapping(self) -> dict[str, Any]:
         """What it means; in a file it stands under ``joint``."""
-        return {**self.joint.as_mapping(), 'joint': self.joint.name, 'address': self.address}
+        ends = {k: v for k, v in (('low', self.low), ('high', self.high)) if math.isfinite(v)}
+        meaning = {'joint': self.joint.name, 'address': self.address, **ends}
+        return {**self.joint.as_mapping(), **meaning}
 
 
 def _numbers(

@@ -72,7 +72,7 @@ from sim2real_randomizer.config import CurriculumConfig
 from sim2real_randomizer.distributions import Array, Constant
 from sim2real_randomizer.drawing import Keyed, Nominal, Plan, ordered
 from sim2real_randomizer.expressions import Expression, Interval
-from sim2real_randomizer.joint import Member
+from sim2real_randomizer.joint import Joint, Member
 from sim2real_randomizer.keyed import Integers
 from sim2real_randomizer.space_file import PERIOD, Grouped, read_space
 from sim2real_randomizer.variation import INERTIA, Variation, starting_point
@@ -242,24 +242,25 @@ class Space:
 
     def to_yaml(self) -> str:
         """Text of a file that :func:`load_space` reads back; patterns are expanded."""
+        missing = {
+            member: variation.distribution.joint.name
+            for variation in self.variations.values()
+            if isinstance(variation.distribution, Member)
+            for member in variation.distribution.joint.addresses
+            if member not in self.variations
+        }
+        if missing:
+            mend = 'the joint distribution has it, the space has not: write it out'
+            raise InputError(*(Fault(a, name, mend) for a, name in missing.items()))
         entries: dict[str, Any] = {}
         joints: dict[str, Any] = {}
         for address, variation in self.variations.items():
             found = variation.distribution
             if isinstance(found, Member):
-                joints[found.joint.name] = {
-                    **found.joint.as_mapping(),
-                    'combine': [self._combined(a) for a in found.joint.addresses],
-                    'when': variation.when.written(),
-                }
+                joints[found.joint.name] = self._joint(found.joint)
                 continue
             unit = '1' if variation.combine == 'scale' else self._quantities[address].unit
             entries[address] = {**variation.as_mapping(), 'unit': unit}
-        for name, joint in joints.items():  # what left a joint distribution stays out of it
-            for address in joint['addresses']:
-                if address not in self.variations:
-                    mend = f'joint {name} has it, the space has not: write it out'
-                    raise InputError(Fault(address, None, mend))
         sections = {'parameters': entries, **({'joint': joints} if joints else {})}
         return str(
             yaml.safe_dump(
@@ -270,8 +271,26 @@ class Space:
             )
         )
 
-    def _combined(self, address: str) -> str:
-        return self.variations[address].combine if address in self.variations else 'absolute'
+    def _joint(self, joint: Joint) -> dict[str, Any]:
+        """What a file says of a joint distribution."""
+        mapping = joint.as_mapping()
+        combine, low, high = [], [], []
+        for address in joint.addresses:
+            variation = self.variations[address]
+            member = variation.distribution
+            combine.append(variation.combine)
+            if isinstance(member, Member):
+                mapping['when'] = variation.when.written()
+            else:  # it left, and is written out
+                member = Member(joint, address)
+            low.append(member.low if math.isfinite(member.low) else None)
+            high.append(member.high if math.isfinite(member.high) else None)
+        ends = {'low': low, 'high': high}
+        return {
+            **mapping,
+            'combine': combine,
+            **{k: v for k, v in ends.items() if any(end is not None for end in v)},
+        }
 
 
 def load_space(name: str | Path, profile: RobotProfile) -> Space:

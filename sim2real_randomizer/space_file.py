@@ -6,6 +6,7 @@ See :mod:`sim2real_randomizer.space` for what may stand in it.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -314,14 +315,28 @@ def _members(
         if unit is not None:
             expected = '1' if how == 'scale' else quantities[address].unit
             _check_unit({'unit': unit}, str(how), expected, faults)
+    ends = _ends(given, addresses, faults) if kind == 'normal' else {}
     rest = {k: v for k, v in given.items() if k not in ('when', 'grow')}
     if faults.found:
         return {}
     joint = make(str(kind), name, tuple(quantities), rest)
     return {
-        address: Variation(Member(joint, address), str(how), when=when)
-        for address, how in zip(quantities, combinations)
+        address: Variation(
+            Member(joint, address, *(ends[k][i] for k in ends)), str(how), when=when
+        )
+        for i, (address, how) in enumerate(zip(quantities, combinations))
     }
+
+
+def _ends(given: dict[str, Any], addresses: Any, faults: Faults) -> dict[str, list[float]]:
+    """Where a joint normal distribution is cut, by address; null: nowhere."""
+    ends = {}
+    for name, none in (('low', -math.inf), ('high', math.inf)):
+        values = _each(given.pop(name, None), addresses, name, faults)
+        if not all(v is None or (type(v) in (int, float) and math.isfinite(v)) for v in values):
+            faults.add(name, values, 'give numbers, or null where there is no end')
+        ends[name] = [none if value is None else value for value in values]
+    return ends
 
 
 def _each(given: Any, addresses: Any, name: str, faults: Faults) -> list[Any]:

@@ -1,5 +1,7 @@
 """Narrowing a space by an estimate."""
 
+import dataclasses
+import json
 import math
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
 from sim2real_core.records import Estimate, ParameterEstimate
-from sim2real_randomizer.narrow import narrow, narrow_with_report
+from sim2real_randomizer.expressions import parse
+from sim2real_randomizer.narrow import narrow, narrow_with_report, read_estimate
 from sim2real_randomizer.space import load_space
 
 ARM6 = load_profile('arm6')
@@ -134,3 +137,83 @@ def test_an_estimate_of_another_robot(prior):
     stranger = Estimate(0.0, {'joint.j9.armature': ParameterEstimate(1.0, 0.1, 'identified')})
     with pytest.raises(InputError, match='j9'):
         narrow(prior, stranger)
+
+
+def test_never_wider_than_the_prior_unless_told(prior):
+    before = np.ptp(prior.range(VISCOUS))
+    vague = estimate(viscous=(6.0, 100.0, 'identified'))
+    low, high = narrow(prior, vague, floor=0).range(VISCOUS)
+    assert (low, high) == pytest.approx((6.0 - before / 2, 6.0 + before / 2))
+    low, high = narrow(prior, vague, floor=0, ceiling=0.5).range(VISCOUS)
+    assert high - low == pytest.approx(before / 2)
+    low, high = narrow(prior, vague, floor=0.9, ceiling=0.01).range(VISCOUS)
+    assert high - low == pytest.approx(2 * 0.9 * 6.0)
+
+
+def tied():
+    known = estimate(viscous=(6.0, 0.5, 'identified'), coulomb=(4.0, 0.2, 'identified'))
+    covariance = np.array([[0.25, -0.08], [-0.08, 0.04]])
+    return Estimate(0.0, known.parameters, (VISCOUS, COULOMB), covariance)
+
+
+def test_correlations_on_request(prior, tmp_path):
+    space = narrow(prior, tied(), shape='joint', floor=0)
+    drawn = space.draw_many(0, np.arange(20000))
+    together = np.corrcoef(drawn[VISCOUS], drawn[COULOMB])[0, 1]
+    assert together == pytest.approx(-0.8, abs=0.02)
+    assert space.range(VISCOUS) == (4.5, 7.5)
+    assert drawn[VISCOUS].min() >= 4.5
+    path = tmp_path / 'narrowed.yaml'
+    path.write_text(space.to_yaml())
+    assert load_space(path, ARM6).draw(1, 2).values == space.draw(1, 2).values
+    wider = narrow(prior, tied(), shape='joint', floor=0.5).draw_many(0, np.arange(20000))
+    assert np.corrcoef(wider[VISCOUS], wider[COULOMB])[0, 1] == pytest.approx(-0.8, abs=0.02)
+    assert wider[VISCOUS].std() == pytest.approx(1.0, rel=0.05)
+
+
+def test_constraints_stay(prior):
+    held = dataclasses.replace(prior, constraints={'a': parse(f'{STATIC} < 100')})
+    assert narrow(held, tied()).constraints == held.constraints
+
+
+def test_an_estimate_from_a_file(prior, tmp_path):
+    path = tmp_path / 'estimate.json'
+    known = estimate(viscous=(6.0, 0.5, 'identified'), mass=(1.0, math.inf, 'not_identified'))
+    path.write_text(json.dumps(known.as_json()))
+    back = read_estimate(path)
+    assert narrow(prior, back).content_hash == narrow(prior, known).content_hash
+    path.write_text(
+        json.dumps(
+            {
+                **tied().as_json(),
+                '__covariance__': {
+                    'order': [VISCOUS, COULOMB], 'value': tied().covariance.tolist()
+                },
+            }
+        )
+    )  # fmt: skip
+    assert (
+        narrow(prior, read_estimate(path), shape='joint').content_hash
+        == narrow(prior, tied(), shape='joint').content_hash
+    )
+
+
+@pytest.mark.parametrize(
+    ('text', 'field'),
+    [
+        ('[1]', 'estimate'),
+        ('{', 'estimate'),
+        ('{"link.gripper.mass": 3}', MASS),
+        ('{"link.gripper.mass": {"mean": 1, "std": -1}}', MASS),
+        ('{"link.gripper.mass": {"mean": NaN, "std": 1}}', MASS),
+        ('{"link.gripper.mass": {"mean": 1, "std": 1, "status": "sure"}}', MASS),
+        ('{"gripper.mass": {"mean": 1, "std": 1}}', 'address'),
+        ('{"__covariance__": {"order": ["a"], "value": []}}', '__covariance__'),
+    ],
+)
+def test_faults_of_an_estimate_file(tmp_path, text, field):
+    path = tmp_path / 'estimate.json'
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_estimate(path)
+    assert [fault.field for fault in error.value.faults] == [field]
