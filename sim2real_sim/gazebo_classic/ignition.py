@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psutil
@@ -28,7 +29,7 @@ TOPICS_PORT, SERVICES_PORT = 10317, 10318
 WIRE_VERSION = 10
 HEARTBEAT = 1.0  # [s]
 SILENCE = 3.0  # [s] after which a process counts as gone
-Callback = Callable[[Any], None]
+Callback = Callable[[bytes], None]
 
 
 def full_name(partition: str, topic: str) -> str:
@@ -57,7 +58,7 @@ class Ignition:
         self._services: dict[str, tuple[Any, float]] = {}  # by full name; and when last heard of
         self._replies: dict[str, tuple[bytes, bool]] = {}
         self._advertised: dict[str, str] = {}
-        self._callbacks: dict[str, tuple[Any, Callback]] = {}
+        self._callbacks: dict[str, Callback] = {}
         self._listened: set[str] = set()  # topics of ours
         self._heard: dict[str, tuple[Any, str]] = {}  # of others: link to its control, type
         self._connected: set[str] = set()
@@ -103,11 +104,11 @@ class Ignition:
             message.SerializeToString(),
             message.DESCRIPTOR.full_name.encode(),
         ]
-        self._do(lambda: self._publisher.send_multipart(parts))
+        self._do(lambda: self._send(parts))
 
-    def subscribe(self, topic: str, type_: str, callback: Callback) -> None:
-        """Receive a topic (full name)."""
-        self._do(lambda: self._subscribe(topic, self._messages.type(type_), callback))
+    def subscribe(self, topic: str, callback: Callback) -> None:
+        """Receive a topic (full name); the callback gets each message as it came."""
+        self._do(lambda: self._subscribe(topic, callback))
 
     def unsubscribe(self, topic: str) -> None:
         """Receive a topic no more."""
@@ -195,7 +196,7 @@ class Ignition:
             self._woken.fileno(): self._from_tasks,
         }
         for port, listener in self._listeners.items():
-            receivers[listener.fileno()] = lambda p=port: self._from_discovery(p)
+            receivers[listener.fileno()] = partial(self._from_discovery, port)
         for source in receivers:
             poller.register(source, zmq.POLLIN)
         beat = 0.0
@@ -204,7 +205,7 @@ class Ignition:
             if now >= beat:
                 beat = now + HEARTBEAT
                 self._announce()
-            for source, _ in poller.poll(max(0.0, beat - now) * 1000.0):
+            for source, _ in poller.poll(int(max(0.0, beat - now) * 1000.0)):
                 if self._closed:
                     break
                 with self._changed:
@@ -218,6 +219,9 @@ class Ignition:
         self._closed = True
         for port in self._listeners:
             self._tell(port, self._discovery(type=self._discovery.BYE))
+
+    def _send(self, parts: list[bytes]) -> None:
+        self._publisher.send_multipart(parts)
 
     def _from_tasks(self) -> None:
         self._woken.recv(4096)
@@ -235,8 +239,7 @@ class Ignition:
     def _from_subscriber(self) -> None:
         topic, _, data, _ = self._subscriber.recv_multipart()
         if topic.decode() in self._callbacks:
-            kind, callback = self._callbacks[topic.decode()]
-            callback(kind.FromString(data))
+            self._callbacks[topic.decode()](data)
 
     def _from_receiver(self) -> None:
         # (who sent it, service, node, request, reply, whether it was done)
@@ -279,8 +282,8 @@ class Ignition:
         publisher.msg_pub.msgs_per_sec = 2**64 - 1
         self._tell(TOPICS_PORT, message)
 
-    def _subscribe(self, topic: str, kind: Any, callback: Callback) -> None:
-        self._callbacks[topic] = (kind, callback)
+    def _subscribe(self, topic: str, callback: Callback) -> None:
+        self._callbacks[topic] = callback
         self._subscriber.setsockopt(zmq.SUBSCRIBE, topic.encode())
         message = self._discovery(type=self._discovery.SUBSCRIBE)
         message.sub.topic = topic
@@ -330,9 +333,8 @@ class Ignition:
             self._requester.send_multipart(frames)
         except zmq.ZMQError:  # the connection is not up yet
             if time.monotonic() < deadline:
-                again = threading.Timer(
-                    0.01, self._do, [lambda: self._request(service, request, data, types, deadline)]
-                )
+                task = partial(self._request, service, request, data, types, deadline)
+                again = threading.Timer(0.01, self._do, [task])
                 again.daemon = True
                 again.start()
 
@@ -342,8 +344,10 @@ class Ignition:
             zmq_socket.connect(address)
 
     def _announce(self) -> None:
-        """Say again what we publish; Gazebo forgets whoever is silent."""
+        """Show that we live, and what we publish; Gazebo forgets whoever is silent."""
         with self._changed:
+            for port in self._listeners:
+                self._tell(port, self._discovery(type=self._discovery.HEARTBEAT))
             for topic, type_ in list(self._advertised.items()):
                 self._advertise(topic, type_)
 

@@ -69,6 +69,7 @@ class Transport:
 
     Attributes:
         world: name of the world.
+        version: Gazebo's name and version.
         own_host: our address as Gazebo sees it.
 
     Args:
@@ -87,7 +88,7 @@ class Transport:
         self._timeout = timeout
         self._changed = threading.Condition()
         self._lost = ''
-        self._namespaces: list[str] = []
+        self.version = ''
         self._publishers: dict[str, str] = {}  # topic to message type
         self._callbacks: dict[str, tuple[Any, Callback]] = {}
         self._subscribed: dict[str, list[_Link]] = {}
@@ -175,7 +176,9 @@ class Transport:
             except OSError as error:
                 raise WorldError(f'{self._where}: {topic} cannot be sent: {error}') from error
 
-    def subscribe(self, topic: str, type_: str, callback: Callback, latching: bool = False) -> None:
+    def subscribe(
+        self, topic: str, type_: str, callback: Callback, latching: bool = False
+    ) -> None:
         """Receive a topic.
 
         Args:
@@ -294,6 +297,7 @@ class Transport:
     def _from_master(self, link: _Link, payload: bytes) -> None:
         packet = self._messages.type('gazebo.msgs.Packet').FromString(payload)
         kinds = {
+            'version_init': 'GzString',
             'publishers_init': 'Publishers',
             'publisher_add': 'Publish',
             'publisher_del': 'Publish',
@@ -304,7 +308,9 @@ class Transport:
             return
         kind = self._messages.type(f'gazebo.msgs.{kinds[packet.type]}')
         message = kind.FromString(packet.serialized_data)
-        if packet.type == 'publishers_init':
+        if packet.type == 'version_init':
+            self.version = message.data
+        elif packet.type == 'publishers_init':
             self._publishers.update((item.topic, item.msg_type) for item in message.publisher)
         elif packet.type == 'publisher_del':
             self._publishers.pop(message.topic, None)

@@ -1,0 +1,243 @@
+"""What the engine has after every physics step: Gazebo's introspection.
+
+Gazebo offers values by name, ``data://world/<w>/model/<m>/link/<l>?p=pose3d/world_pose``, and
+publishes those that a filter names after every step; all values of one message are of one
+instant. It tells at once when there are others, also while paused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sim2real_sim.gazebo_classic.ignition import Ignition
+from sim2real_sim.gazebo_classic.messages import Messages
+from sim2real_sim.world import LinkState, ModelState, Pose, Quaternion, Vector, WorldError
+
+PARAMETERS = 'gazebo.msgs.Param_V'
+Sample = dict[str, Any]
+"""Values by name, at one instant."""
+
+
+class Introspection:
+    """Follows the time and the models that were asked for.
+
+    Attributes:
+        partition: where this Gazebo is.
+        count: steps seen so far.
+
+    Args:
+        ignition: the transport.
+        messages: Gazebo's message classes.
+        partitions: where Gazebo may be, the likeliest first.
+        world: name of its world.
+        timeout: deadline of every wait [s].
+
+    Raises:
+        WorldError: Gazebo does not answer there.
+    """
+
+    def __init__(
+        self,
+        ignition: Ignition,
+        messages: Messages,
+        partitions: Sequence[str],
+        world: str,
+        timeout: float,
+    ) -> None:
+        self._ignition = ignition
+        self._messages = messages
+        self._timeout = timeout
+        self._world = f'data://world/{world}'
+        self._clock = f'{self._world}?p=time/sim_time'
+        self._parameters = messages.type(PARAMETERS)
+        self._known: set[str] = set()  # names of all values
+        self._watched: set[str] = set()
+        self._latest = b''
+        self._parsed: tuple[bytes, Sample] = (b'', {})
+        self.count = 0
+        self.partition, self._prefix = self._find(partitions)
+        ignition.subscribe(f'{self._prefix}items_update', self._receive_names)
+        self._filter = self._request('filter_new', [self._clock], 'GzString').data
+        ignition.subscribe(f'{self._prefix}filter/{self._filter}', self._receive)
+
+    def time(self) -> int:
+        """Simulated time of the last step [ns]; -1 when none was seen yet."""
+        sample = self._sample()
+        return _nanoseconds(sample[self._clock]) if self._clock in sample else -1
+
+    def clear(self) -> None:
+        """Time was set back: what the last step made is no more."""
+        self._latest = b''
+
+    def wait_time(self, after: int) -> int:
+        """Wait until simulated time is later than this, and give it [ns]."""
+        what = f'simulated time after {after * 1e-9:.4f} s'
+        self._ignition.wait(lambda: self.time() > after, what)
+        return self.time()
+
+    def models(self) -> tuple[str, ...]:
+        """Models in the world, in the order of their names."""
+        start = f'{self._world}/model/'
+        named = (item[len(start) :] for item in self._known if item.startswith(start))
+        return tuple(sorted({re.split('[/?]', name)[0] for name in named}))
+
+    def wait_model(self, model: str, there: bool) -> None:
+        """Wait until a model is in the world, or no more."""
+        what = f'model {model!r} (its log says why)' if there else f'end of model {model!r}'
+        self._ignition.wait(lambda: (model in self.models()) is there, what)
+
+    def watch(self, model: str) -> None:
+        """Follow a model from the next step on; its links and joints may have changed."""
+        of_model = self._prefixes(model)
+        self._watched = {item for item in self._watched if not item.startswith(of_model)}
+        self._watched |= {
+            item
+            for item in self._known
+            if item.startswith(of_model) and 'acceleration' not in item
+        }
+        self._update()
+
+    def forget(self, model: str) -> None:
+        """Follow a model no more."""
+        of_model = self._prefixes(model)
+        self._watched = {item for item in self._watched if not item.startswith(of_model)}
+        self._update()
+
+    def watches(self, model: str) -> bool:
+        """Whether a model is followed."""
+        of_model = self._prefixes(model)
+        return any(item.startswith(of_model) for item in self._watched)
+
+    def state(self, model: str) -> ModelState | None:
+        """State of a model after the last step; None when it was not followed then."""
+        prefix, sample = f'{self._world}/model/{model}', self._sample()
+        if f'{prefix}?p=pose3d/world_pose' not in sample:
+            return None
+        return read_state(prefix, sample, _nanoseconds(sample[self._clock]) * 1e-9)
+
+    def wait_state(self, model: str) -> None:
+        """Wait for the first step after a model was followed."""
+        self._ignition.wait(lambda: self.state(model), f'state of model {model!r}')
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        try:
+            self._request('filter_remove', [], 'Empty')
+        except WorldError:
+            return  # it is gone, and the filter with it
+
+    def _find(self, partitions: Sequence[str]) -> tuple[str, str]:
+        """Partition and full prefix of the services of this world's introspection."""
+        deadline = time.monotonic() + self._timeout
+        refused: set[str] = set()
+
+        def find() -> tuple[str, str] | None:
+            for service in reversed(self._ignition.services()):
+                match = re.fullmatch(r'(@/(.+?)@/introspection/\w+/)items', service)
+                if match and match[2] in partitions and match[1] not in refused:
+                    return match[2], match[1]
+            return None
+
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            what = f'introspection in partition {" or ".join(partitions)}'
+            partition, prefix = self._ignition.wait(find, what, left)
+            refused.add(prefix)  # if it does not answer: it just ended, or has another world
+            with contextlib.suppress(WorldError):
+                request = self._messages.type('gazebo.msgs.Empty')()
+                answer = self._ignition.request(f'{prefix}items', request, PARAMETERS)
+                self._known = _names(answer)
+            if self._clock in self._known:
+                return partition, prefix
+
+    def _prefixes(self, model: str) -> tuple[str, str]:
+        """What the names of a model's values begin with."""
+        return f'{self._world}/model/{model}/', f'{self._world}/model/{model}?'
+
+    def _update(self) -> None:
+        self._request('filter_update', [self._clock, *sorted(self._watched)], 'Empty')
+
+    def _request(self, service: str, items: Iterable[str], reply: str) -> Any:
+        request = self._parameters()
+        values = [('item', item) for item in items]
+        if service != 'filter_new':
+            values.append(('filter_id', self._filter))
+        for name, value in values:
+            parameter = request.param.add(name=name)
+            parameter.value.type = parameter.value.STRING
+            parameter.value.string_value = value
+        return self._ignition.request(f'{self._prefix}{service}', request, f'gazebo.msgs.{reply}')
+
+    def _receive(self, data: bytes) -> None:
+        self._latest = data
+        self.count += 1
+
+    def _receive_names(self, data: bytes) -> None:
+        self._known = _names(self._parameters.FromString(data))
+
+    def _sample(self) -> Sample:
+        """The newest values; only those that are looked at are parsed."""
+        data, (parsed, sample) = self._latest, self._parsed
+        if data is not parsed:
+            message = self._parameters.FromString(data)
+            sample = {item.name: item.value for item in message.param}
+            self._parsed = (data, sample)
+        return sample
+
+
+def _names(message: Any) -> set[str]:
+    return {parameter.value.string_value for parameter in message.param}
+
+
+def read_state(prefix: str, sample: Sample, stamp: float) -> ModelState:
+    """State of a model from the values under its prefix.
+
+    Names of links and joints of nested models are scoped (``inner::link``).
+    """
+    links: dict[str, dict[str, Any]] = {}
+    joints: dict[str, dict[str, float]] = {}
+    for name, value in sample.items():
+        path, _, what = name.partition('?p=')
+        if not path.startswith(prefix + '/'):
+            continue
+        kind, thing = _thing(path[len(prefix) + 1 :].split('/'))
+        if kind == 'link':
+            links.setdefault(thing, {})[what.rpartition('/')[2]] = value
+        elif kind == 'joint' and what.startswith('axis/0/'):
+            joints.setdefault(thing, {})[what.rpartition('/')[2]] = value.double_value
+    return ModelState(
+        time=stamp,
+        pose=_pose(sample[f'{prefix}?p=pose3d/world_pose'].pose3d_value),
+        links={
+            name: LinkState(
+                _pose(values['world_pose'].pose3d_value),
+                _vector(values['world_linear_velocity'].vector3d_value),
+                _vector(values['world_angular_velocity'].vector3d_value),
+            )
+            for name, values in links.items()
+        },
+        joints={name: (v['position'], v['velocity']) for name, v in joints.items()},
+    )
+
+
+def _thing(parts: list[str]) -> tuple[str, str]:
+    """Kind and scoped name of what ``model/inner/link/name`` names."""
+    return parts[-2], '::'.join(parts[1::2])
+
+
+def _pose(message: Any) -> Pose:
+    q = message.orientation
+    orientation: Quaternion = (q.x, q.y, q.z, q.w)
+    return Pose(_vector(message.position), orientation)
+
+
+def _vector(message: Any) -> Vector:
+    return (message.x, message.y, message.z)
+
+
+def _nanoseconds(value: Any) -> int:
+    return int(value.time_value.sec) * 10**9 + int(value.time_value.nsec)

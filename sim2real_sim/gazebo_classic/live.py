@@ -1,0 +1,355 @@
+"""What Gazebo Classic changes while it runs, over its own transport; measured on 11.1.
+
+Gravity, step size and solver iterations take effect at once, models and lights within its five
+looks a second. Joint damping and limits are read back as they were: those need a respawn.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lxml import etree
+
+from sim2real_core.addresses import QUANTITIES, Address, parse_address
+from sim2real_core.errors import Fault, InputError
+from sim2real_sim import sdf
+from sim2real_sim.gazebo_classic.messages import Messages
+from sim2real_sim.gazebo_classic.transport import Transport
+from sim2real_sim.gazebo_classic.waiting import until
+from sim2real_sim.sdf_addresses import CORRECTION_SPEED, LEAST_BOUNCE_SPEED
+from sim2real_sim.world import WorldError
+
+SURFACE = ('friction', 'restitution', 'stiffness', 'damping')
+LIVE = {
+    'world': (*(f'gravity.{axis}' for axis in 'xyz'), 'timestep', 'solver_iterations'),
+    'link': tuple(QUANTITIES['link']),
+    'surface': SURFACE,
+    'visual': tuple(f'color.{color}' for color in 'rgb'),
+    'light': tuple(QUANTITIES['light']),
+    'joint': ('effort_offset',),
+}
+"""Kind to quantities that change without a respawn."""
+INERTIA = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
+FRESH = 1.0  # [s] how long an answer about a model is good for
+ID = 2**31 - 1
+
+
+class Live:
+    """Asks and changes a Gazebo over its own transport.
+
+    Args:
+        transport: the connection.
+        messages: Gazebo's message classes.
+        timeout: deadline of every wait [s].
+    """
+
+    def __init__(self, transport: Transport, messages: Messages, timeout: float) -> None:
+        self._transport = transport
+        self._messages = messages
+        self._timeout = timeout
+        self._count = 0
+        self._answers: dict[int, Any] = {}
+        self._models: dict[str, tuple[float, Any]] = {}
+        self._surfaces: dict[str, dict[str, Any]] = {}  # nominal, by collision, per model
+        transport.subscribe('~/response', 'gazebo.msgs.Response', self._answered)
+        transport.advertise('~/request', 'gazebo.msgs.Request')
+
+    def ask(self, what: str, about: str, answer: str) -> Any:
+        """Ask Gazebo.
+
+        Args:
+            what: kind of request, e.g. ``physics_info``.
+            about: name of an entity, or ``''``.
+            answer: type of the answer, e.g. ``Physics``.
+
+        Raises:
+            WorldError: no answer by the deadline, or that it cannot be told.
+        """
+        self._count = self._count % ID + 1
+        number, name = self._count, f'{what} {about}'.strip()
+        request = self._messages.type('gazebo.msgs.Request')(id=number, request=what, data=about)
+        self._transport.publish('~/request', request)
+        response = self._transport.wait(lambda: self._answers.get(number), f'answer to {name!r}')
+        del self._answers[number]
+        type_ = f'gazebo.msgs.{answer}'
+        if response.type != type_:
+            raise WorldError(f'Gazebo cannot tell {name!r}: {response.response}')
+        return self._messages.type(type_).FromString(response.serialized_data)
+
+    def physics(self) -> Any:
+        """The engine's settings."""
+        return self.ask('physics_info', '', 'Physics')
+
+    def model(self, name: str) -> Any:
+        """A model as the engine has it; takes 0.2 s."""
+        answer = self.ask('entity_info', name, 'Model')
+        self._models[name] = (time.monotonic(), answer)
+        return answer
+
+    def light(self, name: str) -> Any:
+        """A light of the world."""
+        lights = {light.name: light for light in self.ask('scene_info', '', 'Scene').light}
+        if name not in lights:
+            known = ', '.join(lights) or 'none'
+            mend = f'the world has no such light; it has: {known}'
+            raise InputError(Fault('light', name, mend))
+        return lights[name]
+
+    def forget(self, model: str) -> None:
+        """A model was spawned anew."""
+        self._models.pop(model, None)
+        self._surfaces.pop(model, None)
+
+    def write_world(self, values: Mapping[str, float]) -> None:
+        """Change quantities of the world (not its lights)."""
+        present = self.physics()
+        message = self._messages.type('gazebo.msgs.Physics')(type=present.type)
+        for address, value in values.items():
+            what = parse_address(address).quantity
+            if what == 'timestep':
+                message.max_step_size = value
+            elif what == 'solver_iterations':
+                message.iters = int(value)
+            else:
+                if not message.HasField('gravity'):
+                    message.gravity.CopyFrom(present.gravity)
+                setattr(message.gravity, what[-1], value)
+        self._transport.publish('~/physics', message)
+        until(
+            lambda: all(_same(self.world_value(a), v) for a, v in values.items()),
+            f'effect on {", ".join(values)}',
+            self._timeout,
+        )
+
+    def world_value(self, address: str) -> float:
+        """Value of an address of the world."""
+        return world_value(self.physics(), parse_address(address).quantity)
+
+    def write_light(self, name: str, color: list[float], direction: list[float]) -> None:
+        """Change a light.
+
+        Args:
+            name: of the light.
+            color: (r, g, b), dimmed by its intensity.
+            direction: (x, y, z).
+        """
+        message = self._messages.type('gazebo.msgs.Light')()
+        message.CopyFrom(self.light(name))
+        for channel, value in zip('rgb', color):
+            setattr(message.diffuse, channel, value)
+        for axis, value in zip('xyz', direction):
+            setattr(message.direction, axis, value)
+        self._transport.publish('~/light/modify', message)
+
+        def there() -> bool:
+            light = self.light(name)
+            have = [getattr(light.diffuse, channel) for channel in 'rgb']
+            return all(_same(a, b, 1e-6) for a, b in zip(have, color))
+
+        until(there, f'effect on light {name}', self._timeout)
+
+    def write_model(self, name: str, values: Mapping[str, float], edited: str) -> None:
+        """Change links, surfaces and visuals of a model; its SDF with the values is given too."""
+        model = self.model(name)
+        if name not in self._surfaces:
+            collisions = (c for link in links(model) for c in link.collision)
+            self._surfaces[name] = {c.name: c.surface for c in collisions}
+        addresses = [parse_address(address) for address in values]
+        message = self._messages.type('gazebo.msgs.Model')(name=model.name, id=model.id)
+        for link in links(model):
+            part = self._messages.type('gazebo.msgs.Link')(name=_leaf(link.name), id=link.id)
+            if any(a.kind == 'link' and _is(link.name, a.name) for a in addresses):
+                put_inertial(part.inertial, link.inertial, inertial(edited, _leaf(link.name)))
+            for collision in link.collision:
+                wanted = {
+                    address.quantity: values[str(address)]
+                    for address in addresses
+                    if address.kind == 'surface'
+                    and (_is(link.name, address.name) or _is(collision.name, address.name))
+                }
+                if wanted:
+                    shape = part.collision.add(name=_leaf(collision.name), id=collision.id)
+                    nominal = self._surfaces[name][collision.name]
+                    put_surface(shape.surface, nominal, wanted)
+            if part.HasField('inertial') or part.collision:
+                message.link.append(part)
+        if message.link:
+            self._transport.publish('~/model/modify', message)
+            self._confirm(name, message)
+        for address in addresses:
+            if address.kind == 'visual':
+                self._paint(model, address, edited)
+
+    def model_value(self, name: str, address: Address) -> float | None:
+        """Value of an address of a model; None where Gazebo does not tell."""
+        asked, model = self._models.get(name, (0.0, None))
+        if time.monotonic() - asked > FRESH:
+            model = self.model(name)
+        what = address.quantity
+        if address.kind == 'link':
+            found = next((part for part in links(model) if _is(part.name, address.name)), None)
+            if found is None:
+                return None
+            if what == 'mass':
+                return float(found.inertial.mass)
+            if what.startswith('com'):
+                return float(getattr(found.inertial.pose.position, what[-1]))
+            return float(getattr(found.inertial, f'i{what[-2:]}'))
+        if address.kind == 'surface':
+            for link in links(model):
+                for collision in link.collision:
+                    if _is(link.name, address.name) or _is(collision.name, address.name):
+                        return surface_value(collision.surface, what)
+        if address.kind in ('joint', 'actuator'):
+            for joint in joints(model):
+                field = {
+                    'viscous_friction': 'damping',
+                    'coulomb_friction': 'friction',
+                    'saturation': 'limit_effort',
+                }.get(what)
+                if field and _is(joint.name, address.name):
+                    return float(getattr(joint.axis1, field))
+        return None
+
+    def _confirm(self, name: str, message: Any) -> None:
+        """Wait until the model has what a message asks for."""
+
+        def there() -> bool:
+            present = {link.id: link for link in links(self.model(name))}
+            for link in message.link:
+                have = present.get(link.id)
+                if have is None or not _covers(have.inertial, link.inertial):
+                    return False
+                surfaces = {collision.id: collision.surface for collision in have.collision}
+                if not all(_covers(surfaces[c.id], c.surface) for c in link.collision):
+                    return False
+            return True
+
+        until(there, f'effect on model {name!r}', self._timeout)
+
+    def _paint(self, model: Any, address: Address, edited: str) -> None:
+        color = [sdf.read(edited, f'visual.{address.name}.color.{c}') for c in 'rgb']
+        for link in links(model):
+            for visual in link.visual:
+                mine = _is(link.name, address.name) or _is(visual.name, address.name)
+                if not mine or visual.type != visual.VISUAL:
+                    continue
+                message = self._messages.type('gazebo.msgs.Visual')(
+                    name=visual.name, parent_name=visual.parent_name, id=visual.id
+                )
+                for part in (message.material.ambient, message.material.diffuse):
+                    part.r, part.g, part.b = (1.0 if c is None else c for c in color)
+                    part.a = 1.0
+                self._transport.publish('~/visual', message)
+
+    def _answered(self, response: Any) -> None:
+        if response.id <= self._count and response.id not in self._answers:
+            self._answers[response.id] = response
+
+
+def world_value(physics: Any, what: str) -> float:
+    """A quantity of a Physics."""
+    if what == 'timestep':
+        return float(physics.max_step_size)
+    if what == 'solver_iterations':
+        return float(physics.iters)
+    return float(getattr(physics.gravity, what[-1]))
+
+
+def links(model: Any) -> Iterator[Any]:
+    """Links of a model and of those in it."""
+    yield from model.link
+    for inner in model.model:
+        yield from links(inner)
+
+
+def joints(model: Any) -> Iterator[Any]:
+    """Joints of a model and of those in it."""
+    yield from model.joint
+    for inner in model.model:
+        yield from joints(inner)
+
+
+def inertial(text: str, link: str) -> dict[str, float]:
+    """Mass, centre of mass and inertia of a link as SDF has them, a rotor in it included.
+
+    Returns:
+        By ``mass``, ``x``, ``y``, ``z`` (link frame) and ``ixx``, ... (about it).
+    """
+    for element in etree.fromstring(text.encode()).iter('link'):
+        if element.get('name') == link:
+            values = {'mass': float(element.findtext('inertial/mass', '1'))}
+            pose = element.findtext('inertial/pose', '0 0 0').split()
+            values.update((axis, float(number)) for axis, number in zip('xyz', pose))
+            for name in INERTIA:
+                default = '1' if name[1] == name[2] else '0'
+                values[name] = float(element.findtext(f'inertial/inertia/{name}', default))
+            return values
+    raise InputError(Fault('link', link, 'the model has no such link'))
+
+
+def put_inertial(message: Any, present: Any, values: Mapping[str, float]) -> None:
+    """Fill an Inertial: all of it, since Gazebo takes it as a whole."""
+    message.CopyFrom(present)
+    message.mass = values['mass']
+    for axis in 'xyz':
+        setattr(message.pose.position, axis, values[axis])
+    for name in INERTIA:
+        setattr(message, name, values[name])
+
+
+def put_surface(message: Any, nominal: Any, values: Mapping[str, float]) -> None:
+    """Fill a Surface. One that is to bounce gets the thresholds without which it would not."""
+    if 'friction' in values:
+        message.friction.mu = message.friction.mu2 = values['friction']
+    if 'restitution' in values:
+        bounce = values['restitution']
+        as_was = bounce == nominal.restitution_coefficient
+        message.restitution_coefficient = bounce
+        message.bounce_threshold = nominal.bounce_threshold if as_was else LEAST_BOUNCE_SPEED
+        message.max_vel = nominal.max_vel if as_was else CORRECTION_SPEED
+    if 'stiffness' in values:
+        message.kp = values['stiffness']
+    if 'damping' in values:
+        message.kd = values['damping']
+
+
+def surface_value(surface: Any, what: str) -> float | None:
+    """A quantity of a Surface."""
+    return {
+        'friction': surface.friction.mu,
+        'restitution': surface.restitution_coefficient,
+        'stiffness': surface.kp,
+        'damping': surface.kd,
+    }.get(what)
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition('::')[2]
+
+
+def _is(scoped: str, name: str) -> bool:
+    """Whether a scoped name is that of what is called so."""
+    return scoped == name or scoped.endswith(f'::{name}')
+
+
+def _same(a: float, b: float, tolerance: float = 1e-9) -> bool:
+    return math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def _covers(present: Any, wanted: Any) -> bool:
+    """Whether a message has the numbers of another one."""
+    for field, value in wanted.ListFields():
+        have = getattr(present, field.name)
+        if field.message_type:
+            if not _covers(have, value):
+                return False
+        elif isinstance(value, float):
+            if not _same(have, value, 1e-9):
+                return False
+        elif have != value:
+            return False
+    return True

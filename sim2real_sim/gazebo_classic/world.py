@@ -1,0 +1,432 @@
+"""A world in Gazebo Classic, over Gazebo's own transports: no ROS, no plugin, any world.
+
+See :class:`sim2real_sim.world.World`. Beyond it, :meth:`ClassicWorld.drive` runs position loops
+in the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from lxml import etree
+
+from sim2real_core.addresses import parse_address
+from sim2real_core.errors import Fault, InputError
+from sim2real_sim import sdf
+from sim2real_sim.gazebo_classic import messages, server
+from sim2real_sim.gazebo_classic.connection import Connection
+from sim2real_sim.gazebo_classic.joints import Drive
+from sim2real_sim.gazebo_classic.live import LIVE, inertial, links, world_value
+from sim2real_sim.gazebo_classic.poses import (
+    close,
+    impulse,
+    into,
+    live_state,
+    put,
+    put_pose,
+    relative,
+    scaled,
+)
+from sim2real_sim.gazebo_classic.waiting import until
+from sim2real_sim.respawn import RESPAWN, Draws
+from sim2real_sim.world import ModelState, Pose, Vector, WorldError
+
+TRANSPORT = 'transport'
+"""Name of the route over Gazebo's own transport."""
+ORIGIN = Pose()
+
+
+class ClassicWorld:
+    """A world in a running gzserver.
+
+    When gzserver ends, the call that notices raises :class:`WorldError`; the next one connects to
+    the one that runs then, which is nominal.
+
+    Args:
+        host: where its master runs.
+        port: of its master; that of ``GAZEBO_MASTER_URI``, else Gazebo's own, when 0.
+        timeout: deadline of every wait [s].
+
+    Raises:
+        MissingError: no Gazebo is installed here whose messages could be used.
+        WorldError: no gzserver answers there.
+    """
+
+    def __init__(self, host: str = '', port: int = 0, timeout: float = 5.0) -> None:
+        master = urlsplit(os.environ.get('GAZEBO_MASTER_URI', ''))
+        self._host = host or master.hostname or '127.0.0.1'
+        self._port = port or master.port or server.PORT
+        self._timeout = timeout
+        self._messages = messages.load()
+        self._draws = Draws(self)
+        self._connection: Connection | None = None
+        self._open()
+
+    @property
+    def version(self) -> str:
+        """See :class:`~sim2real_sim.world.World`."""
+        physics = self._gazebo.live.physics()
+        engine = physics.Type.Name(physics.type).lower()
+        return f'{self._gazebo.transport.version} ({engine})'
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why addresses of the last draw failed, one line each."""
+        return self._draws.troubles
+
+    def time(self) -> float:
+        """See :class:`~sim2real_sim.world.World`."""
+        return self._gazebo.clock.time() * 1e-9
+
+    def paused(self) -> bool:
+        """Whether simulated time is at rest, as of the last fifth of a second."""
+        return self._gazebo.clock.paused()
+
+    def pause(self, paused: bool) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        self._control(pause=paused)
+        self._gazebo.clock.wait_paused(paused)
+
+    def step(self, steps: int) -> None:
+        """See :class:`~sim2real_sim.world.World`.
+
+        Raises:
+            WorldError: the world is not paused, or does not go on by the deadline.
+        """
+        gazebo = self._gazebo
+        if not self.paused():
+            raise WorldError('a world must be paused to be stepped')
+        start = gazebo.clock.time()
+        self._control(multi_step=steps)
+        gazebo.clock.wait_steps(start, steps * self._step)
+
+    def reset(self) -> None:
+        """See :class:`~sim2real_sim.world.World`. Commands to joints end."""
+        with self._still():
+            gazebo = self._gazebo
+            before = gazebo.clock.time()
+            control = self._messages.type('gazebo.msgs.WorldControl')()
+            control.reset.all = True
+            gazebo.transport.publish('~/world_control', control)
+            gazebo.clock.wait_reset(before)
+            self._note_moved(*self.models(), at_rest=True)
+            self._efforts.clear()
+            for model, loads in self._offsets.items():
+                gazebo.joints.effort(model, {joint: -load for joint, load in loads.items()})
+
+    def models(self) -> tuple[str, ...]:
+        """See :class:`~sim2real_sim.world.World`."""
+        return self._gazebo.introspection.models()
+
+    def sdf(self, model: str) -> str:
+        """See :class:`~sim2real_sim.world.World`."""
+        if model not in self._texts:
+            world = etree.fromstring(self._world_text.encode())
+            for element in world.iterfind('world/model'):
+                if element.get('name') == model:
+                    root = etree.Element('sdf', world.attrib)
+                    root.append(element)
+                    self._texts[model] = etree.tostring(root, encoding='unicode')
+                    break
+            else:
+                raise WorldError(f'Gazebo has no model {model!r}')
+        return self._texts[model]
+
+    def spawn(self, model: str, sdf: str, pose: Pose = ORIGIN) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        self.replace(model, sdf, pose)
+        self._texts[model] = sdf  # nominal from now on
+        self._draws.forget(model)
+
+    def replace(self, model: str, sdf: str, pose: Pose) -> None:
+        """See :class:`sim2real_sim.respawn.Backend`."""
+        gazebo = self._gazebo
+        text = _named(sdf, model)
+        if model in self.models():
+            self.delete(model)
+        factory = self._messages.type('gazebo.msgs.Factory')(sdf=text, allow_renaming=False)
+        put_pose(factory.pose, pose)
+        gazebo.transport.publish('~/factory', factory)
+        gazebo.introspection.wait_model(model, True)
+        gazebo.introspection.watch(model)
+        self._note_moved(model, at_rest=True)
+        self._present[model] = text
+
+    def delete(self, model: str) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        gazebo = self._gazebo
+        if model not in self.models():
+            raise WorldError(f'Gazebo has no model {model!r}')
+        request = self._messages.type('gazebo.msgs.Request')
+        gazebo.transport.publish('~/request', request(id=0, request='entity_delete', data=model))
+        gazebo.introspection.wait_model(model, False)
+        gazebo.introspection.forget(model)
+        gazebo.live.forget(model)
+        self._present.pop(model, None)
+        self._efforts.pop(model, None)
+        self._offsets.pop(model, None)
+
+    def state(self, model: str) -> ModelState:
+        """See :class:`~sim2real_sim.world.World`.
+
+        Velocities are NaN when the world rests since before the model was first asked for.
+        """
+        gazebo = self._gazebo
+        steps = gazebo.introspection
+        if model not in steps.models():
+            raise WorldError(f'Gazebo has no model {model!r}')
+        if not steps.watches(model):
+            steps.watch(model)
+            if not self.paused():
+                steps.wait_state(model)
+        moved, at_rest = self._moved.get(model, (-1, False))
+        state = steps.state(model)
+        if state is not None and steps.count != moved:
+            return state
+        resting = at_rest or not gazebo.clock.stepped()
+        speed = 0.0 if resting else math.nan
+        before = None if resting else state
+        return live_state(gazebo.live.model(model), self.time(), before, speed)
+
+    def set_pose(self, model: str, pose: Pose) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        with self._still():
+            present = self._gazebo.live.model(model)
+            message = self._messages.type('gazebo.msgs.Model')(name=model, id=present.id)
+            put_pose(message.pose, pose)
+            self._gazebo.transport.publish('~/model/modify', message)
+            self._note_moved(model)
+            until(
+                lambda: close(self.state(model).pose, pose),
+                f'model {model!r} at {pose.position}',
+                self._timeout,
+            )
+
+    def set_effort(self, model: str, efforts: Mapping[str, float]) -> None:
+        """See :class:`~sim2real_sim.world.World`. Joints that are not named go on as they were."""
+        self._efforts.setdefault(model, {}).update(efforts)
+        offsets = self._offsets.get(model, {})
+        self._gazebo.joints.effort(model, {j: e - offsets.get(j, 0.0) for j, e in efforts.items()})
+
+    def drive(self, model: str, drives: Mapping[str, Drive]) -> None:
+        """Run position loops in the engine, beside the efforts, until the next call.
+
+        The effort limit of a joint's SDF holds for each of spring, damper and effort alone.
+        """
+        self._gazebo.joints.drive(model, drives)
+
+    def release(self, model: str, joints: Mapping[str, object]) -> None:
+        """End efforts and position loops of joints."""
+        self._gazebo.joints.release(model, joints)
+        for joint in joints:
+            self._efforts.get(model, {}).pop(joint, None)
+
+    def push(self, model: str, link: str, force: Vector, torque: Vector = (0.0, 0.0, 0.0)) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        self._push(model, link, force, torque)
+        self._gazebo.live.physics()  # what was sent before an answered request has arrived
+
+    def routes(self, address: str) -> tuple[str, ...]:
+        """See :class:`~sim2real_sim.world.World`."""
+        parsed = parse_address(address)
+        live = parsed.quantity in LIVE.get(parsed.kind, ())
+        spawns = parsed.kind not in ('world', 'light') and sdf.editable(address)
+        return (TRANSPORT,) * live + (RESPAWN,) * spawns
+
+    def nominal(self, model: str, address: str) -> float:
+        """See :class:`~sim2real_sim.world.World`. NaN where neither SDF nor Gazebo say it."""
+        parsed = parse_address(address)
+        if parsed.kind == 'world':
+            return world_value(self._physics, parsed.quantity)
+        if (parsed.kind, parsed.quantity) == ('joint', 'effort_offset'):
+            return 0.0
+        text = self._world_text if parsed.kind == 'light' else self.sdf(model)
+        value = sdf.read(text, address)
+        return math.nan if value is None else value
+
+    def get(self, model: str, address: str) -> float | None:
+        """See :class:`~sim2real_sim.world.World`."""
+        parsed, gazebo = parse_address(address), self._gazebo
+        if parsed.kind == 'world':
+            return gazebo.live.world_value(address) if self.routes(address) else None
+        if parsed.kind == 'light':
+            return None  # confirmed when it was written, with color and intensity in one
+        if (parsed.kind, parsed.quantity) == ('joint', 'effort_offset'):
+            return self._offsets.get(model, {}).get(parsed.name, 0.0)
+        value = gazebo.live.model_value(model, parsed)
+        if value is not None and parsed.quantity.startswith('inertia'):
+            text = self._present.get(model) or self.sdf(model)
+            value -= _rotor(text, address, parsed.name, parsed.quantity)
+        return value
+
+    def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
+        """See :class:`~sim2real_sim.world.World`."""
+        if model not in self.models() and model not in self._texts:
+            raise WorldError(f'Gazebo has no model {model!r}')
+        with self._still():
+            return self._draws.apply(model, values, route)
+
+    def close(self) -> None:
+        """See :class:`~sim2real_sim.world.World`."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # What sim2real_sim.respawn.Draws calls.
+
+    def write(self, model: str, values: Mapping[str, float], route: str, edited: str) -> None:
+        """See :class:`sim2real_sim.respawn.Backend`."""
+        groups: dict[str, dict[str, float]] = {}
+        for address, value in values.items():
+            groups.setdefault(parse_address(address).kind, {})[address] = value
+        if 'world' in groups:
+            self._gazebo.live.write_world(groups.pop('world'))
+            self._step = round(self._gazebo.live.physics().max_step_size * 1e9)
+        if 'light' in groups:
+            self._light(groups.pop('light'))
+        if 'joint' in groups:
+            self._offset(model, groups.pop('joint'))
+        inside = {address: value for group in groups.values() for address, value in group.items()}
+        if inside:
+            self._gazebo.live.write_model(model, inside, edited)
+            self._present[model] = edited
+
+    def restore(self, model: str, state: ModelState) -> None:
+        """See :class:`sim2real_sim.respawn.Backend`.
+
+        Velocities come back with the next step, by the impulses that a body at rest needs for
+        them; there is no other way over the transport.
+        """
+        present = self._gazebo.live.model(model)
+        message = self._messages.type('gazebo.msgs.Model')(name=model, id=present.id)
+        found = {link.name.rpartition('::')[2]: link for link in links(present)}
+        common = [name for name in state.links if name in found]
+        for name in common:
+            part = message.link.add(name=name, id=found[name].id)
+            put_pose(part.pose, relative(state.pose, state.links[name].pose))
+        self._gazebo.transport.publish('~/model/modify', message)
+        self._note_moved(model, at_rest=True)
+
+        def there() -> bool:
+            now = self.state(model).links
+            return all(close(now[name].pose, state.links[name].pose) for name in common)
+
+        until(there, f'links of model {model!r} where they were', self._timeout)
+        per_second = 1e9 / self._step
+        for name in common:
+            linear, angular = impulse(state.links[name], found[name].inertial)
+            if any((*linear, *angular)):
+                self._push(model, name, scaled(linear, per_second), scaled(angular, per_second))
+        self._gazebo.live.physics()  # as in push()
+
+    @property
+    def _gazebo(self) -> Connection:
+        """The connection; made anew when the last one was found broken by an earlier call."""
+        if self._connection is None:
+            self._open()
+        assert self._connection is not None
+        if self._connection.transport.lost:
+            why = self._connection.transport.lost
+            self.close()
+            raise WorldError(
+                f'gzserver at {self._host}:{self._port} ended ({why}); '
+                'the next call connects anew, to a nominal world'
+            )
+        return self._connection
+
+    def _open(self) -> None:
+        self._draws.forget()
+        self._texts: dict[str, str] = {}  # nominal
+        self._present: dict[str, str] = {}  # with what was applied
+        self._efforts: dict[str, dict[str, float]] = {}
+        self._offsets: dict[str, dict[str, float]] = {}
+        self._connection = Connection(self._messages, self._host, self._port, self._timeout)
+        live = self._connection.live
+        self._world_text = str(live.ask('world_sdf', '', 'GzString').data)
+        self._physics = live.physics()  # nominal
+        self._step = round(self._physics.max_step_size * 1e9)  # [ns]
+        # Models that were put elsewhere: steps seen by then, and whether they are at rest now.
+        self._moved: dict[str, tuple[int, bool]] = {}
+
+    def _note_moved(self, *models: str, at_rest: bool = False) -> None:
+        count = self._gazebo.introspection.count
+        for model in models:
+            resting = at_rest or self._moved.get(model) == (count, True)
+            self._moved[model] = (count, resting)
+
+    def _control(self, **what: object) -> None:
+        control = self._messages.type('gazebo.msgs.WorldControl')(**what)
+        self._gazebo.transport.publish('~/world_control', control)
+
+    @contextlib.contextmanager
+    def _still(self) -> Iterator[None]:
+        """Simulated time at rest; it goes on afterwards if it did before."""
+        running = not self.paused()
+        if running:
+            self.pause(True)
+        try:
+            yield
+        finally:
+            if running:
+                self.pause(False)
+
+    def _push(self, model: str, link: str, force: Vector, torque: Vector) -> None:
+        state = self.state(model)
+        if link not in state.links:
+            raise WorldError(f'model {model!r} has no link {link!r}')
+        frame = state.links[link].pose.orientation
+        present = self._present.get(model) or self.sdf(model)
+        center = inertial(present, link.rpartition('::')[2])
+        message = self._messages.type('gazebo.msgs.Wrench')()
+        put(message.force, into(frame, force))
+        put(message.torque, into(frame, torque))
+        put(message.force_offset, (center['x'], center['y'], center['z']))
+        self._gazebo.transport.publish(f'~/{model}/{link.replace("::", "/")}/wrench', message)
+
+    def _light(self, values: Mapping[str, float]) -> None:
+        edited = sdf.edit(self._world_text, values)
+        for name in {parse_address(address).name for address in values}:
+            present = self._gazebo.live.light(name)
+            color = [getattr(present.diffuse, c) for c in 'rgb']
+            read = [sdf.read(edited, f'light.{name}.color.{c}') for c in 'rgb']
+            direction = [sdf.read(edited, f'light.{name}.direction.{axis}') for axis in 'xyz']
+            self._gazebo.live.write_light(
+                name,
+                [have if want is None else want for have, want in zip(color, read)],
+                [value for value in direction if value is not None],
+            )
+
+    def _offset(self, model: str, values: Mapping[str, float]) -> None:
+        """A constant load on joints: it takes so much of the effort that they are given."""
+        offsets = {parse_address(address).name: value for address, value in values.items()}
+        efforts = self._efforts.get(model, {})
+        self._gazebo.joints.effort(model, {j: efforts.get(j, 0.0) - v for j, v in offsets.items()})
+        self._offsets.setdefault(model, {}).update(offsets)
+
+
+def _named(text: str, model: str) -> str:
+    """SDF of a model, under this name.
+
+    Raises:
+        InputError: it is not SDF of one model.
+    """
+    try:
+        root = etree.fromstring(text.encode())
+    except etree.XMLSyntaxError as error:
+        raise InputError(Fault('sdf', model, f'not XML: {error}')) from error
+    models = root.findall('model')
+    if root.tag != 'sdf' or len(models) != 1:
+        raise InputError(Fault('sdf', model, 'must be <sdf> with one <model> in it'))
+    models[0].set('name', model)
+    return etree.tostring(root, encoding='unicode')
+
+
+def _rotor(text: str, address: str, link: str, what: str) -> float:
+    """The rotor's share in the inertia that the engine has."""
+    own = sdf.read(text, address)
+    total = inertial(text, link.rpartition('::')[2])[f'i{what[-2:]}']
+    return 0.0 if own is None else total - own
