@@ -83,7 +83,7 @@ SPINNER = _model(
 
 WORLD = """<?xml version="1.0"?>
 <sdf version="1.6">
-  <world name="probe">
+  <world name="verify">
     <gravity>0 0 -9.81</gravity>
     <physics type="ode">
       <max_step_size>0.001</max_step_size>

@@ -94,17 +94,12 @@ class Stage:
         world: paused.
         probe: what is tried.
         route: by which values are applied.
-
-    Raises:
-        RefusedError: the world does not offer what the probe needs.
     """
 
     def __init__(self, world: World, probe: Probe, route: str) -> None:
         self.world = world
         self._probe = probe
         self._route = route
-        if probe.needs is not None and not isinstance(world, probe.needs):
-            raise RefusedError(f'the world has no {probe.needs.__name__.lower()}')
         world.spawn(MODEL, probe.sdf, probe.pose)
 
     def apply(self, value: float) -> None:

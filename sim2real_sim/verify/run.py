@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterator
 
 from sim2real_core.errors import InputError, MissingError
@@ -48,35 +49,48 @@ def verify(
     for probe in probes:
         tell(probe.address or probe.kind)
         findings += _tried(world, probe, routes)
-    if MODEL in world.models():
+    with contextlib.suppress(WorldError):  # what was found is worth more than a tidy world
         world.delete(MODEL)
     return findings
 
 
 def _tried(world: World, probe: Probe, wanted: Collection[str]) -> Iterator[Finding]:
     quantity = quantity_of(probe.address) if probe.address else ''
+    blank = Finding(probe.kind, quantity, '', 'unsupported', None)
+    routes: tuple[str, ...] = ()
     try:
-        Stage(world, probe, '')  # some worlds know the routes of what is in them only
-        routes = world.routes(probe.address) if probe.address else (PLACING,)
+        routes, note = _routes(world, probe), 'no route'
     except (RefusedError, InputError, WorldError) as error:
-        routes, note = (), str(error)
-    else:
-        note = '' if routes else 'no route'
+        note = str(error)
     if not routes:
-        yield Finding(probe.kind, quantity, '', 'unsupported', None, note)
+        yield blank._replace(note=note)
     for route in routes:
-        if wanted and route not in wanted and route != PLACING:
+        if wanted and route not in (*wanted, PLACING):
             continue
+        found = blank._replace(route=route)
         try:
-            status, error_found = judge(
-                probe, [_outcome(world, probe, route, v) for v in probe.values]
-            )
-            note = '' if status == 'verified' else f'{quantity or probe.kind}: not as predicted'
-            yield Finding(probe.kind, quantity, route, status, error_found, note)
+            outcomes = [_outcome(world, probe, route, value) for value in probe.values]
         except (RefusedError, InputError, MissingError) as error:
-            yield Finding(probe.kind, quantity, route, 'unsupported', None, str(error))
+            yield found._replace(note=str(error))
         except WorldError as error:
-            yield Finding(probe.kind, quantity, route, 'no_effect', None, str(error))
+            yield found._replace(status='no_effect', note=str(error))
+        else:
+            status, error_found = judge(probe, outcomes)
+            note = '' if status == 'verified' else f'{quantity or probe.kind}: not as predicted'
+            yield found._replace(status=status, error=error_found, note=note)
+
+
+def _routes(world: World, probe: Probe) -> tuple[str, ...]:
+    """Ways by which the world changes what a probe is about."""
+    if probe.needs is not None and not isinstance(world, probe.needs):
+        raise RefusedError(f'nobody {probe.needs.__name__.lower()} anything in this world')
+    if not probe.address:
+        return (PLACING,)
+    routes = world.routes(probe.address)
+    if not routes:  # some worlds know the routes only of what is in them
+        world.spawn(MODEL, probe.sdf, probe.pose)
+        routes = world.routes(probe.address)
+    return routes
 
 
 def _outcome(world: World, probe: Probe, route: str, value: float) -> float:
