@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,10 @@ RENDERING_PROBE = """
 import mujoco
 mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), height=8, width=8).close()
 """
+
+# Message classes of modern Gazebo, for tests. The wheel wants a protobuf older than everyone
+# else's and brings libraries that need Gazebo's own, so the messages alone are kept, apart.
+GAZEBO_MESSAGES = 'gazebo-py-bindings==1.0.0'
 
 
 class SetupError(Exception):
@@ -60,6 +65,7 @@ def main():
     made = stage('venv', [str(VENV)], make_venv)
     stage('wheels', [made] + texts(ENV.glob('*.txt')), install_wheels)
     wheels = [line for _, text in texts(ENV.glob('*.txt')) for line in text.splitlines()]
+    stage('gazebo messages', [made, GAZEBO_MESSAGES], fetch_gazebo_messages)
     ros = [made] + [line for line in wheels if line.startswith('ros-')]
     stage('interfaces', ros + texts(ENV.glob('interfaces/**/*')), build_interfaces)
     packaging = [ROOT / name for name in ('package.xml', 'setup.py', 'setup.cfg')]
@@ -133,6 +139,17 @@ def install_wheels():
     pip = [str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'install']
     files = ['-r', str(ENV / 'requirements.txt'), '-c', str(ENV / 'constraints.txt')]
     run('wheels', pip + files)
+
+
+def fetch_gazebo_messages():
+    target = VENV / 'gz-messages'
+    pip = [str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'download', '--no-deps']
+    run('gazebo messages', pip + ['--dest', str(target), GAZEBO_MESSAGES])
+    for wheel in target.glob('*.whl'):
+        with zipfile.ZipFile(str(wheel)) as archive:
+            names = [name for name in archive.namelist() if name.startswith('gz/msgs10/')]
+            archive.extractall(str(target), names)
+        wheel.unlink()
 
 
 def build_interfaces():

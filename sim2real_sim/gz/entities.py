@@ -6,6 +6,7 @@ come with as many digits as a C++ stream prints (six).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -207,3 +208,57 @@ def quaternion(turn: Array) -> tuple[float, float, float, float]:
     q = np.linalg.eigh(k)[1][:, 3]
     x, y, z, w = q if q[3] >= 0 else -q
     return float(x), float(y), float(z), float(w)
+
+
+def lights(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """The lights by scoped name, as messages."""
+    lights = {}
+    for parts in snapshot.entities.values():
+        if 'Light' in parts:
+            names, parent = [parts['Name']], int(parts['ParentEntity'])
+            while 'World' not in snapshot.entities[parent]:
+                names.append(snapshot.entities[parent]['Name'])
+                parent = int(snapshot.entities[parent]['ParentEntity'])
+            name = '::'.join(reversed(names))
+            lights[name] = {**parts['Light'], 'name': name}
+    return lights
+
+
+def world_value(parts: Mapping[str, Any], quantity: str) -> float:
+    """Value of a quantity of the world, from its components; NaN of one that Gazebo has not."""
+    if quantity.startswith('gravity'):
+        return vector(parts['Gravity'])['xyz'.index(quantity[-1])]
+    if quantity == 'timestep':
+        return float(parts['Physics']['max_step_size'])
+    return math.nan
+
+
+def light_value(light: Mapping[str, Any], quantity: str) -> float:
+    """Value of a quantity of a light, from its message."""
+    group, _, axis = quantity.partition('.')
+    if group == 'intensity':
+        return float(light.get('intensity', 1.0))
+    key = 'diffuse' if group == 'color' else 'direction'
+    return float(light.get(key, {}).get(axis, 0.0))
+
+
+def center(inertial: Mapping[str, Any]) -> Array:
+    """Centre of mass (3,) in the link's frame, from an Inertial message [m]."""
+    position = inertial['pose']['position']
+    return np.array([float(position[axis]) for axis in 'xyz'])
+
+
+def tensor(inertial: Mapping[str, Any]) -> Array:
+    """Inertia (3, 3) about the centre of mass in the inertial's axes [kg*m^2]."""
+    rows = (('ixx', 'ixy', 'ixz'), ('ixy', 'iyy', 'iyz'), ('ixz', 'iyz', 'izz'))
+    return np.array([[float(inertial[key]) for key in row] for row in rows])
+
+
+def inertial_value(inertial: Mapping[str, Any], quantity: str) -> float:
+    """Value of a quantity of a link, from its Inertial message."""
+    group, _, axes = quantity.partition('.')
+    if group == 'mass':
+        return float(inertial['mass'])
+    if group == 'com':
+        return float(center(inertial)['xyz'.index(axes)])
+    return float(inertial[f'i{axes}'])

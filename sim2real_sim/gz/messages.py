@@ -5,7 +5,7 @@ Pure: :mod:`sim2real_sim.gz.requester` makes them into the real classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sim2real_sim.world import Pose, Vector
@@ -15,7 +15,7 @@ AXES = 'xyz'
 COLORS = 'rgb'
 
 
-def vector(values: Sequence[float]) -> Json:
+def vector(values: Iterable[float]) -> Json:
     """A Vector3d."""
     return dict(zip(AXES, map(float, values)))
 

@@ -10,6 +10,8 @@ maps it, with the names of the .proto files. Where the transport's binding is mi
 command is run instead; the messages' classes are needed in any case.
 """
 
+from __future__ import annotations
+
 import importlib
 import json
 import os
@@ -18,9 +20,14 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any
 
-RELEASES = (('gz.msgs10', 'gz.transport13'), ('gz.msgs11', 'gz.transport14'))
-RELEASES += (('gz.msgs12', 'gz.transport15'), ('gz.msgs', 'gz.transport'))
+RELEASES = (  # Harmonic, Ionic, Jetty
+    ('gz.msgs10', 'gz.transport13'),
+    ('gz.msgs11', 'gz.transport14'),
+    ('gz.msgs12', 'gz.transport15'),
+    ('gz.msgs', 'gz.transport'),
+)
 # Messages that are not in a file of their own name.
 FILES = {
     'SerializedStepMap': 'serialized_map',
@@ -36,7 +43,7 @@ class Refused(Exception):  # noqa: N818
     """Gazebo did not do it; the text says what."""
 
 
-def component_id(name):
+def component_id(name: str) -> int:
     """Gazebo's number of a component type: FNV-1a of its name, 64 bits."""
     value = BASIS
     for byte in (COMPONENT + name).encode():
@@ -47,7 +54,7 @@ def component_id(name):
 class Messages:
     """The classes of ``gz.msgs``, of whichever release is installed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.transport = ''
         for package, transport in RELEASES:
             try:
@@ -64,18 +71,18 @@ class Messages:
             return
         raise ImportError('no gz.msgs10, 11 or 12')
 
-    def type(self, name):
+    def type(self, name: str) -> Any:
         """The class of a message."""
         file = FILES.get(name) or re.sub('(?<=[a-z0-9])(?=[A-Z])', '_', name).lower()
         return getattr(importlib.import_module(f'{self.package}.{file}_pb2'), name)
 
-    def build(self, name, content):
+    def build(self, name: str, content: dict[str, Any]) -> Any:
         """A message from its JSON."""
         from google.protobuf import json_format
 
         return json_format.ParseDict(content, self.type(name)())
 
-    def content(self, message):
+    def content(self, message: Any) -> Any:
         """The JSON of a message; every field without presence is there."""
         from google.protobuf import json_format
 
@@ -90,12 +97,14 @@ class Messages:
             )
 
 
-def version():
+def version() -> str:
     """Name and version of the simulator, or ''."""
     gz = shutil.which('gz')
+    if gz is None:
+        return ''
     try:
         said = subprocess.run([gz, 'sim', '--version'], capture_output=True, text=True, timeout=10)
-    except (OSError, TypeError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):
         return ''
     found = re.search(r'version (\S+)', said.stdout)
     return f'gz-sim {found.group(1)}' if found else ''
@@ -106,11 +115,11 @@ class Binding:
 
     name = 'binding'
 
-    def __init__(self, messages):
+    def __init__(self, messages: Messages) -> None:
         self._node = importlib.import_module(messages.transport).Node()
-        self._publishers = {}
+        self._publishers: dict[str, Any] = {}
 
-    def request(self, service, message, reply, timeout):
+    def request(self, service: str, message: Any, reply: Any, timeout: float) -> Any:
         done, answer = self._node.request(
             service, message, type(message), reply, max(1, round(timeout * 1e3))
         )
@@ -118,7 +127,7 @@ class Binding:
             raise Refused(f'{service} did not answer within {timeout:g} s')
         return answer
 
-    def publish(self, topic, message, timeout):
+    def publish(self, topic: str, message: Any, timeout: float) -> None:
         kind = type(message)
         if topic not in self._publishers:
             self._publishers[topic] = self._node.advertise(topic, kind)
@@ -131,7 +140,15 @@ class Binding:
         if not publisher.publish(message):
             raise Refused(f'{topic}: the message could not be sent')
 
-    def services(self, timeout):
+    def unheard(self, topic: str, timeout: float) -> bool:
+        publisher, end = self._publishers.get(topic), time.monotonic() + timeout
+        while publisher is not None and publisher.has_connections():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def services(self, timeout: float) -> list[str]:
         return list(self._node.service_list())
 
 
@@ -140,12 +157,13 @@ class Command:
 
     name = 'command'
 
-    def __init__(self):
-        self._gz = shutil.which('gz')
-        if self._gz is None:
+    def __init__(self) -> None:
+        gz = shutil.which('gz')
+        if gz is None:
             raise ImportError('neither the binding of gz.transport nor the gz command')
+        self._gz = gz
 
-    def _run(self, *words, timeout):
+    def _run(self, *words: str, timeout: float) -> str:
         command = [self._gz, *words]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout + 5.0)
@@ -156,7 +174,7 @@ class Command:
             raise Refused(f'{" ".join(words[:4])}: {said[-1] if said else "failed"}')
         return done.stdout
 
-    def request(self, service, message, reply, timeout):
+    def request(self, service: str, message: Any, reply: Any, timeout: float) -> Any:
         from google.protobuf import text_format
 
         words = ['service', '-s', service, '--timeout', str(max(1, round(timeout * 1e3)))]
@@ -164,15 +182,18 @@ class Command:
         words += ['--reptype', reply.DESCRIPTOR.full_name, '--req', _text(message)]
         return text_format.Parse(self._run(*words, timeout=timeout), reply())
 
-    def publish(self, topic, message, timeout):
+    def publish(self, topic: str, message: Any, timeout: float) -> None:
         words = ['topic', '-t', topic, '-m', message.DESCRIPTOR.full_name, '-p', _text(message)]
         self._run(*words, timeout=timeout)
 
-    def services(self, timeout):
+    def unheard(self, topic: str, timeout: float) -> bool:
+        return True  # each message is sent by a process that looks anew who listens
+
+    def services(self, timeout: float) -> list[str]:
         return self._run('service', '-l', timeout=timeout).split()
 
 
-def _text(message):
+def _text(message: Any) -> str:
     from google.protobuf import text_format
 
     return text_format.MessageToString(message, as_one_line=True)
@@ -181,32 +202,40 @@ def _text(message):
 class Requester:
     """Carries out what the lines ask for."""
 
-    def __init__(self):
+    transport: Binding | Command
+
+    def __init__(self) -> None:
         self.messages = Messages()
         try:
             self.transport = Binding(self.messages)
         except ImportError:
             self.transport = Command()
 
-    def hello(self):
+    def hello(self) -> dict[str, str]:
         """What is talked through."""
         return {'gazebo': version() or self.messages.package, 'transport': self.transport.name}
 
-    def services(self, timeout):
+    def services(self, timeout: float) -> list[str]:
         """Names of the services there are."""
         return self.transport.services(timeout)
 
-    def request(self, service, kind, message, reply, timeout):
+    def request(
+        self, service: str, kind: str, message: dict[str, Any], reply: str, timeout: float
+    ) -> Any:
         """Call a service; its answer as JSON."""
         built = self.messages.build(kind, message)
         answer = self.transport.request(service, built, self.messages.type(reply), timeout)
         return self.messages.content(answer)
 
-    def publish(self, topic, kind, message, timeout):
+    def publish(self, topic: str, kind: str, message: dict[str, Any], timeout: float) -> None:
         """Publish a message, once somebody listens."""
         self.transport.publish(topic, self.messages.build(kind, message), timeout)
 
-    def state(self, service, components, timeout):
+    def unheard(self, topic: str, timeout: float) -> bool:
+        """Wait until nobody listens to a topic any more; whether that came true."""
+        return self.transport.unheard(topic, timeout)
+
+    def state(self, service: str, components: dict[str, str], timeout: float) -> dict[str, Any]:
         """All entities, with those of their components that are asked for.
 
         ``components``: name to the message it is serialized as, ``text``, or ``''`` when only
@@ -219,7 +248,7 @@ class Requester:
             self.messages.type('SerializedStepMap'),
             timeout,
         )
-        entities = {}
+        entities: dict[str, Any] = {}
         for number, entity in answer.state.entities.items():
             found = {}
             for component in entity.components.values():
@@ -230,7 +259,7 @@ class Requester:
                 entities[str(number)] = found
         return {'stats': self.messages.content(answer.stats), 'entities': entities}
 
-    def _decoded(self, kind, data):
+    def _decoded(self, kind: str, data: bytes) -> Any:
         if not kind:
             return True
         if kind == 'text':
@@ -239,10 +268,12 @@ class Requester:
         message.ParseFromString(data)
         return self.messages.content(message)
 
-    def set_state(self, service, control, entities, timeout):
+    def set_state(
+        self, service: str, control: dict[str, Any], entities: list[Any], timeout: float
+    ) -> Any:
         """Write components; each is ``[entity, name, message type or text, content]``."""
         message = self.messages.build('WorldControlState', {'world_control': control})
-        parts = {}
+        parts: dict[int, Any] = {}
         for number, name, kind, content in entities:
             if number not in parts:
                 parts[number] = message.state.entities.add(id=number)
@@ -254,7 +285,7 @@ class Requester:
         return self.messages.content(self.transport.request(service, message, reply, timeout))
 
 
-def answer(requester, line):
+def answer(requester: Requester, line: str) -> str:
     """The answer to a line, as a line."""
     try:
         asked = json.loads(line)
@@ -266,7 +297,7 @@ def answer(requester, line):
     return json.dumps({'result': result})
 
 
-def main():
+def main() -> int:
     """Answer lines until there are no more."""
     # Gazebo's libraries print to the standard output, which is for answers alone.
     out = os.fdopen(os.dup(1), 'w', buffering=1)

@@ -13,7 +13,20 @@ from sim2real_core.addresses import parse_address
 from sim2real_core.errors import Fault, InputError
 from sim2real_sim import sdf
 from sim2real_sim.gz import messages
-from sim2real_sim.gz.entities import COMPONENTS, DETAILS, Snapshot, rotation, vector
+from sim2real_sim.gz.entities import (
+    COMPONENTS,
+    DETAILS,
+    Array,
+    Snapshot,
+    center,
+    inertial_value,
+    light_value,
+    lights,
+    rotation,
+    tensor,
+    vector,
+    world_value,
+)
 from sim2real_sim.gz.requests import Requests
 from sim2real_sim.respawn import OF_THE_WORLD, RESPAWN, Draws
 from sim2real_sim.world import ModelState, Pose, Vector, WorldError
@@ -30,9 +43,11 @@ LIVE = {
 """Kind to quantities that change while the world runs."""
 ARRIVAL = 0.02
 """[s] for a message on a topic to arrive, which nobody confirms."""
-ORIGIN = Pose()
+FIRST_ARRIVALS = (0.01, 0.03, 0.1, ARRIVAL)
+"""[s] The same, for the first ones on a topic: it is sent again after each of these."""
 POLL = 0.002
 """[s] between looks at the world while something is waited for."""
+ORIGIN = Pose()
 NEAR = 1e-4
 """[m, 1] Poses are the same up to this; Gazebo tells them with six digits."""
 
@@ -69,7 +84,7 @@ class GzWorld:
         self._root = f'/world/{self._name}'
         snapshot = self._look(DETAILS)
         self._nominal = snapshot.entities[snapshot.world]
-        self._lights = _lights(snapshot)
+        self._lights = lights(snapshot)
         self._observe(snapshot)
 
     @property
@@ -100,7 +115,7 @@ class GzWorld:
         self._control(messages.control(steps=steps))
         while now < end:  # the deadline is one for progress, however many steps
             before = now
-            self._until(lambda last=before: self._look().time > last, f'step after {before:.4f} s')
+            self._until(self._later(before), f'step after {before:.4f} s')
             now = self._look().time
         self._until(lambda: self._look().paused, 'end of steps')
 
@@ -148,6 +163,11 @@ class GzWorld:
         self._release(snapshot, model)
         self._ask('remove', 'Entity', messages.entity(model))
         self._until(lambda: number not in self._look().entities, f'end of model {model!r}')
+        # Else the next effort would be sent to the listener of the model that is gone.
+        for driven in [key for key in self._driven if key[0] == number]:
+            topic = _effort_topic(model, driven[1])
+            self._requests.call('unheard', self._timeout, topic=topic)
+            del self._driven[driven]
         self._present.pop(model, None)
 
     def state(self, model: str) -> ModelState:
@@ -180,12 +200,15 @@ class GzWorld:
         for joint, effort in efforts.items():
             if joint not in joints:
                 raise WorldError(f'model {model!r} has no joint {joint!r}')
-            if (number, joint) not in self._driven:
+            new = (number, joint) not in self._driven
+            if new:
                 service = f'{self._root}/entity/system/add'
                 self._request(service, 'EntityPlugin_V', messages.joint_force(number, joint))
-            self._publish(f'/model/{model}/joint/{joint}/cmd_force', 'Double', {'data': effort})
+            # The listener says that it is there before it hears everything.
+            for wait in FIRST_ARRIVALS if new else (ARRIVAL,):
+                self._publish(_effort_topic(model, joint), 'Double', {'data': effort})
+                time.sleep(wait)
             self._driven[number, joint] = effort
-        time.sleep(ARRIVAL)
 
     def push(self, model: str, link: str, force: Vector, torque: Vector = (0.0, 0.0, 0.0)) -> None:
         """See :class:`~sim2real_sim.world.World`."""
@@ -207,9 +230,9 @@ class GzWorld:
         """See :class:`~sim2real_sim.world.World`. NaN where neither SDF nor Gazebo say it."""
         parsed = parse_address(address)
         if parsed.kind == 'world':
-            return _world_value(self._nominal, parsed.quantity)
+            return world_value(self._nominal, parsed.quantity)
         if parsed.kind == 'light':
-            return _light_value(self._light(parsed.name)[1], parsed.quantity)
+            return light_value(self._light(parsed.name)[1], parsed.quantity)
         value = sdf.read(self.sdf(model), address)
         return math.nan if value is None else value
 
@@ -219,7 +242,7 @@ class GzWorld:
         if parsed.kind == 'world':
             if parsed.quantity not in LIVE['world']:
                 return None
-            return _world_value(self._world_parts(), parsed.quantity)
+            return world_value(self._world_parts(), parsed.quantity)
         what = parsed.quantity
         snapshot = self._look(DETAILS)
         number = self._number(snapshot, model)
@@ -227,7 +250,7 @@ class GzWorld:
             links = dict(snapshot.inside(number, 'Link'))
             given = snapshot.entities[_named(links, parsed.name)]['Inertial']
             rotor = sdf.rotor(self._present.get(model) or self.sdf(model), address)
-            return _inertial_value(given, what) - rotor
+            return inertial_value(given, what) - rotor
         axes = {'viscous_friction': 'damping', 'coulomb_friction': 'friction'}
         axes['saturation'] = 'limit_effort'
         if parsed.kind in ('joint', 'actuator') and what in axes:
@@ -268,13 +291,7 @@ class GzWorld:
                     present['Physics'], vector(present['Gravity']), dict(values)
                 )
                 self._ask('set_physics', 'Physics', message)
-                self._until(
-                    lambda wanted=quantities: all(
-                        math.isclose(_world_value(self._world_parts(), q), v, rel_tol=1e-5)
-                        for q, v in wanted.items()
-                    ),
-                    f'physics with {dict(quantities)}',
-                )
+                self._until(self._has(quantities), f'physics with {quantities}')
             elif kind == 'light':
                 whole, light = self._light(name)
                 light = messages.light(light, quantities)
@@ -321,11 +338,11 @@ class GzWorld:
                 continue
             inertial = snapshot.entities[number]['Inertial']
             turn = snapshot.frame(number).turn
-            center = turn @ _center(inertial)
+            arm = turn @ center(inertial)
             spin = np.array(link.angular)
-            speed = np.array(link.linear) + np.cross(spin, center)
+            speed = np.array(link.linear) + np.cross(spin, arm)
             own = turn @ rotation(inertial['pose']['orientation'])
-            torque = own @ _tensor(inertial) @ own.T @ spin
+            torque = own @ tensor(inertial) @ own.T @ spin
             force = float(inertial['mass']) * speed
             parts.append(self._wrench(snapshot, number, force / length, torque / length))
         if parts:
@@ -399,6 +416,19 @@ class GzWorld:
                 raise WorldError(f'no {what} within {self._timeout:g} s')
             time.sleep(POLL)
 
+    def _later(self, than: float) -> Callable[[], bool]:
+        return lambda: self._look().time > than
+
+    def _has(self, quantities: Mapping[str, float]) -> Callable[[], bool]:
+        def has() -> bool:
+            parts = self._world_parts()
+            return all(
+                math.isclose(world_value(parts, quantity), value, rel_tol=1e-5, abs_tol=1e-9)
+                for quantity, value in quantities.items()
+            )
+
+        return has
+
     def _observe(self, snapshot: Snapshot) -> bool:
         """Have Gazebo keep velocities and joint positions up to date; whether it did not."""
         missing = [m for number in snapshot.models.values() for m in snapshot.unobserved(number)]
@@ -414,13 +444,13 @@ class GzWorld:
         return bool(missing)
 
     def _wrench(
-        self, snapshot: Snapshot, link: int, force: np.ndarray, torque: np.ndarray
+        self, snapshot: Snapshot, link: int, force: Array, torque: Array
     ) -> tuple[int, str, str, Any]:
         """The component that acts on a link's centre of mass in the next step.
 
         Gazebo takes the force at the link's origin.
         """
-        arm = snapshot.frame(link).turn @ _center(snapshot.entities[link]['Inertial'])
+        arm = snapshot.frame(link).turn @ center(snapshot.entities[link]['Inertial'])
         message = {
             'force': messages.vector(force),
             'torque': messages.vector(torque + np.cross(arm, force)),
@@ -459,18 +489,8 @@ class GzWorld:
                     self._ask('visual_config', 'Visual', message)
 
 
-def _lights(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """The lights by scoped name, as messages."""
-    lights = {}
-    for parts in snapshot.entities.values():
-        if 'Light' in parts:
-            names, parent = [parts['Name']], int(parts['ParentEntity'])
-            while 'World' not in snapshot.entities[parent]:
-                names.append(snapshot.entities[parent]['Name'])
-                parent = int(snapshot.entities[parent]['ParentEntity'])
-            name = '::'.join(reversed(names))
-            lights[name] = {**parts['Light'], 'name': name}
-    return lights
+def _effort_topic(model: str, joint: str) -> str:
+    return f'/model/{model}/joint/{joint}/cmd_force'
 
 
 def near(one: Pose, other: Pose) -> bool:
@@ -487,38 +507,3 @@ def _named(numbers: Mapping[str, int], name: str) -> int:
     if not fits:
         raise WorldError(f'Gazebo has no {name!r} in this model; it has: {", ".join(numbers)}')
     return numbers[min(fits, key=lambda n: n.count('::'))]
-
-
-def _world_value(parts: Mapping[str, Any], quantity: str) -> float:
-    if quantity.startswith('gravity'):
-        return vector(parts['Gravity'])['xyz'.index(quantity[-1])]
-    if quantity == 'timestep':
-        return float(parts['Physics']['max_step_size'])
-    return math.nan
-
-
-def _light_value(light: Mapping[str, Any], quantity: str) -> float:
-    group, _, axis = quantity.partition('.')
-    if group == 'intensity':
-        return float(light.get('intensity', 1.0))
-    key = 'diffuse' if group == 'color' else 'direction'
-    return float(light.get(key, {}).get(axis, 0.0))
-
-
-def _center(inertial: Mapping[str, Any]) -> np.ndarray:
-    position = inertial['pose']['position']
-    return np.array([float(position[axis]) for axis in 'xyz'])
-
-
-def _tensor(inertial: Mapping[str, Any]) -> np.ndarray:
-    rows = (('ixx', 'ixy', 'ixz'), ('ixy', 'iyy', 'iyz'), ('ixz', 'iyz', 'izz'))
-    return np.array([[float(inertial[key]) for key in row] for row in rows])
-
-
-def _inertial_value(inertial: Mapping[str, Any], quantity: str) -> float:
-    group, _, axes = quantity.partition('.')
-    if group == 'mass':
-        return float(inertial['mass'])
-    if group == 'com':
-        return float(_center(inertial)['xyz'.index(axes)])
-    return float(inertial[f'i{axes}'])

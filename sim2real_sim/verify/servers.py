@@ -14,11 +14,15 @@ import numpy.typing as npt
 
 from sim2real_sim.gazebo_classic.server import Server
 from sim2real_sim.gazebo_classic.world import ClassicWorld
+from sim2real_sim.gz import server as gz_server
+from sim2real_sim.gz.world import GzWorld
 from sim2real_sim.verify.models import WORLD
 
 IMAGES = '~/camera/camera/camera/image'
 EXPOSURE = 300
 """[steps] The camera takes ten pictures a second of simulated time; changes need one or two."""
+MODERN_TIMEOUT = 20.0
+"""[s] Modern Gazebo takes seconds to start."""
 
 
 class SeeingWorld(ClassicWorld):
@@ -63,6 +67,27 @@ def classic(port: int = 0) -> Iterator[SeeingWorld]:
         path.write_text(WORLD, encoding='utf-8')
         with Server(path, port=port or _free(), cameras=True, log=path.with_name('log')) as server:
             world = SeeingWorld(server.port)
+            try:
+                yield world
+            finally:
+                world.close()
+
+
+@contextmanager
+def modern(port: int = 0) -> Iterator[GzWorld]:
+    """The probe world in a server of modern Gazebo of its own.
+
+    Args:
+        port: unused; its partition keeps it apart from others.
+
+    Raises:
+        MissingError: this machine has no modern Gazebo; the message says how to get one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'probe.sdf'
+        path.write_text(WORLD, encoding='utf-8')
+        with gz_server.Server(path, log=path.with_name('log')) as server:
+            world = GzWorld(timeout=MODERN_TIMEOUT, environment=server.environment)
             try:
                 yield world
             finally:
