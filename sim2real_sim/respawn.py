@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from sim2real_core.addresses import parse_address, quantity
 from sim2real_core.errors import Fault, Faults, InputError
@@ -73,13 +73,14 @@ class Draws:
         self._states: dict[str, ModelState] = {}
 
     def forget(self, model: str = '') -> None:
-        """A model was spawned anew and is nominal, or the whole world was started anew."""
-        memories: tuple[dict[str, Any], ...] = (self._live, self._spawned, self._states)
-        for known in memories:
-            if model:
-                known.pop(model, None)
-            else:
-                known.clear()
+        """A model was spawned anew and is nominal; or the whole world was started anew."""
+        if model:
+            self._live.pop(model, None)
+            self._spawned.pop(model, None)
+            self._states.pop(model, None)
+        else:  # where models were is where they belong
+            self._live.clear()
+            self._spawned.clear()
 
     def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
         """See :meth:`sim2real_sim.world.World.apply`."""

@@ -66,6 +66,7 @@ class Snapshot:
 
     Attributes:
         time: simulated [s].
+        run_time: real time since the server started, while not paused [s].
         paused: whether time stands still.
         entities: number to its components, by name.
 
@@ -75,8 +76,8 @@ class Snapshot:
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         stats = state['stats']
-        clock = stats.get('sim_time', {})
-        self.time = int(clock.get('sec', 0)) + 1e-9 * int(clock.get('nsec', 0))
+        self.time = _seconds(stats.get('sim_time', {}))
+        self.run_time = _seconds(stats.get('real_time', {}))
         self.paused = bool(stats['paused'])
         self.entities: dict[int, dict[str, Any]] = {
             int(number): components for number, components in state['entities'].items()
@@ -140,6 +141,11 @@ class Snapshot:
                 joints[name] = (float(position[0]), float(velocity[0]))
         return ModelState(self.time, pose_of(self.frame(model)), links, joints)
 
+    def observed(self) -> set[tuple[int, str]]:
+        """Entities and those of their components that are there only when they were asked for."""
+        names = {name for components in OBSERVED.values() for name, _, _ in components}
+        return {(n, name) for n, parts in self.entities.items() for name in names & parts.keys()}
+
     def unobserved(self, model: int) -> list[tuple[int, str, str, Any]]:
         """Components that a model's links and joints need to be observed; see OBSERVED."""
         missing = []
@@ -150,6 +156,10 @@ class Snapshot:
                     continue  # a fixed joint
                 missing += [(number, *c) for c in components if c[0] not in parts]
         return missing
+
+
+def _seconds(clock: Mapping[str, Any]) -> float:
+    return int(clock.get('sec', 0)) + 1e-9 * int(clock.get('nsec', 0))
 
 
 def vector(text: str) -> Vector:

@@ -80,6 +80,8 @@ class GzWorld:
         self._present: dict[str, str] = {}  # as spawned last
         self._poses: dict[str, Pose] = {}  # where it was
         self._driven: dict[tuple[int, str], float] = {}
+        self._observed: set[tuple[int, str]] = set()
+        self._run_time = 0.0
         self._name = world or self._only()
         self._root = f'/world/{self._name}'
         snapshot = self._look(DETAILS)
@@ -123,9 +125,9 @@ class GzWorld:
         """See :class:`~sim2real_sim.world.World`. Models that were spawned are spawned again."""
         before = self._look()
         spawned = {name: text for name, text in self._present.items() if name in before.models}
+        self._run_time, self._observed = 0.0, set()  # it is us: what was applied is remembered
         self._control(messages.control(reset=True))
         self._until(lambda: self._look().time < max(before.time, 1e-9), 'reset of simulated time')
-        self._driven.clear()
         for name, text in spawned.items():
             self.replace(name, text, self._poses.get(name, Pose()))
         self._observe(self._look())
@@ -365,7 +367,7 @@ class GzWorld:
 
     def _look(self, more: Mapping[str, str] | None = None) -> Snapshot:
         """The world at this instant, with further components."""
-        return Snapshot(
+        snapshot = Snapshot(
             self._requests.call(
                 'state',
                 self._timeout,
@@ -373,6 +375,15 @@ class GzWorld:
                 components={**COMPONENTS, 'JointAxis': '', **(more or {})},
             )
         )
+        lost = {number for number, _ in self._observed - snapshot.observed()}
+        if snapshot.run_time < self._run_time or lost & snapshot.entities.keys():
+            # Another server, or someone reset this one: what was spawned is as in its file.
+            self._draws.forget()
+            self._present.clear()
+            self._driven.clear()
+            self._observed.clear()
+        self._run_time = snapshot.run_time
+        return snapshot
 
     def _world_parts(self) -> Mapping[str, Any]:
         snapshot = self._look(DETAILS)
@@ -441,6 +452,7 @@ class GzWorld:
                 return all(name in entities.get(number, {}) for number, name in wanted)
 
             self._until(there, 'velocities of the models')
+            self._observed |= wanted
         return bool(missing)
 
     def _wrench(
