@@ -31,11 +31,18 @@ class RandomizerConfig(Config):
     on_reset: bool = parameter(
         False, 'Draw the next episode whenever simulated time is set back.', read_only=True
     )
+    draws_file: str = parameter(
+        '~/.ros/sim2real/draws.jsonl',
+        'Every draw is appended here with its outcomes, one a line; to none when empty.',
+    )
     apply_timeout: float = parameter(
         2.0, "Wait this long for the simulator's answer.", unit='s', low=0.05, high=60.0
     )
     narrow_by_estimate: bool = parameter(
         False, 'Narrow the space by the newest estimate.', read_only=True
+    )
+    estimate_file: str = parameter(
+        '', 'Narrow the space by the estimate in this JSON file.', read_only=True
     )
     k_sigma: float = parameter(
         K_SIGMA, 'Half-width of a narrowed range, in standard deviations.', low=0.1, high=100.0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from sim2real_core.records import Draw, Estimate
 from sim2real_randomizer.apply import checked
 from sim2real_randomizer.config import RandomizerConfig
+from sim2real_randomizer.course import Course
 from sim2real_randomizer.narrow import narrow
 from sim2real_randomizer.space import Space
 
@@ -27,6 +28,7 @@ class Episodes:
         self._prior = prior
         self.space = prior
         self.number = first
+        self._course: Course | None = None
 
     def learn(self, estimate: Estimate, config: RandomizerConfig) -> None:
         """Narrow the prior by an estimate, in place of any before.
@@ -44,10 +46,46 @@ class Episodes:
         )
 
     def next(self, config: RandomizerConfig) -> Draw:
-        """The next episode's world."""
-        draw = self.space.draw(config.seed, self.number, config.environment)
+        """The next episode's world.
+
+        Raises:
+            InputError: a constraint that no try satisfies; the episode is left out.
+        """
+        number, self._course = self.number, None
         self.number += 1
-        return draw
+        self._course = Course(self.space, config.seed, config.environment, number)
+        return self._draw(self._course)
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Addresses that change within the present episode."""
+        return self._course.varying if self._course is not None else ()
+
+    def later(self, time: float) -> Draw | None:
+        """The world as it is now, if it has changed since it was asked for last.
+
+        Args:
+            time: simulated seconds since the episode began.
+
+        Raises:
+            InputError: a constraint that no try satisfies; nothing changes any more until the
+                next episode.
+        """
+        course, self._course = self._course, None
+        if course is None:
+            return None
+        changed = course.advance(time)
+        self._course = course
+        return self._draw(course) if changed.size else None
+
+    def _draw(self, course: Course) -> Draw:
+        return course.space.record(
+            {address: values[0] for address, values in course.values.items()},
+            course.seed,
+            int(course.episodes[0]),
+            int(course.environments[0]),
+            int(course.steps[0]),
+        )
 
 
 def settled(draw: Draw, answer: Draw | None) -> Draw:

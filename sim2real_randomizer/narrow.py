@@ -90,8 +90,8 @@ def narrow_with_report(
             reasons[address] = known.status if known.status != 'identified' else 'std is infinite'
             continue
         widest = math.inf
-        if address in space.variations and (prior := np.ptp(space.range(address))) > 0:
-            widest = ceiling * float(prior) / 2
+        if address in space.variations and (width := np.ptp(space.range(address))) > 0:
+            widest = ceiling * float(width) / 2
         reach = max(min(k_sigma * known.std, widest), floor * abs(known.mean))
         low, high = max(known.mean - reach, what.low), min(known.mean + reach, what.high)
         if not low <= high:
@@ -100,7 +100,9 @@ def narrow_with_report(
         reasons[address] = 'narrowed' if address in variations else 'added'
         mean = min(max(known.mean, low), high)
         narrowed[address] = Normal(mean, reach / k_sigma, low, high)
-    variations.update(_shaped(narrowed, estimate, shape))
+    for address, found in _shaped(narrowed, estimate, shape).items():
+        prior = space.variations.get(address, Variation(found))
+        variations[address] = Variation(found, when=prior.when, coupled=prior.coupled)
     after = replace(space, variations=variations, path=None)
     changes = (
         Change(
@@ -129,7 +131,7 @@ def _check(k_sigma: float, floor: float, ceiling: float, shape: str) -> None:
 
 def _shaped(
     narrowed: Mapping[str, Normal], estimate: Estimate, shape: str
-) -> dict[str, Variation]:
+) -> dict[str, Distribution]:
     """How the narrowed addresses vary."""
     found: dict[str, Distribution] = dict(narrowed)
     if shape == 'uniform':
@@ -149,7 +151,7 @@ def _shaped(
             tuple(map(tuple, ((scaled + scaled.T) / 2).tolist())),
         )
         found.update({a: Member(joint, a, narrowed[a].low, narrowed[a].high) for a in tied})
-    return {address: Variation(distribution) for address, distribution in found.items()}
+    return found
 
 
 def read_estimate(path: str | Path) -> Estimate:

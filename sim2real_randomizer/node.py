@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
@@ -30,7 +31,10 @@ from sim2real_core.qos import LATCHED, RELIABLE, SENSOR
 from sim2real_core.records import Draw
 from sim2real_randomizer.apply import failed
 from sim2real_randomizer.config import RandomizerConfig
+from sim2real_randomizer.course import moving
+from sim2real_randomizer.draw_log import append
 from sim2real_randomizer.episodes import Episodes, answers, settled
+from sim2real_randomizer.narrow import read_estimate
 from sim2real_randomizer.space import load_space
 from sim2real_sim.verify.table import load_table, unverified
 
@@ -60,12 +64,16 @@ class RandomizerNode(Node):
         if config.verified:
             self._doubt(unverified(space.addresses, load_table(config.verified)), config.verified)
         self._episodes = Episodes(space, config.first_episode)
+        for words in space.warnings:
+            self.get_logger().warning(words)
+        if config.estimate_file:
+            self._episodes.learn(read_estimate(config.estimate_file), config)
         self._waiting: deque[Future] = deque()
         self._request: Request | None = None
         self._settled: Draw | None = None
         self._wrong = ''
         self._started = not config.on_start
-        self._time = -float('inf')
+        self._time = self._begun = -math.inf
         self._ask = self.create_publisher(DiagnosticArray, 'simulator/draw', RELIABLE)
         self._tell = self.create_publisher(DiagnosticArray, '~/draw', LATCHED)
         self.create_subscription(
@@ -73,7 +81,7 @@ class RandomizerNode(Node):
         )
         if config.narrow_by_estimate:
             self.create_subscription(DiagnosticArray, 'sysid/estimate', self._on_estimate, LATCHED)
-        if config.on_reset:
+        if config.on_reset or moving(space):
             self.create_subscription(ClockMessage, 'clock', self._on_clock, SENSOR)
         # A group of its own: a call that waits for its answer must not keep the answer out.
         group = ReentrantCallbackGroup()
@@ -113,12 +121,19 @@ class RandomizerNode(Node):
 
     def _begin(self) -> None:
         """Begin the oldest waiting request, one at a time."""
-        if self._request is None and self._waiting:
-            config = read(self, RandomizerConfig)
-            draw, now = self._episodes.next(config), time.monotonic()
-            done = self._waiting.popleft()
-            self._request = Request(draw, done, now + config.apply_timeout, now)
-            self._send()
+        while self._request is None and self._waiting:
+            config, done = read(self, RandomizerConfig), self._waiting.popleft()
+            number = self._episodes.number
+            try:
+                self._ask_for(self._episodes.next(config), done)
+            except InputError as error:
+                self.get_logger().error(f'episode {number}: {error}')
+                done.set_result((Draw(number, config.seed, config.environment), str(error)))
+
+    def _ask_for(self, draw: Draw, done: Future) -> None:
+        timeout, now = self.get_parameter('apply_timeout').value, time.monotonic()
+        self._request = Request(draw, done, now + timeout, now)
+        self._send()
 
     def _simulator_found(self) -> bool:
         return (
@@ -159,6 +174,9 @@ class RandomizerNode(Node):
         assert request is not None  # both callers looked
         draw = self._settled = settled(request.draw, answer)
         self._tell.publish(draw_to_message(draw, self._now()))
+        self._log(draw)
+        if draw.step == 0:
+            self._begun = self._time
         wrong = [f'{address} {draw.outcomes[address]}' for address in failed(draw)]
         if answer is None:
             timeout = self.get_parameter('apply_timeout').value
@@ -169,6 +187,15 @@ class RandomizerNode(Node):
         request.done.set_result((draw, self._wrong))
         self._begin()
 
+    def _log(self, draw: Draw) -> None:
+        file = self.get_parameter('draws_file').value
+        try:
+            if file:
+                only = self._episodes.varying if draw.step else None
+                append(file, draw, self._now(), only)
+        except OSError as error:
+            self.get_logger().error(f'draws_file: {error}', throttle_duration_sec=10.0)
+
     def _on_estimate(self, message: DiagnosticArray) -> None:
         try:
             self._episodes.learn(estimate_from_message(message), read(self, RandomizerConfig))
@@ -177,8 +204,22 @@ class RandomizerNode(Node):
 
     def _on_clock(self, message: ClockMessage) -> None:
         before, self._time = self._time, to_seconds(message.clock)
-        if self._time < before:
-            self.randomize()
+        if not -math.inf < before <= self._time:
+            self._begun = self._time
+            if before > self._time and self.get_parameter('on_reset').value:
+                self.randomize()
+        elif self._request is None and self._settled is not None:
+            self._vary()
+
+    def _vary(self) -> None:
+        """Ask for what has changed within the episode."""
+        try:
+            draw = self._episodes.later(self._time - self._begun)
+        except InputError as error:
+            self.get_logger().error(f'varies no more in this episode: {error}')
+            return
+        if draw is not None:
+            self._ask_for(draw, Future())
 
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         values: dict[str, object] = {'space': self._episodes.space.content_hash}

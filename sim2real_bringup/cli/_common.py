@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -66,6 +67,12 @@ def finish(args: argparse.Namespace, result: Any) -> None:
     """Write the result where ``--json`` says."""
     if args.json:
         write_json(args.json, result)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Say on standard error what should be known."""
+    for words in warnings:
+        print(f'warning: {words}', file=sys.stderr)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = '') -> None:

@@ -1,6 +1,7 @@
 """The randomizer node over real topics: asks, waits, reports, and never hangs."""
 
 import dataclasses
+import json
 import threading
 import time
 
@@ -12,6 +13,7 @@ from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
+from sim2real_bringup.cli import main
 from sim2real_core.errors import InputError
 from sim2real_core.messages import (
     draw_from_message,
@@ -22,6 +24,8 @@ from sim2real_core.messages import (
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import LATCHED, RELIABLE
 from sim2real_core.records import Estimate, ParameterEstimate
+from sim2real_randomizer import draw_log
+from sim2real_randomizer.course import Course
 from sim2real_randomizer.node import RandomizerNode
 from sim2real_randomizer.space import load_space
 
@@ -118,7 +122,11 @@ def world():
     made = []
 
     def make(**parameters):
-        made.append(World(**{'robot': 'arm6', 'seed': 3, 'on_start': False, **parameters}))
+        made.append(
+            World(
+                **{'robot': 'arm6', 'seed': 3, 'on_start': False, 'draws_file': '', **parameters}
+            )
+        )
         return made[-1]
 
     yield make
@@ -267,6 +275,92 @@ def test_a_new_seed_holds_from_the_next_draw(world):
     assert draw.values == SPACE.draw(8, 1).values
 
 
+WANDERS = f"""parameters:
+  {MASS}: {{distribution: uniform, low: 1, high: 3, combine: absolute}}
+  {VISCOUS}: {{distribution: uniform, low: 0.5, high: 2, when: {{walk: 0.5}}}}
+constraints:
+  slow: {VISCOUS} < 1.5 * nominal({VISCOUS})
+period: 0.1
+"""
+
+
+def test_what_changes_within_an_episode_is_published_and_recorded(world, tmp_path):
+    path, log = tmp_path / 'space.yaml', tmp_path / 'log' / 'draws.jsonl'
+    path.write_text(WANDERS)
+    space = load_space(path, ARM6)
+    world = world(space=str(path), draws_file=str(log))
+    world.until(lambda: world.clock.get_subscription_count() > 0)
+    world.clock.publish(Clock(clock=to_time(10.0)))
+    time.sleep(0.2)
+    world.randomize()
+    for tenth in range(1, 40):
+        world.clock.publish(Clock(clock=to_time(10.0 + tenth / 10)))
+        time.sleep(0.03)
+    world.until(lambda: world.draws[-1].step >= 35)
+    begun, *later = world.draws
+    assert begun.values == space.draw(3, 0).values
+    steps = [draw.step for draw in world.draws]
+    assert steps == sorted(set(steps))
+    course = Course(space, 3, 0, 0)
+    for draw in later:
+        course.advance(draw.step * 0.1)
+        assert draw.values == {a: v[0] for a, v in course.values.items()}
+        assert set(draw.outcomes.values()) == {'verified'}
+        assert draw.values[MASS] == begun.values[MASS]
+    assert list(draw_log.read(log)) == world.draws
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert set(lines[-1]['values']) == {VISCOUS}
+    assert lines[-1]['stamp'] >= 0
+
+
+def test_a_constraint_that_cannot_be_satisfied_is_an_answer(world, tmp_path):
+    path = tmp_path / 'space.yaml'
+    path.write_text(
+        f'parameters:\n  {VISCOUS}: {{distribution: uniform, low: 1, high: 2,'
+        ' combine: absolute}\n'
+        f'constraints:\n  never: {VISCOUS} > 1.9999999\n'
+    )
+    world = world(space=str(path))
+    assert world.client.wait_for_service(10)
+    call = world.client.call_async(Trigger.Request())
+    world.until(call.done)
+    assert not call.result().success
+    assert 'constraints.never' in call.result().message
+    assert world.requests == []
+
+
+def test_the_estimate_may_be_a_file(world, tmp_path):
+    path = tmp_path / 'estimate.json'
+    path.write_text(json.dumps({VISCOUS: {'mean': 6.0, 'std': 0.1, 'status': 'identified'}}))
+    world = world(estimate_file=str(path), floor=0.0, shape='uniform')
+    _, draw = world.randomize()
+    assert abs(draw.values[VISCOUS] - 6.0) <= 0.3
+
+
+def test_a_recorded_world_is_given_back(world, tmp_path):
+    log, file = tmp_path / 'draws.jsonl', tmp_path / 'replayed.json'
+    world = world(draws_file=str(log))
+    for _ in range(3):
+        world.randomize()
+    world.until(lambda: len(list(draw_log.read(log))) == 3)
+    replay = ['randomize', 'replay', str(log), '--episode', '1', '--json', str(file)]
+    assert main(replay) == 0
+    asked = world.requests[-1]
+    assert asked == SPACE.draw(3, 1)
+    replayed = json.loads(file.read_text())
+    assert replayed['values'] == asked.values
+    assert set(replayed['outcomes'].values()) == {'verified'}
+    world.answer = lambda draw: None
+    assert main([*replay, '--timeout', '1']) == 1
+
+
+def test_replay_without_a_simulator(tmp_path, capsys):
+    log = tmp_path / 'draws.jsonl'
+    draw_log.append(log, SPACE.draw(3, 1), 0.0)
+    assert main(['randomize', 'replay', str(log), '--timeout', '0.5']) == 3
+    assert '--out' in capsys.readouterr().err
+
+
 def test_with_the_embedded_simulator():
     """Drawn values reach the engine; a reset draws the next world."""
     nodes = pytest.importorskip('sim2real_sim.node')
@@ -274,7 +368,11 @@ def test_with_the_embedded_simulator():
     stop, draws = threading.Event(), []
     simulator = nodes.SimulatorNode(parameter_overrides=[Parameter('contacts', value=False)])
     randomizer = RandomizerNode(
-        parameter_overrides=[Parameter('seed', value=3), Parameter('on_reset', value=True)]
+        parameter_overrides=[
+            Parameter('seed', value=3),
+            Parameter('on_reset', value=True),
+            Parameter('draws_file', value=''),
+        ]
     )
     watcher = rclpy.create_node('watcher')
     watcher.create_subscription(

@@ -38,3 +38,39 @@ def test_what_only_a_simulator_knows_is_shown_without_a_nominal(tmp_path):
     )
     assert main([*SHOW, str(path), '--json', str(file)]) == 0
     assert json.loads(file.read_text())['addresses']['light.sun.intensity']['nominal'] is None
+
+
+RICH = """parameters:
+  link.gripper.mass: {distribution: beta, a: 2, b: 5, low: 0, high: 2, combine: additive,
+                      coupled: false}
+  joint.elbow.viscous_friction: {distribution: uniform, low: 0.5, high: 2, when: {walk: 0.1}}
+  joint.elbow.coulomb_friction: {distribution: uniform, low: 0.5, high: 2, when: start}
+  joint.base.armature: {distribution: uniform, low: 0.5, high: 2, grow: {from: [1, 1], delta: 0.1}}
+  actuator.elbow.delay: {distribution: uniform, low: 0, high: 0.01, when: {interval: [1, 2]}}
+joint:
+  place: {distribution: normal, addresses: [link.gripper.com.x, link.gripper.com.z],
+          mean: [0, 0.05], covariance: [[1e-4, 0], [0, 1e-4]], when: {ornstein_uhlenbeck: 3}}
+constraints:
+  light: link.gripper.mass < 2.5
+"""
+
+
+def test_everything_a_space_can_mean(tmp_path, capsys):
+    path, file, plot = (tmp_path / name for name in ('arm6_rich.yaml', 'show.json', 'show.png'))
+    path.write_text(RICH)
+    show = ['randomize', 'show', str(path), '--json', str(file), '--plot', str(plot)]
+    assert main(show) == 0
+    said = capsys.readouterr()
+    for words in ('walk, 0.1', 'once a start', 'grows from', 'every 1 to 2 s', 'with place',
+                  'returns within 3 s', 'link.gripper.mass < 2.5'):  # fmt: skip
+        assert words in said.out
+    assert 'does not follow its mass' in said.err
+    assert json.loads(file.read_text())['constraints'] == {'light': 'link.gripper.mass < 2.5'}
+    assert plot.read_bytes().startswith(b'\x89PNG')
+
+
+def test_the_robot_must_be_known(tmp_path, capsys):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('parameters: {}\n')
+    assert main(['randomize', 'show', str(path)]) == 2
+    assert '--robot' in capsys.readouterr().err
