@@ -107,6 +107,12 @@ class Introspection:
         self._watched = {item for item in self._watched if not item.startswith(of_model)}
         self._update()
 
+    def has_joint(self, model: str, joint: str) -> bool:
+        """Whether a model has a joint that moves."""
+        inner = joint.split('::')
+        path = '/model/'.join([self._world, model, *inner[:-1]])
+        return any(name.startswith(f'{path}/joint/{inner[-1]}?') for name in self._known)
+
     def watches(self, model: str) -> bool:
         """Whether a model is followed."""
         of_model = self._prefixes(model)

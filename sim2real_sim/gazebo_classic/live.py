@@ -17,6 +17,7 @@ from sim2real_core.addresses import QUANTITIES, Address, parse_address
 from sim2real_core.errors import Fault, InputError
 from sim2real_sim import sdf
 from sim2real_sim.gazebo_classic.messages import Messages
+from sim2real_sim.gazebo_classic.poses import close, read_pose
 from sim2real_sim.gazebo_classic.transport import Transport
 from sim2real_sim.gazebo_classic.waiting import until
 from sim2real_sim.sdf_addresses import CORRECTION_SPEED, LEAST_BOUNCE_SPEED
@@ -52,9 +53,10 @@ class Live:
         self._timeout = timeout
         self._count = 0
         self._answers: dict[int, Any] = {}
-        self._models: dict[str, tuple[float, Any]] = {}
-        self._surfaces: dict[str, dict[str, Any]] = {}  # nominal, by collision, per model
+        self._models: dict[str, tuple[float, Any]] = {}  # as told last, and when
+        self._named: dict[str, Any] = {}  # as first told: ids do not change
         transport.subscribe('~/response', 'gazebo.msgs.Response', self._answered)
+        transport.subscribe('~/model/info', 'gazebo.msgs.Model', self._spawned)
         transport.advertise('~/request', 'gazebo.msgs.Request')
 
     def ask(self, what: str, about: str, answer: str) -> Any:
@@ -87,7 +89,33 @@ class Live:
         """A model as the engine has it; takes 0.2 s."""
         answer = self.ask('entity_info', name, 'Model')
         self._models[name] = (time.monotonic(), answer)
+        self._named.setdefault(name, answer)
         return answer
+
+    def named(self, name: str) -> Any:
+        """A model as it was first told of: names and ids of its parts, and what was nominal."""
+        return self._named.get(name) or self.model(name)
+
+    def wait_spawned(self, model: str) -> None:
+        """Wait until Gazebo has told of a model that it loaded."""
+        self._transport.wait(lambda: model in self._named, f'model {model!r}')
+
+    def move(self, message: Any) -> None:
+        """Put a model, or links of it, elsewhere; the message has poses and ids."""
+        wanted = {part.id: part.pose for part in (message, *message.link) if part.HasField('pose')}
+        there: dict[int, bool] = dict.fromkeys(wanted, False)
+
+        def look(poses: Any) -> None:
+            for pose in poses.pose:
+                if pose.id in wanted:
+                    there[pose.id] = close(read_pose(pose), read_pose(wanted[pose.id]))
+
+        self._transport.subscribe('~/pose/info', 'gazebo.msgs.PosesStamped', look)
+        self._transport.publish('~/model/modify', message)
+        try:
+            self._transport.wait(lambda: all(there.values()), f'move of model {message.name!r}')
+        finally:
+            self._transport.unsubscribe('~/pose/info', 'gazebo.msgs.PosesStamped')
 
     def light(self, name: str) -> Any:
         """A light of the world."""
@@ -99,9 +127,9 @@ class Live:
         return lights[name]
 
     def forget(self, model: str) -> None:
-        """A model was spawned anew."""
+        """A model is about to be taken out of the world."""
         self._models.pop(model, None)
-        self._surfaces.pop(model, None)
+        self._named.pop(model, None)
 
     def write_world(self, values: Mapping[str, float]) -> None:
         """Change quantities of the world (not its lights)."""
@@ -153,10 +181,7 @@ class Live:
 
     def write_model(self, name: str, values: Mapping[str, float], edited: str) -> None:
         """Change links, surfaces and visuals of a model; its SDF with the values is given too."""
-        model = self.model(name)
-        if name not in self._surfaces:
-            collisions = (c for link in links(model) for c in link.collision)
-            self._surfaces[name] = {c.name: c.surface for c in collisions}
+        model = self.named(name)
         addresses = [parse_address(address) for address in values]
         message = self._messages.type('gazebo.msgs.Model')(name=model.name, id=model.id)
         for link in links(model):
@@ -172,8 +197,7 @@ class Live:
                 }
                 if wanted:
                     shape = part.collision.add(name=_leaf(collision.name), id=collision.id)
-                    nominal = self._surfaces[name][collision.name]
-                    put_surface(shape.surface, nominal, wanted)
+                    put_surface(shape.surface, collision.surface, wanted)
             if part.HasField('inertial') or part.collision:
                 message.link.append(part)
         if message.link:
@@ -244,6 +268,10 @@ class Live:
                     part.r, part.g, part.b = (1.0 if c is None else c for c in color)
                     part.a = 1.0
                 self._transport.publish('~/visual', message)
+
+    def _spawned(self, model: Any) -> None:
+        if self._named.setdefault(model.name, model) is model:
+            self._models[model.name] = (time.monotonic(), model)
 
     def _answered(self, response: Any) -> None:
         if response.id <= self._count and response.id not in self._answers:

@@ -54,13 +54,13 @@ def live_state(model: Any, stamp: float, before: ModelState | None, speed: float
         before: its state when it last moved, whose velocities it kept.
         speed: every component of its velocities without that.
     """
-    pose, still = _pose(model.pose), (speed, speed, speed)
+    pose, still = read_pose(model.pose), (speed, speed, speed)
     links, joints = {}, {}
     for link in model.link:
         name = link.name.rpartition('::')[2]
         moving = before.links[name] if before and name in before.links else None
         linear, angular = (moving.linear, moving.angular) if moving else (still, still)
-        links[name] = LinkState(_compose(pose, _pose(link.pose)), linear, angular)
+        links[name] = LinkState(_compose(pose, read_pose(link.pose)), linear, angular)
     for joint in model.joint:
         name = joint.name.rpartition('::')[2]
         if joint.angle and joint.type != joint.FIXED:
@@ -97,7 +97,8 @@ def impulse(link: LinkState, inertial: Any) -> tuple[Vector, Vector]:
     return _vector(i.mass * speed), _vector(axes @ tensor @ axes.T @ np.asarray(link.angular))
 
 
-def _pose(message: Any) -> Pose:
+def read_pose(message: Any) -> Pose:
+    """A pose from a Pose."""
     p, q = message.position, message.orientation
     return Pose((p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from lxml import etree
@@ -28,10 +28,10 @@ from sim2real_sim.gazebo_classic.poses import (
     live_state,
     put,
     put_pose,
+    read_pose,
     relative,
     scaled,
 )
-from sim2real_sim.gazebo_classic.waiting import until
 from sim2real_sim.respawn import RESPAWN, Draws
 from sim2real_sim.world import ModelState, Pose, Vector, WorldError
 
@@ -152,6 +152,7 @@ class ClassicWorld:
         put_pose(factory.pose, pose)
         gazebo.transport.publish('~/factory', factory)
         gazebo.introspection.wait_model(model, True)
+        gazebo.live.wait_spawned(model)
         gazebo.introspection.watch(model)
         self._note_moved(model, at_rest=True)
         self._present[model] = text
@@ -161,11 +162,14 @@ class ClassicWorld:
         gazebo = self._gazebo
         if model not in self.models():
             raise WorldError(f'Gazebo has no model {model!r}')
+        gazebo.live.forget(model)
         request = self._messages.type('gazebo.msgs.Request')
         gazebo.transport.publish('~/request', request(id=0, request='entity_delete', data=model))
         gazebo.introspection.wait_model(model, False)
+        # A model that ends asks for its own deletion once more, which would hit one that is
+        # spawned under its name: that request is behind us when a later one was answered.
+        gazebo.live.ask('entity_list', '', 'Model_V')
         gazebo.introspection.forget(model)
-        gazebo.live.forget(model)
         self._present.pop(model, None)
         self._efforts.pop(model, None)
         self._offsets.pop(model, None)
@@ -195,19 +199,15 @@ class ClassicWorld:
     def set_pose(self, model: str, pose: Pose) -> None:
         """See :class:`~sim2real_sim.world.World`."""
         with self._still():
-            present = self._gazebo.live.model(model)
-            message = self._messages.type('gazebo.msgs.Model')(name=model, id=present.id)
+            part = self._gazebo.live.named(model)
+            message = self._messages.type('gazebo.msgs.Model')(name=model, id=part.id)
             put_pose(message.pose, pose)
-            self._gazebo.transport.publish('~/model/modify', message)
+            self._gazebo.live.move(message)
             self._note_moved(model)
-            until(
-                lambda: close(self.state(model).pose, pose),
-                f'model {model!r} at {pose.position}',
-                self._timeout,
-            )
 
     def set_effort(self, model: str, efforts: Mapping[str, float]) -> None:
         """See :class:`~sim2real_sim.world.World`. Joints that are not named go on as they were."""
+        self._check_joints(model, efforts)
         self._efforts.setdefault(model, {}).update(efforts)
         offsets = self._offsets.get(model, {})
         self._gazebo.joints.effort(model, {j: e - offsets.get(j, 0.0) for j, e in efforts.items()})
@@ -217,10 +217,12 @@ class ClassicWorld:
 
         The effort limit of a joint's SDF holds for each of spring, damper and effort alone.
         """
+        self._check_joints(model, drives)
         self._gazebo.joints.drive(model, drives)
 
     def release(self, model: str, joints: Mapping[str, object]) -> None:
         """End efforts and position loops of joints."""
+        self._check_joints(model, joints)
         self._gazebo.joints.release(model, joints)
         for joint in joints:
             self._efforts.get(model, {}).pop(joint, None)
@@ -301,21 +303,18 @@ class ClassicWorld:
         Velocities come back with the next step, by the impulses that a body at rest needs for
         them; there is no other way over the transport.
         """
-        present = self._gazebo.live.model(model)
+        present = self._gazebo.live.named(model)
         message = self._messages.type('gazebo.msgs.Model')(name=model, id=present.id)
         found = {link.name.rpartition('::')[2]: link for link in links(present)}
         common = [name for name in state.links if name in found]
         for name in common:
-            part = message.link.add(name=name, id=found[name].id)
-            put_pose(part.pose, relative(state.pose, state.links[name].pose))
-        self._gazebo.transport.publish('~/model/modify', message)
-        self._note_moved(model, at_rest=True)
-
-        def there() -> bool:
-            now = self.state(model).links
-            return all(close(now[name].pose, state.links[name].pose) for name in common)
-
-        until(there, f'links of model {model!r} where they were', self._timeout)
+            pose = relative(state.pose, state.links[name].pose)
+            if not close(pose, read_pose(found[name].pose)):
+                part = message.link.add(name=name, id=found[name].id)
+                put_pose(part.pose, pose)
+        if message.link:
+            self._gazebo.live.move(message)
+            self._note_moved(model, at_rest=True)
         per_second = 1e9 / self._step
         for name in common:
             linear, angular = impulse(state.links[name], found[name].inertial)
@@ -357,6 +356,12 @@ class ClassicWorld:
         for model in models:
             resting = at_rest or self._moved.get(model) == (count, True)
             self._moved[model] = (count, resting)
+
+    def _check_joints(self, model: str, joints: Iterable[str]) -> None:
+        steps = self._gazebo.introspection
+        wrong = [joint for joint in joints if not steps.has_joint(model, joint)]
+        if wrong:
+            raise WorldError(f'Gazebo has no joint {", ".join(wrong)} of a model {model!r}')
 
     def _control(self, **what: object) -> None:
         control = self._messages.type('gazebo.msgs.WorldControl')(**what)
