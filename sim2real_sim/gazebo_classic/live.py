@@ -7,6 +7,7 @@ looks a second. Joint damping and limits are read back as they were: those need 
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,7 +36,6 @@ LIVE = {
 """Kind to quantities that change without a respawn."""
 INERTIA = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
 FRESH = 1.0  # [s] how long an answer about a model is good for
-ID = 2**31 - 1
 
 
 class Live:
@@ -51,8 +51,9 @@ class Live:
         self._transport = transport
         self._messages = messages
         self._timeout = timeout
-        self._count = 0
-        self._answers: dict[int, Any] = {}
+        # Others' requests are answered on the same topic: Gazebo's own have small numbers.
+        self._count = random.randrange(2**30, 2**31 - 2**20)
+        self._answers: dict[int, Any] = {}  # None as long as there is none
         self._models: dict[str, tuple[float, Any]] = {}  # as told last, and when
         self._named: dict[str, Any] = {}  # as first told: ids do not change
         transport.subscribe('~/response', 'gazebo.msgs.Response', self._answered)
@@ -70,12 +71,16 @@ class Live:
         Raises:
             WorldError: no answer by the deadline, or that it cannot be told.
         """
-        self._count = self._count % ID + 1
+        self._count += 1
         number, name = self._count, f'{what} {about}'.strip()
         request = self._messages.type('gazebo.msgs.Request')(id=number, request=what, data=about)
-        self._transport.publish('~/request', request)
-        response = self._transport.wait(lambda: self._answers.get(number), f'answer to {name!r}')
-        del self._answers[number]
+        self._answers[number] = None
+        try:
+            self._transport.publish('~/request', request)
+            what = f'answer to {name!r}'
+            response = self._transport.wait(lambda: self._answers[number], what)
+        finally:
+            del self._answers[number]
         type_ = f'gazebo.msgs.{answer}'
         if response.type != type_:
             raise WorldError(f'Gazebo cannot tell {name!r}: {response.response}')
@@ -274,7 +279,7 @@ class Live:
             self._models[model.name] = (time.monotonic(), model)
 
     def _answered(self, response: Any) -> None:
-        if response.id <= self._count and response.id not in self._answers:
+        if response.id in self._answers:
             self._answers[response.id] = response
 
 

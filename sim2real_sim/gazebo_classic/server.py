@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -19,6 +21,7 @@ from sim2real_sim.gazebo_classic.installation import Installation, find
 PORT = 11345
 """Gazebo's own default."""
 STARTS_WITHIN = 30.0  # [s]; half a second is usual
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 ENDS_WITHIN = 10.0  # [s] after a signal, before it is killed
 
 
@@ -124,6 +127,7 @@ class Server:
                 stdout=log if out is None else out,
                 stderr=log if out is None else subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         finally:
             if log:
@@ -185,6 +189,12 @@ def xvfb(installation: Installation) -> Path:
         part.chmod(0o755)
         part.replace(copy)
     return copy
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the thread that started it ends, however it does."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux has it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answers(port: int) -> bool:
