@@ -24,7 +24,6 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,8 +41,7 @@ import mujoco
 mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), height=8, width=8).close()
 """
 
-# Message classes of modern Gazebo, for tests. The wheel wants a protobuf older than everyone
-# else's and brings libraries that need Gazebo's own, so the messages alone are kept, apart.
+# Has the message classes of modern Gazebo, which tests need; see gazebo_messages.py.
 GAZEBO_MESSAGES = 'gazebo-py-bindings==1.0.0'
 
 
@@ -65,7 +63,8 @@ def main():
     made = stage('venv', [str(VENV)], make_venv)
     stage('wheels', [made] + texts(ENV.glob('*.txt')), install_wheels)
     wheels = [line for _, text in texts(ENV.glob('*.txt')) for line in text.splitlines()]
-    stage('gazebo messages', [made, GAZEBO_MESSAGES], fetch_gazebo_messages)
+    gazebo = texts([ENV / 'gazebo_messages.py'])
+    stage('gazebo messages', [made, GAZEBO_MESSAGES, gazebo], fetch_gazebo_messages)
     ros = [made] + [line for line in wheels if line.startswith('ros-')]
     stage('interfaces', ros + texts(ENV.glob('interfaces/**/*')), build_interfaces)
     packaging = [ROOT / name for name in ('package.xml', 'setup.py', 'setup.cfg')]
@@ -146,9 +145,8 @@ def fetch_gazebo_messages():
     pip = [str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'download', '--no-deps']
     run('gazebo messages', pip + ['--dest', str(target), GAZEBO_MESSAGES])
     for wheel in target.glob('*.whl'):
-        with zipfile.ZipFile(str(wheel)) as archive:
-            names = [name for name in archive.namelist() if name.startswith('gz/msgs10/')]
-            archive.extractall(str(target), names)
+        script = str(ENV / 'gazebo_messages.py')
+        run('gazebo messages', [str(PYTHON), script, str(wheel), str(target)])
         wheel.unlink()
 
 

@@ -36,7 +36,6 @@ FILES = {
 }
 COMPONENT = 'gz_sim_components.'
 PRIME, BASIS, BITS = 0x100000001B3, 0xCBF29CE484222325, 64
-PURE = 'PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION'
 
 
 class Refused(Exception):  # noqa: N818
@@ -61,12 +60,8 @@ class Messages:
                 importlib.import_module(package + '.time_pb2')
             except ModuleNotFoundError:
                 continue
-            except TypeError:  # generated for an older protobuf, whose Python version reads it
-                if os.environ.get(PURE) == 'python':
-                    raise
-                os.execve(
-                    sys.executable, [sys.executable, *sys.argv], {**os.environ, PURE: 'python'}
-                )
+            except TypeError as error:
+                raise ImportError(f"{package} does not fit this Python's protobuf") from error
             self.package, self.transport = package, transport
             return
         raise ImportError('no gz.msgs10, 11 or 12')

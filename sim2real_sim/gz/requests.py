@@ -116,14 +116,14 @@ class Requests:
 
     def _start(self) -> Json:
         self._left = b''
-        self._process = subprocess.Popen(
-            self._command,
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
         try:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+            )
             answer = self._answer(START_TIMEOUT)
         except (OSError, EOFError, TimeoutError) as error:
             self.close()
