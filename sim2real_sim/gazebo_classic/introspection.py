@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from sim2real_sim.gazebo_classic.ignition import Ignition
 from sim2real_sim.gazebo_classic.messages import Messages
@@ -22,12 +22,37 @@ Sample = dict[str, Any]
 """Values by name, at one instant."""
 
 
+class Step(NamedTuple):
+    """What a physics step made of the models that are followed.
+
+    Attributes:
+        time: simulated [ns].
+        world: what the names of the world's values begin with.
+        values: by name.
+    """
+
+    time: int
+    world: str
+    values: Sample
+
+    def state(self, model: str) -> ModelState | None:
+        """State of a model; None when it is not followed."""
+        prefix = f'{self.world}/model/{model}'
+        if f'{prefix}?p=pose3d/world_pose' not in self.values:
+            return None
+        return read_state(prefix, self.values, self.time * 1e-9)
+
+
+Listener = Callable[[Step], None]
+
+
 class Introspection:
     """Follows the time and the models that were asked for.
 
     Attributes:
         partition: where this Gazebo is.
         count: steps seen so far.
+        listener: called with each step, in the thread of the transport; must be short.
 
     Args:
         ignition: the transport.
@@ -59,6 +84,7 @@ class Introspection:
         self._latest = b''
         self._parsed: tuple[bytes, Sample] = (b'', {})
         self.count = 0
+        self.listener: Listener | None = None
         self.partition, self._prefix = self._find(partitions)
         ignition.subscribe(f'{self._prefix}items_update', self._receive_names)
         self._filter = self._request('filter_new', [self._clock], 'GzString').data
@@ -120,10 +146,7 @@ class Introspection:
 
     def state(self, model: str) -> ModelState | None:
         """State of a model after the last step; None when it was not followed then."""
-        prefix, sample = f'{self._world}/model/{model}', self._sample()
-        if f'{prefix}?p=pose3d/world_pose' not in sample:
-            return None
-        return read_state(prefix, sample, _nanoseconds(sample[self._clock]) * 1e-9)
+        return self._step().state(model)
 
     def wait_state(self, model: str) -> None:
         """Wait for the first step after a model was followed."""
@@ -181,6 +204,11 @@ class Introspection:
     def _receive(self, data: bytes) -> None:
         self._latest = data
         self.count += 1
+        if self.listener is not None:
+            self.listener(self._step())
+
+    def _step(self) -> Step:
+        return Step(self.time(), self._world, self._sample())
 
     def _receive_names(self, data: bytes) -> None:
         self._known = _names(self._parameters.FromString(data))

@@ -14,21 +14,23 @@ COMMAND = 'ignition.msgs.JointCmd'
 
 
 class Drive(NamedTuple):
-    """A position loop in the engine: ``stiffness (target - q) - damping dq/dt`` every step.
+    """A loop in the engine: ``stiffness (target - q) + damping (speed - dq/dt)`` every step.
 
     Attributes:
         stiffness: [N*m/rad or N/m].
         damping: [N*m*s/rad or N*s/m].
         target: [rad or m].
+        speed: [rad/s or m/s].
     """
 
     stiffness: float
     damping: float
     target: float
+    speed: float = 0.0
 
 
 class JointCommands:
-    """Commands to the joints of a Gazebo, each confirmed by asking the engine for it.
+    """Commands to the joints of a Gazebo, confirmed by asking the engine for them.
 
     Args:
         ignition: the transport.
@@ -45,8 +47,13 @@ class JointCommands:
         self._partition = partition
         self._timeout = timeout
 
-    def effort(self, model: str, efforts: Mapping[str, float]) -> None:
+    def effort(self, model: str, efforts: Mapping[str, float], confirmed: bool = True) -> None:
         """Drive joints with constant efforts [N*m or N].
+
+        Args:
+            model: whose joints.
+            efforts: by joint.
+            confirmed: return when the engine has them, else at once.
 
         Raises:
             WorldError: the model has no such joint, or the engine did not take it.
@@ -56,13 +63,18 @@ class JointCommands:
             command = self._command(model, joint)
             command.force_optional.data = effort
             commands.append(command)
-        self._send(model, commands)
+        self._send(model, commands, confirmed)
 
-    def drive(self, model: str, drives: Mapping[str, Drive]) -> None:
-        """Drive joints by position loops.
+    def drive(self, model: str, drives: Mapping[str, Drive], confirmed: bool = True) -> None:
+        """Drive joints by position or velocity loops.
 
         The damping acts on the velocity alone, so that a new target gives no kick: Gazebo's
         position loop would differentiate the error.
+
+        Args:
+            model: whose joints.
+            drives: by joint.
+            confirmed: return when the engine has them, else at once.
 
         Raises:
             WorldError: the model has no such joint, or the engine did not take it.
@@ -72,14 +84,14 @@ class JointCommands:
             command = self._command(model, joint)
             for loop, gain, target in (
                 (command.position, drive.stiffness, drive.target),
-                (command.velocity, drive.damping, 0.0),
+                (command.velocity, drive.damping, drive.speed),
             ):
                 loop.target_optional.data = target
                 loop.p_gain_optional.data = gain
                 loop.i_gain_optional.data = 0.0
                 loop.d_gain_optional.data = 0.0
             commands.append(command)
-        self._send(model, commands)
+        self._send(model, commands, confirmed)
 
     def release(self, model: str, joints: Mapping[str, Any]) -> None:
         """Take all commands back from joints."""
@@ -93,8 +105,8 @@ class JointCommands:
     def _command(self, model: str, joint: str) -> Any:
         return self._messages.type(COMMAND)(name=f'{model}::{joint}')
 
-    def _send(self, model: str, commands: list[Any]) -> None:
-        """Send commands; returns when the engine has the last of them, hence all."""
+    def _send(self, model: str, commands: list[Any], confirmed: bool = True) -> None:
+        """Send commands; returns when the engine has the last of them, hence all, or at once."""
         if not commands:
             return
         topic = full_name(self._partition, f'/{model}/joint_cmd')
@@ -106,6 +118,8 @@ class JointCommands:
             )
         for command in commands:
             self._ignition.publish(topic, command)
+        if not confirmed:
+            return
         last = commands[-1]
         until(
             lambda: _has(self._ask(model, last.name), last),

@@ -19,6 +19,7 @@ from sim2real_core.errors import Fault, InputError
 from sim2real_sim import sdf
 from sim2real_sim.gazebo_classic import messages, server
 from sim2real_sim.gazebo_classic.connection import Connection
+from sim2real_sim.gazebo_classic.introspection import Listener
 from sim2real_sim.gazebo_classic.joints import Drive
 from sim2real_sim.gazebo_classic.live import LIVE, inertial, links, world_value
 from sim2real_sim.gazebo_classic.poses import (
@@ -88,6 +89,7 @@ class ClassicWorld:
 
     def pause(self, paused: bool) -> None:
         """See :class:`~sim2real_sim.world.World`."""
+        self._settle()
         self._control(pause=paused)
         self._gazebo.clock.wait_paused(paused)
 
@@ -100,6 +102,7 @@ class ClassicWorld:
         gazebo = self._gazebo
         if not self.paused():
             raise WorldError('a world must be paused to be stepped')
+        self._settle()
         start = gazebo.clock.time()
         self._control(multi_step=steps)
         gazebo.clock.wait_steps(start, steps * self._step)
@@ -205,20 +208,48 @@ class ClassicWorld:
             self._gazebo.live.move(message)
             self._note_moved(model)
 
-    def set_effort(self, model: str, efforts: Mapping[str, float]) -> None:
-        """See :class:`~sim2real_sim.world.World`. Joints that are not named go on as they were."""
+    def set_effort(self, model: str, efforts: Mapping[str, float], confirmed: bool = True) -> None:
+        """See :class:`~sim2real_sim.world.World`. Joints that are not named go on as they were.
+
+        Args:
+            model: whose joints.
+            efforts: by joint [N*m or N].
+            confirmed: return when the engine has them; else at once, for commands in a stream.
+        """
         self._check_joints(model, efforts)
         self._efforts.setdefault(model, {}).update(efforts)
         offsets = self._offsets.get(model, {})
-        self._gazebo.joints.effort(model, {j: e - offsets.get(j, 0.0) for j, e in efforts.items()})
+        less = {joint: effort - offsets.get(joint, 0.0) for joint, effort in efforts.items()}
+        self._gazebo.joints.effort(model, less, confirmed)
 
-    def drive(self, model: str, drives: Mapping[str, Drive]) -> None:
-        """Run position loops in the engine, beside the efforts, until the next call.
+    def drive(self, model: str, drives: Mapping[str, Drive], confirmed: bool = True) -> None:
+        """Run position or velocity loops in the engine, beside the efforts, until the next call.
 
         The effort limit of a joint's SDF holds for each of spring, damper and effort alone.
+
+        Args:
+            model: whose joints.
+            drives: by joint.
+            confirmed: as for :meth:`set_effort`.
         """
         self._check_joints(model, drives)
-        self._gazebo.joints.drive(model, drives)
+        self._gazebo.joints.drive(model, drives, confirmed)
+
+    def follow(self, model: str, listener: Listener) -> None:
+        """Have a function called with every physics step, with a model in it.
+
+        It is called in the thread of the transport and must be short. It hears the gzserver of
+        the present connection; follow anew when that ended.
+        """
+        steps = self._gazebo.introspection
+        if not steps.watches(model):
+            steps.watch(model)
+        steps.listener = listener
+
+    @property
+    def lost(self) -> bool:
+        """Whether gzserver ended since this was connected."""
+        return self._connection is None or bool(self._connection.transport.lost)
 
     def release(self, model: str, joints: Mapping[str, object]) -> None:
         """End efforts and position loops of joints."""
@@ -229,8 +260,18 @@ class ClassicWorld:
 
     def push(self, model: str, link: str, force: Vector, torque: Vector = (0.0, 0.0, 0.0)) -> None:
         """See :class:`~sim2real_sim.world.World`."""
-        self._push(model, link, force, torque)
-        self._gazebo.live.physics()  # what was sent before an answered request has arrived
+        state = self.state(model)
+        if link not in state.links:
+            raise WorldError(f'model {model!r} has no link {link!r}')
+        frame = state.links[link].pose.orientation
+        present = self._present.get(model) or self.sdf(model)
+        center = inertial(present, link.rpartition('::')[2])
+        message = self._messages.type('gazebo.msgs.Wrench')()
+        put(message.force, into(frame, force))
+        put(message.torque, into(frame, torque))
+        put(message.force_offset, (center['x'], center['y'], center['z']))
+        self._gazebo.transport.publish(f'~/{model}/{link.replace("::", "/")}/wrench', message)
+        self._pushed = True
 
     def routes(self, address: str) -> tuple[str, ...]:
         """See :class:`~sim2real_sim.world.World`."""
@@ -319,8 +360,7 @@ class ClassicWorld:
         for name in common:
             linear, angular = impulse(state.links[name], found[name].inertial)
             if any((*linear, *angular)):
-                self._push(model, name, scaled(linear, per_second), scaled(angular, per_second))
-        self._gazebo.live.physics()  # as in push()
+                self.push(model, name, scaled(linear, per_second), scaled(angular, per_second))
 
     @property
     def _gazebo(self) -> Connection:
@@ -343,6 +383,7 @@ class ClassicWorld:
         self._present: dict[str, str] = {}  # with what was applied
         self._efforts: dict[str, dict[str, float]] = {}
         self._offsets: dict[str, dict[str, float]] = {}
+        self._pushed = False
         self._connection = Connection(self._messages, self._host, self._port, self._timeout)
         live = self._connection.live
         self._world_text = str(live.ask('world_sdf', '', 'GzString').data)
@@ -356,6 +397,12 @@ class ClassicWorld:
         for model in models:
             resting = at_rest or self._moved.get(model) == (count, True)
             self._moved[model] = (count, resting)
+
+    def _settle(self) -> None:
+        """Let pushes arrive before time goes on: what was sent before an answered request has."""
+        if self._pushed:
+            self._gazebo.live.physics()
+            self._pushed = False
 
     def _check_joints(self, model: str, joints: Iterable[str]) -> None:
         steps = self._gazebo.introspection
@@ -378,19 +425,6 @@ class ClassicWorld:
         finally:
             if running:
                 self.pause(False)
-
-    def _push(self, model: str, link: str, force: Vector, torque: Vector) -> None:
-        state = self.state(model)
-        if link not in state.links:
-            raise WorldError(f'model {model!r} has no link {link!r}')
-        frame = state.links[link].pose.orientation
-        present = self._present.get(model) or self.sdf(model)
-        center = inertial(present, link.rpartition('::')[2])
-        message = self._messages.type('gazebo.msgs.Wrench')()
-        put(message.force, into(frame, force))
-        put(message.torque, into(frame, torque))
-        put(message.force_offset, (center['x'], center['y'], center['z']))
-        self._gazebo.transport.publish(f'~/{model}/{link.replace("::", "/")}/wrench', message)
 
     def _light(self, values: Mapping[str, float]) -> None:
         edited = sdf.edit(self._world_text, values)
