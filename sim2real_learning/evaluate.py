@@ -11,6 +11,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_learning.metrics import Evaluation, judge
 from sim2real_learning.reach import Goals, ReachTask
 from sim2real_learning.vector_env import ReachEnv
+from sim2real_learning.worlds import Worlds
 from sim2real_policy.bundle import BundleMetadata
 
 Array = npt.NDArray[np.float64]
@@ -21,7 +22,7 @@ def evaluate(
     metadata: BundleMetadata,
     infer: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
     task: ReachTask,
-    worlds: Mapping[str, Array],
+    worlds: Mapping[str, Array] | Worlds,
     goals: Goals,
     *,
     seed: int = 0,
@@ -35,7 +36,7 @@ def evaluate(
         metadata: the policy's.
         infer: observations (n, size) to actions (n, nj).
         task: what to reach.
-        worlds: address to (n,) values, one world an episode; empty for the nominal one.
+        worlds: one an episode; or address to (n,) values, empty for the nominal one.
         goals: n + 1 of them; episode i starts in the i-th configuration and is sent to the next.
         seed: of the sensor noise.
         threads: physics threads.

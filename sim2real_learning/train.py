@@ -23,6 +23,7 @@ from sim2real_core.config import Config, parameter
 from sim2real_core.profile import RobotProfile
 from sim2real_learning.reach import ReachTask
 from sim2real_learning.vector_env import ReachEnv
+from sim2real_learning.worlds import Worlds
 from sim2real_policy.bundle import BundleMetadata
 
 Array = npt.NDArray[np.float64]
@@ -103,7 +104,7 @@ def train(
     profile: RobotProfile,
     metadata: BundleMetadata,
     task: ReachTask,
-    worlds: Mapping[str, Array],
+    worlds: Mapping[str, Array] | Worlds,
     config: TrainConfig,
     *,
     seed: int = 0,
@@ -116,7 +117,8 @@ def train(
         profile: the robot.
         metadata: its observation and action.
         task: what to reach.
-        worlds: address to (environments,) values, one world each; empty for the nominal one.
+        worlds: of the environments; or address to (environments,) values, empty for the nominal
+            one.
         config: how.
         seed: of everything random.
         start: a checkpoint to go on from.
@@ -163,6 +165,8 @@ def train(
     state = runner.alg.save()
     checkpoint = {key: state[key] for key in ('actor_state_dict', 'critic_state_dict')}
     checkpoint['metadata'] = metadata.to_properties()
+    if curriculum := env.worlds.state():
+        checkpoint['curriculum'] = curriculum
     return Trained(checkpoint, rewards)
 
 

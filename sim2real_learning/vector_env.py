@@ -7,7 +7,8 @@ Shapes, for ``n`` environments of a robot with ``nj`` joints::
     rewards      (n,)
     dones        (n,)      True at the end of a goal: a time-out, never a failure
 
-Each environment keeps the world it drew for the whole training run and follows a chain of goals.
+Each environment follows a chain of goals and keeps the world it drew for the whole training run,
+unless its space changes worlds within an episode or lets ranges grow.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tensordict import TensorDict
 
 from sim2real_core.profile import RobotProfile
 from sim2real_learning.reach import Goals, ReachTask, draw_goals, reward
+from sim2real_learning.worlds import Worlds
 from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.guard import LIMITERS
@@ -39,7 +41,7 @@ class ReachEnv(VecEnv):
         profile: the robot.
         metadata: observation layout, action meaning and limits of the policy.
         task: the task.
-        worlds: address to values (n,) of every environment's world; see ``Space.draw_many``.
+        worlds: of the environments; or address to values (n,), see ``Space.draw_many``.
         count: number of environments.
         seed: of goals, start poses and sensor noise.
         threads: physics threads.
@@ -51,7 +53,7 @@ class ReachEnv(VecEnv):
         profile: RobotProfile,
         metadata: BundleMetadata,
         task: ReachTask,
-        worlds: Mapping[str, Array],
+        worlds: Mapping[str, Array] | Worlds,
         count: int,
         *,
         seed: int = 0,
@@ -67,8 +69,9 @@ class ReachEnv(VecEnv):
         self.simulator = MujocoSimulator(
             profile, nsim=count, nthread=threads, timestep=timestep, seed=seed, contacts=False
         )
-        if worlds:
-            self.simulator.apply(worlds)
+        self.worlds = worlds if isinstance(worlds, Worlds) else Worlds.fixed(worlds)
+        if self.worlds.values:
+            self.simulator.apply(self.worlds.values)
         self.period = metadata.control_period
         self.substeps = max(1, round(self.period / self.simulator.timestep))
         self.max_episode_length = round(task.duration / self.period)
@@ -135,9 +138,15 @@ class ReachEnv(VecEnv):
         order = self._action.order(action, self._limiter.command)
         self._limiter.follow(order, self.reading.position, self.reading.velocity)
         self.simulator.command(self._limiter.command)
+        self._enter(self.worlds.advance(self.period))
         self.simulator.step(self.substeps)
         self._last_action = action
         self._sense()
+
+    def _enter(self, rows: npt.NDArray[np.intp]) -> None:
+        """Environments enter the world they have now."""
+        if rows.size:
+            self.simulator.apply({a: v[rows] for a, v in self.worlds.values.items()}, rows)
 
     def get_observations(self) -> TensorDict:
         """Present observations, as rsl-rl wants them."""
@@ -158,6 +167,7 @@ class ReachEnv(VecEnv):
         dones = self.episode_length_buf >= self.max_episode_length
         ended = np.flatnonzero(dones.numpy())
         if len(ended):
+            self._enter(self.worlds.end(ended, self.distance[ended] < self.task.tolerance))
             self.goal[ended] = self._pool.position[self._rng.integers(GOAL_POOL, size=len(ended))]
             self.episode_length_buf[dones] = 0
             self._sense()

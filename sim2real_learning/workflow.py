@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sim2real_learning.export import export
 from sim2real_learning.metrics import Evaluation
 from sim2real_learning.reach import Goals, ReachTask, draw_goals, reach_metadata
 from sim2real_learning.train import TrainConfig, load_checkpoint, save_checkpoint, train
+from sim2real_learning.worlds import Worlds, in_turn
 from sim2real_policy.bundle import BundleMetadata, check_robot, load_bundle
 from sim2real_policy.runtime import OnnxRuntime
 from sim2real_randomizer.space import Space
@@ -23,13 +24,6 @@ from sim2real_randomizer.space import Space
 Array = npt.NDArray[np.float64]
 # Episodes of an evaluation are drawn with another key than the environments of a training.
 EVALUATION = 1_000_000
-
-
-def worlds(space: Space | None, count: int, seed: int, episode: int = 0) -> dict[str, Array]:
-    """One world for each of ``count`` environments: address to values (count,) [SI]."""
-    if space is None:
-        return {}
-    return space.draw_many(seed, episode, np.arange(count))
 
 
 def train_bundle(
@@ -77,7 +71,13 @@ def train_bundle(
         profile,
         metadata,
         task,
-        worlds(space, config.environments, seed),
+        Worlds(
+            space,
+            config.environments,
+            seed,
+            grows=True,
+            state=(checkpoint or {}).get('curriculum'),
+        ),
         config,
         seed=seed,
         start=checkpoint,
@@ -106,6 +106,7 @@ def evaluate_bundle(
     goals: Goals | None = None,
     threads: int = 1,
     timestep: float | None = None,
+    worlds: Mapping[str, Array] | None = None,
 ) -> Evaluation:
     """Evaluate a bundle in the embedded simulator, one drawn world an episode.
 
@@ -119,6 +120,7 @@ def evaluate_bundle(
         goals: (episodes + 1) goals; drawn from the seed when None.
         threads: physics threads.
         timestep: physics step [s]; the profile's when None.
+        worlds: given ones, address to (n,) values, gone through in turn; instead of a space.
     """
     if episodes < 1:
         raise InputError(Fault('episodes', episodes, 'must be at least 1'))
@@ -132,7 +134,7 @@ def evaluate_bundle(
         bundle.meta,
         OnnxRuntime(bundle, warm_up=0).infer,
         task,
-        worlds(space, episodes, seed, EVALUATION),
+        Worlds(space, episodes, seed, EVALUATION) if worlds is None else in_turn(worlds, episodes),
         goals,
         seed=seed,
         threads=threads,

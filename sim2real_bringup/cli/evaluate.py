@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bundle', required=True, help='a path or a shipped name')
     parser.add_argument('--robot', required=True, help='robot profile: a path or a shipped name')
     parser.add_argument('--space', default='', help='randomization space; none: nominal world')
+    parser.add_argument(
+        '--worlds', type=Path, metavar='FILE', help='of randomize sweep or replay, in turn'
+    )
     parser.add_argument('--episodes', type=int, default=100, help='how many (default: 100)')
     parser.add_argument('--seed', type=int, default=0, help='of worlds and goals (default: 0)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
@@ -27,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_core.files import find, write_json
     from sim2real_core.profile import load_profile
     from sim2real_learning.workflow import evaluate_bundle
+    from sim2real_learning.worlds import read_worlds
     from sim2real_randomizer.space import load_space
 
     profile = load_profile(args.robot)
@@ -34,7 +38,10 @@ def run(args: argparse.Namespace) -> int:
     bundle = find('policies', args.bundle, '.onnx')
     console = Console()
     with Console(stderr=True).status(f'{args.episodes} episodes'):
-        summary = evaluate_bundle(bundle, profile, space, args.episodes, seed=args.seed).summary()
+        worlds = read_worlds(args.worlds, profile) if args.worlds else None
+        summary = evaluate_bundle(
+            bundle, profile, space, args.episodes, seed=args.seed, worlds=worlds
+        ).summary()
     table = Table(title=f'{bundle.name} on {profile.name}, {args.episodes} episodes')
     for heading in ('', 'value', '95 % interval'):
         table.add_column(heading, justify='right' if heading else 'left')
