@@ -35,6 +35,7 @@ LIVE = {
 }
 """Kind to quantities that change without a respawn."""
 INERTIA = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
+ECHO = 0.3  # [s] within which Gazebo answers the request of a model that ended
 FRESH = 1.0  # [s] how long an answer about a model is good for
 
 
@@ -56,8 +57,11 @@ class Live:
         self._answers: dict[int, Any] = {}  # None as long as there is none
         self._models: dict[str, tuple[float, Any]] = {}  # as told last, and when
         self._named: dict[str, Any] = {}  # as first told: ids do not change
+        self._deleting: dict[str, set[int]] = {}  # numbers of Gazebo's own requests for it
+        self._deleted: set[int] = set()  # those that were answered
         transport.subscribe('~/response', 'gazebo.msgs.Response', self._answered)
         transport.subscribe('~/model/info', 'gazebo.msgs.Model', self._spawned)
+        transport.subscribe('~/request', 'gazebo.msgs.Request', self._requested)
         transport.advertise('~/request', 'gazebo.msgs.Request')
 
     def ask(self, what: str, about: str, answer: str) -> Any:
@@ -131,10 +135,27 @@ class Live:
             raise InputError(Fault('light', name, mend))
         return lights[name]
 
-    def forget(self, model: str) -> None:
-        """A model is about to be taken out of the world."""
+    def delete(self, model: str) -> None:
+        """Ask for the end of a model."""
         self._models.pop(model, None)
         self._named.pop(model, None)
+        self._deleted.clear()
+        self._deleting = {model: set()}
+        request = self._messages.type('gazebo.msgs.Request')
+        self._transport.publish('~/request', request(id=0, request='entity_delete', data=model))
+
+    def wait_deleted(self, model: str) -> None:
+        """Wait until one may be spawned under the name of a model that ended.
+
+        A model that ends asks for its own deletion once more; that request must be answered
+        before, lest it hit the new one.
+        """
+        try:
+            self._transport.wait(
+                lambda: self._deleting[model] & self._deleted, f'end of model {model!r}', ECHO
+            )
+        except WorldError:
+            self.ask('entity_list', '', 'Model_V')  # answered after it, if it was there
 
     def write_world(self, values: Mapping[str, float]) -> None:
         """Change quantities of the world (not its lights)."""
@@ -274,11 +295,17 @@ class Live:
                     part.a = 1.0
                 self._transport.publish('~/visual', message)
 
+    def _requested(self, request: Any) -> None:
+        if request.request == 'entity_delete' and request.data in self._deleting:
+            self._deleting[request.data].add(request.id)
+
     def _spawned(self, model: Any) -> None:
         if self._named.setdefault(model.name, model) is model:
             self._models[model.name] = (time.monotonic(), model)
 
     def _answered(self, response: Any) -> None:
+        if response.request == 'entity_delete':
+            self._deleted.add(response.id)
         if response.id in self._answers:
             self._answers[response.id] = response
 

@@ -165,13 +165,9 @@ class ClassicWorld:
         gazebo = self._gazebo
         if model not in self.models():
             raise WorldError(f'Gazebo has no model {model!r}')
-        gazebo.live.forget(model)
-        request = self._messages.type('gazebo.msgs.Request')
-        gazebo.transport.publish('~/request', request(id=0, request='entity_delete', data=model))
+        gazebo.live.delete(model)
         gazebo.introspection.wait_model(model, False)
-        # A model that ends asks for its own deletion once more, which would hit one that is
-        # spawned under its name: that request is behind us when a later one was answered.
-        gazebo.live.ask('entity_list', '', 'Model_V')
+        gazebo.live.wait_deleted(model)
         gazebo.introspection.forget(model)
         self._present.pop(model, None)
         self._efforts.pop(model, None)

@@ -106,8 +106,8 @@ def test_mass_and_inertia_are_those_that_the_engine_moves(world):
     world.push('body', 'link', (8.0, 0.0, 0.0), (0.0, 0.0, 5.0))
     world.step(1)
     link = world.state('body').links['link']
-    assert link.linear[0] == pytest.approx(8.0 * STEP / 4.0, rel=1e-6)
-    assert link.angular[2] == pytest.approx(5.0 * STEP / (2.0 * INERTIA[2]), rel=1e-6)
+    assert link.linear[0] == pytest.approx(8.0 * STEP / 4.0, rel=1e-4)
+    assert link.angular[2] == pytest.approx(5.0 * STEP / (2.0 * INERTIA[2]), rel=1e-4)
 
 
 def test_a_respawned_model_goes_on_where_it_was_and_as_fast(world):
@@ -129,7 +129,9 @@ def test_drives_hold_a_position_against_a_load(world):
     world.apply('pendulum', {'world.gravity.z': 0.0, 'joint.hinge.effort_offset': 10.0})
     world.drive('pendulum', {'hinge': Drive(stiffness=200.0, damping=20.0, target=0.3)})
     world.step(2000)
-    assert world.state('pendulum').joints['hinge'][0] == pytest.approx(0.3 - 10.0 / 200.0, rel=1e-3)
+    assert world.state('pendulum').joints['hinge'][0] == pytest.approx(
+        0.3 - 10.0 / 200.0, rel=1e-3
+    )
 
 
 def test_pose_can_be_set_while_time_rests_or_runs(world):
