@@ -162,6 +162,12 @@ class RobotProfile:
         """Joints that follow another."""
         return {j.name: j.mimic for j in self.urdf.joints.values() if j.mimic is not None}
 
+    def moves(self, joint: UrdfJoint) -> bool:
+        """Whether a joint of the URDF moves; those that the profile does not list do not."""
+        return (
+            joint.name in self.joint_names or joint.mimic is not None or joint.type == 'floating'
+        )
+
     def joint(self, name: str) -> Joint:
         """The actuated joint of this name (KeyError when there is none)."""
         return self.joints[self.joint_names.index(name)]

@@ -15,8 +15,7 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from sim2real_core.profile import RobotProfile
-from sim2real_sim.mujoco_simulator import ImuReading
-from sim2real_sim.simulator import JointReading
+from sim2real_sim.simulator import ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
 FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}

@@ -8,7 +8,6 @@ beside.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -22,7 +21,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_sim.mujoco_addresses import INTEGERS, Addresses, Engine, Owner
 from sim2real_sim.mujoco_model import RobotModel, build_model
 from sim2real_sim.realism import Actuators, Friction, Sensors
-from sim2real_sim.simulator import Ids, JointReading
+from sim2real_sim.simulator import Ids, ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -31,20 +30,6 @@ DIVERGED = [
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
-
-
-class ImuReading(NamedTuple):
-    """What the IMU said.
-
-    Attributes:
-        orientation: (nsim, 4) true orientation of its link in the world (x, y, z, w).
-        angular_velocity: (nsim, 3) in its link's frame [rad/s].
-        linear_acceleration: (nsim, 3) proper acceleration in its link's frame [m/s^2].
-    """
-
-    orientation: Array
-    angular_velocity: Array
-    linear_acceleration: Array
 
 
 class MujocoSimulator:

@@ -22,8 +22,8 @@ from sim2real_sim import draws
 from sim2real_sim.config import SimulatorConfig
 from sim2real_sim.conversions import CommandReader
 from sim2real_sim.mujoco_simulator import MujocoSimulator
-from sim2real_sim.publishers_ros import Publishers, await_consumers
-from sim2real_sim.services_ros import SimulationInterfaces, StandardServices
+from sim2real_sim.publishers_ros import CameraPublisher, Publishers, await_consumers
+from sim2real_sim.services_ros import serve
 from sim2real_sim.stepping import CommandWatch, Lockstep, Stepping, clock_period
 
 NS = 10**9
@@ -64,7 +64,11 @@ class SimulatorNode(Node):
         self._trouble = ''
         self._stop = threading.Event()
         self._begins = True
-        self._outputs = Publishers(self, simulator, config, self._stepping, self._lockstep)
+        size = config.image_size
+        camera = CameraPublisher(self, simulator, size, config.paced) if size else None
+        self._outputs = Publishers(
+            self, simulator, self._stepping, config.tf_rate > 0, self._lockstep, camera
+        )
         self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
         self.create_subscription(DiagnosticArray, '~/draw', self._on_draw, RELIABLE)
         self._commands = self.create_subscription(
@@ -73,11 +77,7 @@ class SimulatorNode(Node):
         if config.paced:
             self.create_subscription(Header, 'pace', self._on_pace, RELIABLE)
         steps = max(1, round(profile.rates.control_period / simulator.timestep))
-        StandardServices(self, self, steps)
-        try:
-            SimulationInterfaces(self, self)
-        except ImportError:
-            self.get_logger().info('simulation_interfaces is not installed: std_srvs only')
+        serve(self, self, steps)
         self._health = Health(self, self._status)
 
     def _step_length(self) -> int:

@@ -6,7 +6,7 @@ import importlib.util
 import threading
 import time
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -18,14 +18,15 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
 from std_msgs.msg import String
 
+from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import COMMAND, LATCHED, SENSOR, sensor_qos
 from sim2real_sim import conversions
-from sim2real_sim.config import SimulatorConfig
 from sim2real_sim.frames import relative
 from sim2real_sim.mujoco_model import CAMERA
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sim.rendering import Camera, find_backend
-from sim2real_sim.stepping import Lockstep, Stepping
+from sim2real_sim.simulator import ImuReading, JointReading
+from sim2real_sim.stepping import Lockstep
 
 Array = npt.NDArray[np.float64]
 SETTLE = 0.3  # s; a consumer that is seen here may not yet have seen us
@@ -68,63 +69,95 @@ def await_consumers(
     return []
 
 
+class Robot(Protocol):
+    """What is published of a robot; of several, the first."""
+
+    @property
+    def profile(self) -> RobotProfile:
+        """The robot's profile."""
+        ...
+
+    def read(self) -> JointReading:
+        """What its joints' sensors say."""
+        ...
+
+    def read_imu(self) -> ImuReading:
+        """What its IMU says."""
+        ...
+
+    def link_pose(self, link: str) -> tuple[Array, Array]:
+        """Position (n, 3) [m] and orientation (n, 4) (w, x, y, z), all links in one frame."""
+        ...
+
+
+class Instants(Protocol):
+    """Says when what is due."""
+
+    @property
+    def time(self) -> int:
+        """Simulated time [ns]."""
+        ...
+
+    def due(self, name: str) -> bool:
+        """Whether ``clock``, ``tf``, ``camera`` or ``joint_states`` is due; true once."""
+        ...
+
+
 class Publishers:
     """Everything that the simulator node says about its robot.
 
     Args:
         node: publishes.
-        simulator: the robot; its first simulation.
-        config: what is wanted.
-        stepping: says what is due.
-        lockstep: told of every sample.
-
-    Raises:
-        MissingError: a camera is wanted, and this machine cannot render.
+        robot: the robot.
+        instants: says what is due.
+        tf: whether to publish transforms.
+        lockstep: told of every sample, all of which arrive when it waits for anyone.
+        camera: takes pictures.
     """
 
     def __init__(
         self,
         node: Node,
-        simulator: MujocoSimulator,
-        config: SimulatorConfig,
-        stepping: Stepping,
-        lockstep: Lockstep,
+        robot: Robot,
+        instants: Instants,
+        tf: bool,
+        lockstep: Lockstep | None = None,
+        camera: CameraPublisher | None = None,
     ) -> None:
-        self._simulator, self._stepping, self._lockstep = simulator, stepping, lockstep
-        self._profile = profile = simulator.profile
-        sensors = sensor_qos(config.paced)
+        self._robot, self._instants, self._lockstep = robot, instants, lockstep
+        self._profile = profile = robot.profile
+        sensors = sensor_qos(lockstep is not None and bool(lockstep.keeper.consumers))
         self._clock = node.create_publisher(Clock, 'clock', COMMAND)
         self._joints = node.create_publisher(JointState, profile.topics.joint_states, sensors)
         self._imu: Any = None
         if profile.imu_link:
             self._imu = node.create_publisher(Imu, profile.topics.imu, sensors)
         self._transforms: Transforms | None = None
-        if config.tf_rate > 0 and Transforms.available():
-            self._transforms = Transforms(node, simulator)
-        elif config.tf_rate > 0:
+        if tf and Transforms.available():
+            self._transforms = Transforms(node, robot)
+        elif tf:
             node.get_logger().warning('tf2_msgs is not installed: no tf is published')
-        self._camera: CameraPublisher | None = None
-        if config.image_size is not None:
-            self._camera = CameraPublisher(node, simulator, config.image_size, config.paced)
+        self._camera = camera
         self._description = node.create_publisher(String, 'robot_description', LATCHED)
         self._description.publish(String(data=profile.urdf.text))
 
     def publish(self) -> None:
         """Publish what is due; joint states last: a policy acts on them and must know the rest."""
-        stepping, stamp = self._stepping, conversions.to_stamp(self._stepping.time)
-        if stepping.due('clock'):
+        instants, stamp = self._instants, conversions.to_stamp(self._instants.time)
+        if instants.due('clock'):
             self._clock.publish(Clock(clock=stamp))
-        if self._transforms is not None and stepping.due('tf'):
-            self._transforms.publish(stepping.time)
-        if self._camera is not None and stepping.due('camera'):
-            self._camera.take(stepping.time)
-        if not stepping.due('joint_states'):
+        if self._transforms is not None and instants.due('tf'):
+            self._transforms.publish(instants.time)
+        if self._camera is not None and instants.due('camera'):
+            self._camera.take(instants.time)
+        if not instants.due('joint_states'):
             return
         if self._imu is not None:
-            imu = self._simulator.read_imu()
+            imu = self._robot.read_imu()
             self._imu.publish(conversions.imu(self._profile.imu_link, imu, stamp))
-        joints = self._simulator.read()
-        self._lockstep.sent(stepping.time, time.monotonic())
+        joints = self._robot.read()
+        if self._lockstep is not None:
+            self._lockstep.sent(instants.time, time.monotonic())
         self._joints.publish(conversions.joint_state(self._profile.joint_names, joints, stamp))
 
     def close(self) -> None:
@@ -138,20 +171,19 @@ class Transforms:
 
     Args:
         node: publishes.
-        simulator: the robot; its first simulation.
+        robot: the robot.
     """
 
-    def __init__(self, node: Node, simulator: MujocoSimulator) -> None:
+    def __init__(self, node: Node, robot: Robot) -> None:
         from tf2_msgs.msg import TFMessage
 
         self._message = TFMessage
-        self._simulator = simulator
-        model = simulator.robot.model
+        self._robot = robot
         moving: list[tuple[str, str]] = []
         fixed: list[tuple[str, str]] = []
-        for joint in simulator.profile.urdf.joints.values():
-            body = simulator.robot.bodies[joint.child]
-            (moving if model.body_dofnum[body] else fixed).append((joint.parent, joint.child))
+        for joint in robot.profile.urdf.joints.values():
+            moves = robot.profile.moves(joint)
+            (moving if moves else fixed).append((joint.parent, joint.child))
         self._moving = moving
         self._publisher = node.create_publisher(TFMessage, 'tf', COMMAND)
         self._static = node.create_publisher(TFMessage, 'tf_static', LATCHED)
@@ -164,9 +196,7 @@ class Transforms:
         return importlib.util.find_spec('tf2_msgs') is not None
 
     def _transforms(self, frames: list[tuple[str, str]], time: int) -> list[Any]:
-        parents, children = (
-            [self._simulator.link_pose(pair[k]) for pair in frames] for k in (0, 1)
-        )
+        parents, children = ([self._robot.link_pose(pair[k]) for pair in frames] for k in (0, 1))
         position, orientation = relative(_stacked(parents), _stacked(children))
         return conversions.transforms(frames, position, orientation, conversions.to_stamp(time))
 

@@ -78,12 +78,8 @@ class _Robot:
             if e.find('color') is not None
         }
         self.actuated = {joint.name: joint for joint in profile.joints}
-        self.rigid = {j.name for j in self.urdf.joints.values() if not self._moves(j)}
+        self.rigid = {j.name for j in self.urdf.joints.values() if not profile.moves(j)}
         self.carrier = self._carriers()
-
-    def _moves(self, joint: UrdfJoint) -> bool:
-        """Whether a joint moves; those that the profile does not list do not."""
-        return joint.name in self.actuated or joint.mimic is not None or joint.type == 'floating'
 
     def _massive(self, link: str) -> bool:
         return link != WORLD and self.urdf.links[link].mass > 0

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
+
+from sim2real_core.errors import Sim2RealError
 
 
 class Control(Protocol):
@@ -33,6 +37,22 @@ class Control(Protocol):
         ...
 
 
+def serve(node: Node, control: Control, steps: int, group: CallbackGroup | None = None) -> None:
+    """Offer a simulator's services: the standard ones, and simulation_interfaces if installed.
+
+    Args:
+        node: the simulator node.
+        control: what they do.
+        steps: physics steps in a control period.
+        group: of their callbacks.
+    """
+    StandardServices(node, control, steps, group)
+    try:
+        SimulationInterfaces(node, control, group)
+    except ImportError:
+        node.get_logger().info('simulation_interfaces is not installed: std_srvs only')
+
+
 class StandardServices:
     """``~/reset``, ``~/pause`` and ``~/step`` (one control period).
 
@@ -40,14 +60,26 @@ class StandardServices:
         node: the simulator node.
         control: what they do.
         steps: physics steps in a control period.
+        group: of their callbacks.
     """
 
-    def __init__(self, node: Node, control: Control, steps: int) -> None:
+    def __init__(
+        self, node: Node, control: Control, steps: int, group: CallbackGroup | None = None
+    ) -> None:
         self._control = control
         self._steps = steps
-        node.create_service(Trigger, '~/reset', self._on_reset)
-        node.create_service(SetBool, '~/pause', self._on_pause)
-        node.create_service(Trigger, '~/step', self._on_step)
+        for kind, name, callback in (
+            (Trigger, 'reset', self._on_reset),
+            (SetBool, 'pause', self._on_pause),
+            (Trigger, 'step', self._on_step),
+        ):
+            answer = _answering(callback, self._refuse)
+            node.create_service(kind, f'~/{name}', answer, callback_group=group)
+
+    @staticmethod
+    def _refuse(response: Any, why: str) -> Any:
+        response.success, response.message = False, why
+        return response
 
     def _on_reset(self, _: Any, response: Any) -> Any:
         self._control.reset_world()
@@ -74,12 +106,13 @@ class SimulationInterfaces:
     Args:
         node: the simulator node.
         control: what they do.
+        group: of their callbacks.
 
     Raises:
         ImportError: simulation_interfaces is not installed.
     """
 
-    def __init__(self, node: Node, control: Control) -> None:
+    def __init__(self, node: Node, control: Control, group: CallbackGroup | None = None) -> None:
         from simulation_interfaces.msg import Result, SimulationState, SimulatorFeatures
         from simulation_interfaces.srv import (
             GetSimulationState,
@@ -100,7 +133,11 @@ class SimulationInterfaces:
             (SetSimulationState, 'set_simulation_state', self._on_set_state),
             (GetSimulatorFeatures, 'get_simulator_features', self._on_features),
         ):
-            node.create_service(kind, f'~/{name}', callback)
+            answer = _answering(callback, self._refuse)
+            node.create_service(kind, f'~/{name}', answer, callback_group=group)
+
+    def _refuse(self, response: Any, why: str) -> Any:
+        return self._done(response, self._result.RESULT_OPERATION_FAILED, why)
 
     def _done(self, response: Any, result: int = -1, message: str = '') -> Any:
         response.result.result = self._result.RESULT_OK if result < 0 else result
@@ -168,3 +205,17 @@ class SimulationInterfaces:
         ]
         response.features.custom_info = 'sim2real, embedded MuJoCo'
         return response
+
+
+def _answering(
+    callback: Callable[[Any, Any], Any], refuse: Callable[[Any, str], Any]
+) -> Callable[[Any, Any], Any]:
+    """A callback that answers also when what it does fails."""
+
+    def answer(request: Any, response: Any) -> Any:
+        try:
+            return callback(request, response)
+        except Sim2RealError as error:
+            return refuse(response, str(error))
+
+    return answer

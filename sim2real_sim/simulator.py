@@ -33,6 +33,20 @@ class JointReading(NamedTuple):
     effort: Array
 
 
+class ImuReading(NamedTuple):
+    """What the IMU said.
+
+    Attributes:
+        orientation: (nsim, 4) true orientation of its link in the world (x, y, z, w).
+        angular_velocity: (nsim, 3) in its link's frame [rad/s].
+        linear_acceleration: (nsim, 3) proper acceleration in its link's frame [m/s^2].
+    """
+
+    orientation: Array
+    angular_velocity: Array
+    linear_acceleration: Array
+
+
 class Simulator(Protocol):
     """Many simulations of one robot.
 
