@@ -30,6 +30,7 @@ ROBOT = [
 SIM = ['coal', 'mujoco>=4']
 EXTRAS = {
     'sim': SIM,
+    'gazebo': ['grpcio-tools', 'protobuf>=4.22', 'pyzmq'],
     'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
