@@ -39,6 +39,7 @@ from sim2real_sim.world import ModelState, Pose, Vector, WorldError
 TRANSPORT = 'transport'
 """Name of the route over Gazebo's own transport."""
 ORIGIN = Pose()
+SHADE = 1e-5  # of a colour's channel
 
 
 class ClassicWorld:
@@ -293,7 +294,7 @@ class ClassicWorld:
         if parsed.kind == 'world':
             return gazebo.live.world_value(address) if self.routes(address) else None
         if parsed.kind == 'light':
-            return None  # confirmed when it was written, with color and intensity in one
+            return self._light_value(address, parsed.name)
         if (parsed.kind, parsed.quantity) == ('joint', 'effort_offset'):
             return self._offsets.get(model, {}).get(parsed.name, 0.0)
         value = gazebo.live.model_value(model, parsed)
@@ -380,9 +381,10 @@ class ClassicWorld:
         self._efforts: dict[str, dict[str, float]] = {}
         self._offsets: dict[str, dict[str, float]] = {}
         self._pushed = False
+        self._lights: dict[str, float] = {}
         self._connection = Connection(self._messages, self._host, self._port, self._timeout)
         live = self._connection.live
-        self._world_text = str(live.ask('world_sdf', '', 'GzString').data)
+        self._world_text = self._lit = str(live.ask('world_sdf', '', 'GzString').data)
         self._physics = live.physics()  # nominal
         self._step = round(self._physics.max_step_size * 1e9)  # [ns]
         # Models that were put elsewhere: steps seen by then, and whether they are at rest now.
@@ -423,7 +425,8 @@ class ClassicWorld:
                 self.pause(False)
 
     def _light(self, values: Mapping[str, float]) -> None:
-        edited = sdf.edit(self._world_text, values)
+        edited = self._lit = sdf.edit(self._world_text, values)
+        self._lights = dict(values)
         for name in {parse_address(address).name for address in values}:
             present = self._gazebo.live.light(name)
             color = [getattr(present.diffuse, c) for c in 'rgb']
@@ -434,6 +437,15 @@ class ClassicWorld:
                 [have if want is None else want for have, want in zip(color, read)],
                 [value for value in direction if value is not None],
             )
+
+    def _light_value(self, address: str, name: str) -> float | None:
+        """Gazebo has one colour, dimmed: it is ours, or else nobody can tell the two apart."""
+        light = self._gazebo.live.light(name)
+        for channel in 'rgb':
+            color = sdf.read(self._lit, f'light.{name}.color.{channel}')
+            if color is None or abs(getattr(light.diffuse, channel) - color) > SHADE:
+                return None
+        return self._lights.get(address, sdf.read(self._world_text, address))
 
     def _offset(self, model: str, values: Mapping[str, float]) -> None:
         """A constant load on joints: it takes so much of the effort that they are given."""
