@@ -260,6 +260,9 @@ class Plan:
             expression, start = self._starting[address], 0.0
             if expression is not None:
                 start = expression.value(worlds.value, worlds.nominal)
+                if not np.isfinite(start).all():
+                    mend = 'gives no number: it is too large, or 0 / 0'
+                    raise InputError(Fault(f'{address}.of', expression.text, mend))
             elif variation.combine != 'absolute':
                 start = worlds.nominal(address)
             # Combining may round a value at the very end of the range to just outside it.

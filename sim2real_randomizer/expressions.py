@@ -76,7 +76,7 @@ class Expression:
             tree = ast.parse(self.text.strip(), mode='eval').body
             names = _Names(self.object)
             _walk(tree, names)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             mend = f'cannot be read ({error}); names that Python cannot read stand in quotes'
             raise InputError(Fault('expression', self.text, mend)) from error
         except _WrongError as error:
@@ -148,9 +148,7 @@ def _walk(node: ast.expr, algebra: Any) -> Any:
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
             return algebra.drawn(algebra.address(node.value))
-        if isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-            return algebra.number(float(node.value))
-        raise _WrongError(f'{node.value!r} is no number')
+        return algebra.number(_number(node))
     if isinstance(node, ast.Name) and node.id in _NAMED:
         return algebra.number(_NAMED[node.id])
     if isinstance(node, (ast.Name, ast.Attribute)):
@@ -158,7 +156,7 @@ def _walk(node: ast.expr, algebra: Any) -> Any:
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
         left = _walk(node.left, algebra)
         if isinstance(node.op, ast.Pow):
-            return algebra.power(left, _exponent(node.right))
+            return algebra.power(left, _number(node.right))
         return algebra.arithmetic(_ARITHMETIC[type(node.op)], left, _walk(node.right, algebra))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd, ast.Not)):
         operand = _walk(node.operand, algebra)
@@ -188,7 +186,7 @@ def _call(name: str, arguments: list[ast.expr], algebra: Any) -> Any:
     if name == 'si' and len(arguments) == 2:
         number, text = arguments
         if isinstance(text, ast.Constant) and isinstance(text.value, str):
-            return algebra.measure(_exponent(number), text.value)
+            return algebra.measure(_number(number), text.value)
     if name not in _FUNCTIONS or not arguments or (len(arguments) > 1) != (name in ('min', 'max')):
         raise _WrongError(f'{name}(...): {_HOW}')
     return algebra.function(name, [_walk(argument, algebra) for argument in arguments])
@@ -207,13 +205,18 @@ def _dotted(node: ast.expr) -> str:
     return '.'.join([node.id, *reversed(parts)])
 
 
-def _exponent(node: ast.expr) -> float:
-    """A plain number, where nothing else may stand."""
+def _number(node: ast.expr) -> float:
+    """A plain, finite number, where nothing else may stand."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_exponent(node.operand)
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return -_number(node.operand)
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, (int, float))
+        and not isinstance(node.value, bool)
+        and math.isfinite(node.value)
+    ):
         return float(node.value)
-    raise _WrongError('an exponent, and the number of si(), must be a plain number')
+    raise _WrongError('an exponent, and the number of si(), must be a plain, finite number')
 
 
 class _Algebra:
@@ -336,7 +339,8 @@ class _Bounds(_Algebra):
             return -math.inf, math.inf
         with np.errstate(all='ignore'):
             ends = [float(_OPERATORS[how](x, y)) for x in left for y in right]
-        ends = [0.0 if math.isnan(end) else end for end in ends]  # 0 * inf: the other ends tell
+        if any(map(math.isnan, ends)):  # both are without bounds
+            return -math.inf, math.inf
         return min(ends), max(ends)
 
     def power(self, base: Interval, exponent: float) -> Interval:
@@ -344,7 +348,8 @@ class _Bounds(_Algebra):
         whole = exponent == int(exponent)
         if (low < 0 and not whole) or (low <= 0 <= high and exponent < 0):
             return -math.inf, math.inf
-        ends = [low**exponent, high**exponent]
+        with np.errstate(over='ignore'):
+            ends = [float(np.power(end, exponent)) for end in base]
         if low < 0 < high and whole:
             ends.append(0.0)
         return min(ends), max(ends)

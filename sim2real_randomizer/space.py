@@ -53,7 +53,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -120,9 +120,9 @@ class Space:
         for address, error in wrong.items():
             for fault in error.faults:
                 faults.add(f'{address}.{fault.field}', fault.value, fault.mend)
-        if not wrong:
-            for name, error in _impossible(self.constraints, ranges, self.profile).items():
-                faults.add(f'constraints.{name}', error.faults[0].value, error.faults[0].mend)
+        broken = set(self.variations) - set(ranges)
+        for name, error in _impossible(self.constraints, ranges, broken, self.profile).items():
+            faults.add(f'constraints.{name}', error.faults[0].value, error.faults[0].mend)
         faults.check()
         object.__setattr__(self, '_fitted', fitted)
         object.__setattr__(self, '_ranges', ranges)
@@ -311,13 +311,10 @@ def space_from_yaml(file: YamlFile, profile: RobotProfile) -> Space:
     for address, error in wrong.items():
         found.add(address, contents.places[address], error)
     found.name(list(contents.places.values()))
-    if not faults.found:  # else a range that a constraint depends on may be missing
-        for name, error in _impossible(contents.constraints, ranges, profile).items():
-            key = name.partition(' of ')[0]
-            mend = error.faults[0].mend
-            faults.add(
-                f'constraints.{name}', error.faults[0].value, mend, path=('constraints', key)
-            )
+    broken = set(contents.places) - set(ranges)
+    for name, error in _impossible(contents.constraints, ranges, broken, profile).items():
+        (fault,), key = error.faults, name.partition(' of ')[0]
+        faults.add(f'constraints.{name}', fault.value, fault.mend, path=('constraints', key))
     faults.check()
     return Space(
         profile,
@@ -360,12 +357,15 @@ def _fit(
             readable[address] = variation
         except InputError as error:
             wrong[address] = _as_field(error, 'of')
-    try:
-        order = ordered(readable)
-    except InputError as error:
-        (fault,) = error.faults
-        address = fault.field[: -len('.of')]
-        return {}, {}, {**wrong, address: InputError(replace(fault, field='of'))}
+    order: list[str] | None = None
+    while order is None:
+        try:
+            order = ordered(readable)
+        except InputError as error:
+            (fault,) = error.faults
+            address = fault.field[: -len('.of')]
+            wrong[address] = _as_field(error, 'of')
+            del readable[address]  # the rest may have faults of its own
     for address in order:
         variation, start = variations[address], starting_point(address, variations)
         used = start.addresses if start is not None else ()
@@ -439,13 +439,21 @@ def _check_growth(address: str, variation: Variation) -> None:
 
 
 def _impossible(
-    constraints: Mapping[str, Expression], ranges: Mapping[str, Interval], profile: RobotProfile
+    constraints: Mapping[str, Expression],
+    ranges: Mapping[str, Interval],
+    broken: Container[str],
+    profile: RobotProfile,
 ) -> dict[str, InputError]:
-    """Constraints that compare different units, or that no world can satisfy."""
+    """Constraints that compare different units, or that no world can satisfy.
+
+    Of what depends on a broken variation only the units are known.
+    """
     wrong = {}
     for name, condition in constraints.items():
         try:
             condition.check_unit(lambda a: quantity(a, profile).unit, None)
+            if any(address in broken for address in condition.addresses):
+                continue
             if condition.bounds(*_looks(ranges, profile))[1] == 0.0:
                 spans = [f'{a} from {ranges[a][0]:g} to {ranges[a][1]:g}'
                          for a in condition.addresses if a in ranges]  # fmt: skip

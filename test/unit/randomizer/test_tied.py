@@ -72,7 +72,7 @@ def test_an_expression_alone_is_the_value(read):
         (f'{COM}: {{of: link.griper.mass * 1}}', 'of', 'gripper'),
         (f'{COM}: {{of: import os}}', 'of', 'cannot be read'),
         (f'{COM}: {{of: 1 / joint.elbow.effort_offset}}', 'of', 'm'),
-        (f'{COM}: {{of: 1 / sensor.sonar.noise}}', 'of', 'bounds'),
+        (f'''{COM}: {{of: "si(1, 'N*m^2') / joint.elbow.effort_offset"}}''', 'of', 'bounds'),
         (f'{COM}: {{of: 200}}', 'value', 'within'),
         (f'{COM}: {{of: [1]}}', 'of', 'expression'),
         (f'{COM}: {{of: 1, combine: additive}}', 'combine', 'needs a distribution'),
@@ -86,6 +86,42 @@ def test_faults_of_expressions(faults, entry, field, mend):
     ((name, (line, words)),) = found.items()
     assert (name, line) == (f'{COM}.{field}', 2)
     assert mend in words
+
+
+def test_no_draw_holds_what_is_no_number(read):
+    big = '(1e200 * nominal(actuator.elbow.gain)) ** 2'
+    space = read(f"""parameters:
+  actuator.elbow.gain: {{of: "min(max({big} - {big}, 0), 1)"}}
+""")
+    with pytest.raises(InputError, match='gives no number'):
+        space.draw(0, 0)
+
+
+def test_every_fault_of_everything_at_once(faults):
+    found = faults(f"""parameters:
+  {MASS}: {{of: {MASS} * 2}}
+  {COM}: {{distribution: uniform, low: 0, high: 1e9}}
+  {STATIC}: {{of: coulomb}}
+  {COULOMB}: {{distribution: beta, a: -1, b: 1, when: never}}
+joint:
+  mine: {{distribution: normal}}
+constraints:
+  one: {STATIC} > {MASS}
+  two: {COM} > 5
+  three: link.tool0.mass > 5
+period: 0
+""")
+    assert {field: line for field, (line, _) in found.items()} == {
+        f'{MASS}.of': 2,
+        f'{COM}.high': 3,
+        f'{STATIC}.of': 4,
+        f'{COULOMB}.a': 5,
+        f'{COULOMB}.when': 5,
+        'joint.mine.addresses': 7,
+        'constraints.one': 9,
+        'constraints.three': 11,
+        'period': 12,
+    }
 
 
 def test_inertia_follows_the_mass(read):
