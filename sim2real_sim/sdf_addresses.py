@@ -358,6 +358,8 @@ class _Document:
                 continue
             if kind == 'light' and self.version < 1.8:
                 values = _dimmed(found.element, values)
+            if kind == 'surface':
+                _settle_surface(found.element, values)
             for what, value in values.items():
                 element, places = self._located(kind, found, what, make=True)
                 if element is None or not places:
@@ -366,8 +368,6 @@ class _Document:
                     value = _horizontal(value, _aspect(element))
                 for place in places:
                     put(element, place, value)
-            if kind == 'surface':
-                _settle_surface(found.element, values)
         return ''
 
     def _senses(self, found: _Object) -> list[Element]:
@@ -439,13 +439,20 @@ def _dimmed(light: Element, values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _settle_surface(collision: Element, values: Mapping[str, float]) -> None:
+    """Give a surface, before it gets its values, what these need to be of effect."""
     torsional = collision.find('surface/friction/torsional/coefficient')
     if 'friction' in values and torsional is not None:
         put(torsional, Place('', default='1'), values['friction'])
     if values.get('restitution', 0.0) > 0:
         threshold = Place('surface/bounce/threshold', default='100000')
-        speed = Place('surface/contact/ode/max_vel', default='0.01')
         put(collision, threshold, min(number(collision, threshold) or 0.0, LEAST_BOUNCE_SPEED))
+    if any(
+        values.get(what, present) != present
+        for what in ('restitution', 'stiffness', 'damping')
+        for present in [number(collision, PLACES['surface'][what][0])]
+    ):
+        # How fast a contact may push; slower ones are neither elastic nor as stiff as they say.
+        speed = Place('surface/contact/ode/max_vel', default='0.01')
         put(collision, speed, max(number(collision, speed) or 0.0, CORRECTION_SPEED))
 
 

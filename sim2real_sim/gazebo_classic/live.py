@@ -362,19 +362,21 @@ def put_inertial(message: Any, present: Any, values: Mapping[str, float]) -> Non
 
 
 def put_surface(message: Any, nominal: Any, values: Mapping[str, float]) -> None:
-    """Fill a Surface. One that is to bounce gets the thresholds without which it would not."""
+    """Fill a Surface, with the thresholds that its values need to be of effect."""
     if 'friction' in values:
         message.friction.mu = message.friction.mu2 = values['friction']
     if 'restitution' in values:
-        bounce = values['restitution']
-        as_was = bounce == nominal.restitution_coefficient
-        message.restitution_coefficient = bounce
+        as_was = values['restitution'] == nominal.restitution_coefficient
+        message.restitution_coefficient = values['restitution']
         message.bounce_threshold = nominal.bounce_threshold if as_was else LEAST_BOUNCE_SPEED
-        message.max_vel = nominal.max_vel if as_was else CORRECTION_SPEED
     if 'stiffness' in values:
         message.kp = values['stiffness']
     if 'damping' in values:
         message.kd = values['damping']
+    pushing = {q: v for q, v in values.items() if q in ('restitution', 'stiffness', 'damping')}
+    if pushing:
+        as_was = all(surface_value(nominal, q) == v for q, v in pushing.items())
+        message.max_vel = nominal.max_vel if as_was else CORRECTION_SPEED
 
 
 def surface_value(surface: Any, what: str) -> float | None:

@@ -171,6 +171,17 @@ def test_a_bouncing_surface_gets_what_bouncing_needs():
     assert float(surface.find('contact/ode/max_vel').text) == 100.0
 
 
+@pytest.mark.parametrize('what', ['stiffness', 'damping'])
+def test_a_contact_may_push_as_fast_as_its_spring_says(what):
+    def speed(value):
+        edited = parse(sdf.edit(WORLD, {f'surface.c1.{what}': value})).find('sdf/world/model')
+        return edited.all('link')[1].find('collision/surface/contact/ode/max_vel')
+
+    assert float(speed(5000.0).text) == 100.0
+    same = sdf.read(WORLD, f'surface.c1.{what}')
+    assert sdf.edit(WORLD, {f'surface.c1.{what}': same}) == WORLD
+
+
 def test_friction_reaches_every_engine():
     edited = parse(sdf.edit(WORLD, {'surface.c2.friction': 0.3})).find('sdf/world/model')
     friction = edited.all('link')[1].all('collision')[1].find('surface/friction')
