@@ -75,3 +75,70 @@ class SimulatorConfig(Config):
         """Whom to wait for is said if and only if anybody is."""
         if self.paced is True and not self.pace_consumers:
             faults.add('pace_consumers', [], 'name the nodes to wait for, where paced is true')
+
+
+@dataclass(frozen=True, kw_only=True)
+class GazeboConfig(Config):
+    """Parameters of the node that brings a robot into Gazebo Classic; read once, at the start."""
+
+    robot: str = parameter(
+        'arm6', 'Robot profile: a path, or the name of a shipped one.', read_only=True
+    )
+    start_server: bool = parameter(
+        True,
+        'Start a gzserver; else connect to one that runs, as soon as it does.',
+        read_only=True,
+    )
+    world: str = parameter(
+        'worlds/empty.world',
+        'World of the gzserver that is started: a file, or the name of one that Gazebo finds.',
+        read_only=True,
+    )
+    host: str = parameter(
+        '', "Where gzserver's master runs; as GAZEBO_MASTER_URI says, else here.", read_only=True
+    )
+    port: int = parameter(
+        0,
+        "Of its master; as GAZEBO_MASTER_URI says, else Gazebo's own, when 0.",
+        low=0,
+        high=65535,
+        read_only=True,
+    )
+    spawn: bool = parameter(
+        True,
+        'Put the robot into the world, in place of what bears its name; '
+        'else the world brings a model of that name.',
+        read_only=True,
+    )
+    x: float = parameter(0.0, 'Where it is put.', unit='m', low=-1e4, high=1e4, read_only=True)
+    y: float = parameter(0.0, 'Where it is put.', unit='m', low=-1e4, high=1e4, read_only=True)
+    z: float = parameter(0.0, 'Where it is put.', unit='m', low=-1e4, high=1e4, read_only=True)
+    yaw: float = parameter(
+        0.0,
+        'How it is turned about the vertical.',
+        unit='rad',
+        low=-10.0,
+        high=10.0,
+        read_only=True,
+    )
+    timeout: float = parameter(
+        5.0,
+        'Longest wait for anything that Gazebo does.',
+        unit='s',
+        low=0.1,
+        high=600.0,
+        read_only=True,
+    )
+    tf_rate: float = parameter(
+        50.0, 'Transforms per second; 0 for none.', unit='Hz', low=0.0, high=1000.0, read_only=True
+    )
+    camera: bool = parameter(False, 'A camera that looks at the robot.', read_only=True)
+    camera_rate: float = parameter(
+        10.0, 'Images per second.', unit='Hz', low=0.1, high=1000.0, read_only=True
+    )
+    camera_width: int = parameter(
+        640, 'Width of an image.', unit='pixel', low=16, high=4096, read_only=True
+    )
+    camera_height: int = parameter(
+        480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
+    )

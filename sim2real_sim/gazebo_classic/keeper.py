@@ -1,0 +1,287 @@
+"""Keeps a robot in a world: through the end of gzserver, deletions by hand and draws."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.errors import InputError, MissingError, Sim2RealError
+from sim2real_core.profile import RobotProfile
+from sim2real_sim import sdf
+from sim2real_sim.gazebo_classic.drives import Drives
+from sim2real_sim.gazebo_classic.introspection import Step
+from sim2real_sim.gazebo_classic.reader import RobotReader
+from sim2real_sim.gazebo_classic.server import Server
+from sim2real_sim.gazebo_classic.world import ClassicWorld
+from sim2real_sim.world import Pose, WorldError
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass
+class Place:
+    """Where a robot comes from.
+
+    Attributes:
+        pose: where it stands.
+        spawn: put it there; else the world's own file brings it.
+    """
+
+    pose: Pose = field(default_factory=Pose)
+    spawn: bool = True
+
+
+class Keeper:
+    """A robot in a world that may end, lose it or rest.
+
+    :meth:`check` is called again and again and mends what it finds: it connects, starts a
+    gzserver of our own anew, puts the robot back and applies the last draw again, so that no
+    world is nominal without being said so. One thread calls everything but :meth:`command`.
+
+    Attributes:
+        drives: the robot's.
+        reader: reads it.
+        trouble: why the world is not as it should be, or ``''``.
+        held: simulated time stands still as it was asked to.
+        values: what was applied last, to be applied again.
+        outcomes: of that.
+
+    Args:
+        profile: the robot.
+        connect: connects to a gzserver.
+        listener: called with each physics step, in a thread of the transport.
+        place: where the robot comes from.
+        server: a gzserver of our own, started and not yet ended.
+        patience: seconds without a step after which the world counts as stuck.
+    """
+
+    def __init__(
+        self,
+        profile: RobotProfile,
+        connect: Callable[[], ClassicWorld],
+        listener: Callable[[Step], None],
+        place: Place,
+        server: Server | None = None,
+        patience: float = 2.0,
+    ) -> None:
+        self.drives = Drives(profile)
+        self.reader = RobotReader(profile, self.drives)
+        self.trouble = 'not connected yet'
+        self.held = False
+        self.values: dict[str, float] = {}
+        self.outcomes: dict[str, str] = {}
+        self._profile = profile
+        self._name = profile.name
+        self._connect = connect
+        self._listener = listener
+        self._place = place
+        self._server = server
+        self._patience = patience
+        self._world: ClassicWorld | None = None
+        self._stepped = 0.0  # when the last step was heard of
+        self._busy = threading.Lock()  # the robot is being put or changed: commands wait
+
+    @property
+    def world(self) -> ClassicWorld:
+        """The world.
+
+        Raises:
+            WorldError: there is none now.
+        """
+        if self._world is None:
+            raise WorldError(self.trouble)
+        return self._world
+
+    def troubles(self) -> list[str]:
+        """Why addresses of the last draw failed, one line each."""
+        return [] if self._world is None else self._world.troubles
+
+    def resting(self) -> bool:
+        """Whether simulated time stands still, asked to or not."""
+        return self._world is not None and not self._world.lost and self._world.paused()
+
+    def check(self) -> list[str]:
+        """Look after the world; gives what was found wrong or mended, in words.
+
+        Raises:
+            InputError: the server's arguments.
+            MissingError: no Gazebo is installed.
+        """
+        notes = []
+        try:
+            if self._world is not None and self._world.lost:
+                self._world.close()
+                self._world = None
+                notes.append('gzserver ended: connecting to the next one')
+            if self._world is None:
+                self._restart(notes)
+                self._world = self._connect()
+                self._populate()
+                notes.append(f'{self._name} is in {self._world.version}')
+            elif self._name not in self._world.models():
+                notes.append(f'model {self._name} is no more in the world: put there again')
+                self._populate()
+        except (InputError, MissingError):
+            raise  # no other try mends it
+        except Sim2RealError as error:
+            if str(error) != self.trouble:
+                notes.append(str(error))
+            self.trouble = str(error)
+            return notes
+        silent = time.monotonic() - self._stepped
+        self.trouble = ''
+        if silent > self._patience and not self._world.paused():
+            self.trouble = (
+                f'gzserver took no step for {silent:.1f} s ({self._patience:g} s allowed)'
+            )
+        return notes
+
+    def command(self, values: Array) -> None:
+        """Command the robot; while it is being put or changed, as soon as that is done.
+
+        Raises:
+            WorldError: the world does not take it.
+        """
+        self.drives.command(values)
+        self._pass_on()
+
+    def hold(self) -> None:
+        """Have the robot stay where it is.
+
+        Raises:
+            WorldError: as :meth:`command`.
+        """
+        position = self.reader.read().position[0]
+        if np.isfinite(position).all():
+            self.drives.hold(position)
+            self._pass_on()
+
+    def apply(self, values: Mapping[str, float]) -> dict[str, str]:
+        """Apply a draw; see :meth:`sim2real_sim.world.World.apply`.
+
+        It is applied again when the robot has to be put back.
+
+        Raises:
+            InputError: a value that cannot be; nothing was applied.
+            WorldError: there is no world.
+        """
+        with self._still() as world:
+            self.outcomes = world.apply(self._name, values)
+            self.values = dict(values)
+            self._settle(world)
+        return self.outcomes
+
+    def read_back(self, address: str) -> float:
+        """The value that the engine says it has; NaN where it cannot be asked."""
+        with contextlib.suppress(Sim2RealError):
+            value = self.world.get(self._name, address)
+            return math.nan if value is None else value
+        return math.nan
+
+    def reset(self, world_time: bool = True) -> None:
+        """Robot to its default pose, with the world and its time back at the start if asked to.
+
+        Raises:
+            WorldError: it was not done.
+        """
+        with self._still() as world:
+            if world_time:
+                world.reset()
+            self._stand(world)
+
+    def pause(self, paused: bool) -> None:
+        """Stop simulated time, or let it run.
+
+        Raises:
+            WorldError: it does not.
+        """
+        self.world.pause(paused)
+        self.held = paused
+        self._stepped = time.monotonic()
+
+    def step(self, steps: int) -> None:
+        """Take physics steps while time stands still.
+
+        Raises:
+            WorldError: they were not all taken.
+        """
+        self.world.step(steps)
+
+    def close(self) -> None:
+        """Let go of the world; a gzserver of our own ends."""
+        if self._world is not None:
+            self._world.close()
+        if self._server is not None:
+            self._server.stop()
+
+    def _restart(self, notes: list[str]) -> None:
+        server = self._server
+        if server is not None and (server.process is None or server.process.poll() is not None):
+            server.stop()  # what was started beside it
+            server.start()
+            notes.append('gzserver is started')
+
+    def _populate(self) -> None:
+        """Have the robot in the world as it was drawn last, in its default pose."""
+        with self._still() as world:
+            if self._place.spawn:
+                world.spawn(self._name, sdf.from_profile(self._profile), self._place.pose)
+            elif self._name not in world.models():
+                raise WorldError(f'no model {self._name} in the world')
+            self._stand(world)
+            if self.values:
+                self.outcomes = world.apply(self._name, self.values)
+                self._settle(world)
+
+    def _stand(self, world: ClassicWorld) -> None:
+        """Put the robot into its default pose, at rest and held there."""
+        position = self._profile.array('default_position')
+        pose = self._place.pose if self._place.spawn else world.state(self._name).pose
+        world.restore(self._name, self.reader.at(position, pose))
+        self.drives.hold(position)
+        self._settle(world)
+
+    def _settle(self, world: ClassicWorld) -> None:
+        """Have the robot driven and listened to, after it was put or changed."""
+        self.drives.limit(self.values)
+        x, y, z = (world.get(self._name, f'world.gravity.{axis}') for axis in 'xyz')
+        if x is not None and y is not None and z is not None:
+            self.reader.gravity = (x, y, z)
+        world.follow(self._name, self._heard)
+        world.drive(self._name, self.drives.loops())
+        world.set_effort(self._name, self.drives.efforts())
+
+    def _pass_on(self) -> None:
+        if self._world is None or not self._busy.acquire(blocking=False):
+            return  # it goes out when the robot is there again
+        try:
+            self._world.drive(self._name, self.drives.loops(), confirmed=False)
+            self._world.set_effort(self._name, self.drives.efforts(), confirmed=False)
+        finally:
+            self._busy.release()
+
+    @contextlib.contextmanager
+    def _still(self) -> Iterator[ClassicWorld]:
+        """Simulated time at rest, commands waiting; it goes on afterwards if it did before."""
+        with self._busy:
+            world = self.world
+            rested = world.paused()
+            if not rested:
+                world.pause(True)
+            try:
+                yield world
+            finally:
+                self._stepped = time.monotonic()
+                if not (rested or self.held or world.lost):
+                    world.pause(False)
+
+    def _heard(self, step: Step) -> None:
+        self._stepped = time.monotonic()
+        self._listener(step)
