@@ -1,5 +1,7 @@
 """What ties addresses together: expressions, coupled inertia, joint distributions, constraints."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -481,3 +483,14 @@ def test_faults_of_growth(faults, entry, field, mend):
 )
 def test_faults_of_sections(faults, text, field):
     assert faults(text)[field][0] == 2
+
+
+def test_the_example_of_the_documentation(read, tmp_path):
+    docs = Path(__file__).parents[3] / 'docs' / 'randomization.md'
+    if not docs.is_file():
+        pytest.skip('no docs in this checkout')
+    example = docs.read_text().partition('```yaml\n')[2].partition('```')[0]
+    (tmp_path / 'samples.csv').write_text('link.gripper.com.y\n0.01\n0.02\n')
+    space = read(example)
+    assert space.draw(1, 2).values['link.gripper.com.y'] in (0.01, 0.02)
+    assert len(space.constraints) == 6
