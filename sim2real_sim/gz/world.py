@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -52,6 +52,18 @@ NEAR = 1e-4
 """[m, 1] Poses are the same up to this; Gazebo tells them with six digits."""
 
 
+class Spawner(Protocol):
+    """Another way for models to come and go; :mod:`sim2real_sim.gz.spawning_ros` has two."""
+
+    def spawn(self, model: str, sdf: str, pose: Pose) -> None:
+        """Put a model into the world, or raise WorldError."""
+        ...
+
+    def remove(self, model: str) -> None:
+        """Take a model out of the world, or raise WorldError."""
+        ...
+
+
 class GzWorld:
     """A running world of modern Gazebo.
 
@@ -60,6 +72,7 @@ class GzWorld:
         timeout: deadline of everything [s].
         python: interpreter that has Gazebo's Python packages; this one when empty.
         environment: variables for it (``GZ_PARTITION``, ``GZ_IP``, ...).
+        spawner: lets models come and go; Gazebo's own services when None.
 
     Raises:
         MissingError: nothing to talk to Gazebo with.
@@ -72,8 +85,10 @@ class GzWorld:
         timeout: float = 5.0,
         python: str = '',
         environment: Mapping[str, str] | None = None,
+        spawner: Spawner | None = None,
     ) -> None:
         self._timeout = timeout
+        self._spawner = spawner or _Services(self._ask)
         self._requests = Requests(python, environment)
         self._draws = Draws(self)
         self._texts: dict[str, str] = {}  # nominal
@@ -153,7 +168,7 @@ class GzWorld:
         """See :class:`sim2real_sim.respawn.Backend`."""
         if model in self.models():
             self.delete(model)
-        self._ask('create', 'EntityFactory', messages.factory(model, sdf, pose))
+        self._spawner.spawn(model, sdf, pose)
         self._until(lambda: model in self._look().models, f'model {model!r}')
         self._present[model], self._poses[model] = sdf, pose
         self._observe(self._look())
@@ -163,7 +178,7 @@ class GzWorld:
         snapshot = self._look(DETAILS)
         number = self._number(snapshot, model)
         self._release(snapshot, model)
-        self._ask('remove', 'Entity', messages.entity(model))
+        self._spawner.remove(model)
         self._until(lambda: number not in self._look().entities, f'end of model {model!r}')
         # Else the next effort would be sent to the listener of the model that is gone.
         for driven in [key for key in self._driven if key[0] == number]:
@@ -499,6 +514,19 @@ class GzWorld:
                     rgba = [1.0 if c is None else c for c in color] + [1.0]
                     message = messages.visual(visual, link, rgba)
                     self._ask('visual_config', 'Visual', message)
+
+
+class _Services:
+    """Gazebo's own services as a spawner."""
+
+    def __init__(self, ask: Callable[[str, str, Mapping[str, Any]], None]) -> None:
+        self._ask = ask
+
+    def spawn(self, model: str, sdf: str, pose: Pose) -> None:
+        self._ask('create', 'EntityFactory', messages.factory(model, sdf, pose))
+
+    def remove(self, model: str) -> None:
+        self._ask('remove', 'Entity', messages.entity(model))
 
 
 def _effort_topic(model: str, joint: str) -> str:
