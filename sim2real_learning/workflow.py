@@ -36,6 +36,7 @@ def train_bundle(
     start: Path | None = None,
     task: ReachTask | None = None,
     progress: Callable[[int, float], None] | None = None,
+    worlds: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """Train a reach policy, from scratch or from a checkpoint, and write it.
 
@@ -48,6 +49,8 @@ def train_bundle(
         start: checkpoint to go on from.
         task: what to reach.
         progress: see :func:`sim2real_learning.train.train`.
+        worlds: given ones, address to (n,) values, one an environment in turn; instead of a
+            space.
 
     Returns:
         Rewards of every iteration and parity of the export, ready for JSON.
@@ -67,17 +70,17 @@ def train_bundle(
                 'profile': profile.content_hash,
             }
         )
+    lived: Worlds | dict[str, Array]
+    if worlds is not None:
+        lived = in_turn(worlds, config.environments)
+    else:
+        state = (checkpoint or {}).get('curriculum')
+        lived = Worlds(space, config.environments, seed, grows=True, state=state)
     trained_result = train(
         profile,
         metadata,
         task,
-        Worlds(
-            space,
-            config.environments,
-            seed,
-            grows=True,
-            state=(checkpoint or {}).get('curriculum'),
-        ),
+        lived,
         config,
         seed=seed,
         start=checkpoint,

@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('--robot', required=True, help='robot profile: a path or a shipped name')
     parser.add_argument('--space', default='', help='randomization space; none: nominal world')
+    parser.add_argument(
+        '--worlds', type=Path, metavar='FILE', help='of randomize sweep or replay, in turn'
+    )
     parser.add_argument('--out', type=Path, required=True, help='bundle to write (.onnx)')
     parser.add_argument('--start', type=Path, help='checkpoint (.pt) to fine-tune')
     parser.add_argument('--seed', type=int, default=0, help='of everything random (default: 0)')
@@ -39,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_core.profile import load_profile
     from sim2real_learning.train import FINE_TUNING, TrainConfig
     from sim2real_learning.workflow import train_bundle
+    from sim2real_learning.worlds import read_worlds
     from sim2real_randomizer.space import load_space
 
     given = {
@@ -67,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             start=args.start,
             progress=lambda done, reward: bar.update(task, completed=done, reward=reward),
+            worlds=read_worlds(args.worlds, profile) if args.worlds else None,
         )
     console.print(f'wrote {args.out} (torch and ONNX differ by {result["parity"]:.1e} at most)')
     if args.json:

@@ -112,6 +112,11 @@ def test_training_in_them_and_going_on(tmp_path):
     assert on['episode'] >= begun['episode']
     evaluate_bundle(then, ARM6, WANDERING, 2)
     worlds = {MASS: np.array([1.0, 2.0])}
+    train_bundle(ARM6, None, tmp_path / 'heavy.onnx', small, worlds=worlds)
+    weighed = load_checkpoint(tmp_path / 'heavy.pt')['actor_state_dict']
+    train_bundle(ARM6, None, tmp_path / 'light.onnx', small)
+    light = load_checkpoint(tmp_path / 'light.pt')['actor_state_dict']
+    assert any(not torch.equal(weighed[key], light[key]) for key in light)
     heavy = evaluate_bundle(then, ARM6, None, 3, worlds=worlds).summary()
     assert heavy != evaluate_bundle(then, ARM6, None, 3).summary()
     file, out = tmp_path / 'worlds.json', tmp_path / 'figures.json'

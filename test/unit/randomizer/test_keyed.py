@@ -57,10 +57,24 @@ def test_open_interval():
         uniforms(3, 'a', 0, np.arange(65536)),
         uniforms(3, 'a', np.arange(65536), np.arange(65536)),
         uniforms(3, 'a', np.arange(65536) * 2**40, 0),
+        uniforms(3, 'a', 7, 5, np.arange(65536)),
+        uniforms(3, 'a', *GRID, 1),
+        uniforms(3, 'a', *GRID, GRID[0] + GRID[1]),
         np.stack([uniforms(seed, 'a', np.arange(64), 0) for seed in range(1024)]),
         np.stack([uniforms(0, f'joint.j{i}.armature', np.arange(64), 0) for i in range(1024)]),
     ],
-    ids=['grid', 'environments', 'episodes', 'both', 'far apart', 'seeds', 'addresses'],
+    ids=[
+        'grid',
+        'environments',
+        'episodes',
+        'both',
+        'far apart',
+        'steps',
+        'a step',
+        'diagonal',
+        'seeds',
+        'addresses',
+    ],
 )
 def test_uniform(drawn):
     counts, _ = np.histogram(drawn, bins=256, range=(0, 1))
@@ -90,3 +104,11 @@ def test_addresses_and_seeds_are_independent():
 def test_every_key_gives_another_number():
     drawn = uniforms(0, 'a', *GRID)
     assert len(np.unique(drawn)) == drawn.size
+
+
+def test_steps_share_nothing_with_one_another_nor_with_the_beginning():
+    begun = uniforms(3, 'a', np.arange(65536), 4)
+    steps = [uniforms(3, 'a', np.arange(65536), 4, step) for step in range(6)]
+    correlation = np.corrcoef([begun, *steps])
+    np.testing.assert_allclose(correlation, np.eye(7), atol=0.02)
+    assert uniforms(3, 'a', 9, 4, 2) == steps[2][9]
