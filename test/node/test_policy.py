@@ -506,6 +506,8 @@ def test_reading_joint_states():
     np.testing.assert_array_equal(into['effort'], [[6.0, 4.0]])
     assert 'twice' in reader.read(JointState(name=['a', 'b', 'a'], position=[0.0] * 3))
     assert 'lacks b' in reader.read(JointState(name=['a']))
+    for other in (['gripper'], []):  # of another publisher
+        assert reader.read(JointState(name=other, position=[0.0] * len(other))) is None
     assert reader.read(message) == ''
     message.effort = []
     assert '0 of 3 effort' in reader.read(message)
