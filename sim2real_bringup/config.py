@@ -41,7 +41,9 @@ class PlayerConfig(Config):
     )
     bag: str = parameter('', 'What to play: a rosbag2 folder or an MCAP file.', read_only=True)
     bag_namespace: str = parameter(
-        '', "Namespace the bag's topics were recorded under; empty finds out.", read_only=True
+        '',
+        "Namespace the bag's topics were recorded under, / for none; empty finds out.",
+        read_only=True,
     )
     rate: float = parameter(
         0.0, 'Seconds of the bag a second; 0 is as fast as the consumers are.', low=0.0,

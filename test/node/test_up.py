@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -122,7 +123,10 @@ def up(tmp_path):
     def start(*arguments):
         arguments = (*arguments, '--param', f'capture.folder={tmp_path}/spool')
         arguments = (*arguments, '--param', f'receiver.folder={tmp_path}/clips')
-        started.append(Up(*arguments, '--param', 'receiver.port=0'))
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        started.append(Up(*arguments, '--param', f'receiver.port={port}'))
         return started[-1]
 
     yield start
