@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from sim2real_learning.reach import ReachTask
+from sim2real_learning.config import ReachTask
 
 Array = npt.NDArray[np.float64]
 CONFIDENCE = 0.95

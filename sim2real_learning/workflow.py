@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy.typing as npt
 
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
+from sim2real_learning.config import ReachTask, TrainConfig
 from sim2real_learning.evaluate import evaluate
 from sim2real_learning.export import export
 from sim2real_learning.metrics import Evaluation
-from sim2real_learning.reach import Goals, ReachTask, draw_goals, reach_metadata
-from sim2real_learning.train import TrainConfig, load_checkpoint, save_checkpoint, train
+from sim2real_learning.reach import Goals, draw_goals, reach_metadata
+from sim2real_learning.train import load_checkpoint, save_checkpoint, train
 from sim2real_policy.bundle import BundleMetadata, check_robot, load_bundle
 from sim2real_policy.runtime import OnnxRuntime
 from sim2real_randomizer.space import Space
@@ -32,6 +34,17 @@ def worlds(space: Space | None, count: int, seed: int, episode: int = 0) -> dict
     return space.draw_many(seed, episode, np.arange(count))
 
 
+def task_of(metadata: BundleMetadata, changes: Mapping[str, Any] | None = None) -> ReachTask:
+    """The task a policy was trained for.
+
+    Args:
+        metadata: of the policy; the task's own defaults where it does not say.
+        changes: fields to replace.
+    """
+    trained = metadata.training.get('task', {})
+    return ReachTask.from_mapping({**trained, **(changes or {})}, path=('task',))
+
+
 def train_bundle(
     profile: RobotProfile,
     space: Space | None,
@@ -40,7 +53,7 @@ def train_bundle(
     *,
     seed: int = 0,
     start: Path | None = None,
-    task: ReachTask | None = None,
+    task: Mapping[str, Any] | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
     """Train a reach policy, from scratch or from a checkpoint, and write it.
@@ -52,31 +65,29 @@ def train_bundle(
         config: how to train.
         seed: of everything random.
         start: checkpoint to go on from.
-        task: what to reach.
+        task: fields of the task that differ from what the checkpoint was trained for, or from
+            the defaults.
         progress: see :func:`sim2real_learning.train.train`.
 
     Returns:
         Rewards of every iteration and parity of the export, ready for JSON.
     """
-    task = task or ReachTask()
     space_hash = space.content_hash if space is not None else ''
     checkpoint = None
-    metadata = reach_metadata(profile, task, space=space_hash)
-    if start is not None:
+    if start is None:
+        reach = ReachTask(**(task or {}))
+        metadata = reach_metadata(profile, reach, space=space_hash)
+    else:
         checkpoint = load_checkpoint(start)
         trained = BundleMetadata.from_properties(checkpoint['metadata'], file=str(start))
         check_robot(trained, profile)
-        metadata = BundleMetadata(
-            **{
-                **{name: getattr(trained, name) for name in trained.__dataclass_fields__},
-                'space': space_hash,
-                'profile': profile.content_hash,
-            }
-        )
+        reach = task_of(trained, task)
+        metadata = replace(trained, space=space_hash, profile=profile.content_hash)
+    metadata = replace(metadata, training={**metadata.training, 'task': asdict(reach)})
     trained_result = train(
         profile,
         metadata,
-        task,
+        reach,
         worlds(space, config.environments, seed),
         config,
         seed=seed,
@@ -102,7 +113,7 @@ def evaluate_bundle(
     episodes: int,
     *,
     seed: int = 0,
-    task: ReachTask | None = None,
+    task: Mapping[str, Any] | None = None,
     goals: Goals | None = None,
     threads: int = 1,
     timestep: float | None = None,
@@ -115,23 +126,23 @@ def evaluate_bundle(
         space: what varies; None for the nominal world.
         episodes: how many.
         seed: of worlds, goals and sensor noise.
-        task: what to reach.
+        task: fields of the task that differ from what the policy was trained for.
         goals: (episodes + 1) goals; drawn from the seed when None.
         threads: physics threads.
         timestep: physics step [s]; the profile's when None.
     """
     if episodes < 1:
         raise InputError(Fault('episodes', episodes, 'must be at least 1'))
-    task = task or ReachTask()
     bundle = load_bundle(path)
     check_robot(bundle.meta, profile)
+    reach = task_of(bundle.meta, task)
     if goals is None:
-        goals = draw_goals(profile, task, episodes + 1, np.random.default_rng(seed))
+        goals = draw_goals(profile, reach, episodes + 1, np.random.default_rng(seed))
     return evaluate(
         profile,
         bundle.meta,
         OnnxRuntime(bundle, warm_up=0).infer,
-        task,
+        reach,
         worlds(space, episodes, seed, EVALUATION),
         goals,
         seed=seed,

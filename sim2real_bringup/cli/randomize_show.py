@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--space', default='', help="a YAML file or a shipped name (default: the robot's name)"
     )
-    parser.add_argument('--plot', type=Path, metavar='PNG', help='plot what is drawn')
+    parser.add_argument('--plot', type=_common.output, metavar='PNG', help='plot what is drawn')
     _common.add_json(parser)
 
 
@@ -88,4 +88,4 @@ def _plot(path: Path, drawn: dict[str, Any], rows: dict[str, dict[str, Any]]) ->
     for axis in axes[len(drawn) :]:
         axis.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format='png')

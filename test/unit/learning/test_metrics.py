@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sim2real_learning.config import ReachTask
 from sim2real_learning.gap import Gap
 from sim2real_learning.metrics import bootstrap_interval, judge, success_interval
-from sim2real_learning.reach import ReachTask
 
 TASK = ReachTask(duration=2.0, settle=0.5, tolerance=0.02)
 PERIOD = 0.1
