@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -92,6 +93,10 @@ class Command(Config):
         0.25, 'Without commands for this long the robot holds.', unit='s', low=1e-3, high=10.0
     )
 
+    def check(self, faults: Faults) -> None:
+        """A topic is relative."""
+        _relative(self, ('topic',), faults)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rates(Config):
@@ -113,6 +118,19 @@ class Topics(Config):
     joint_states: str = parameter('joint_states', 'sensor_msgs/JointState.')
     imu: str = parameter('imu', 'sensor_msgs/Imu.')
     goal: str = parameter('goal', 'geometry_msgs/PoseStamped.')
+
+    def check(self, faults: Faults) -> None:
+        """Topics are relative."""
+        _relative(self, ('joint_states', 'imu', 'goal'), faults)
+
+
+def _relative(section: Config, names: tuple[str, ...], faults: Faults) -> None:
+    """Topics must follow their robot into a namespace, and into a bag and out of it again."""
+    for name in names:
+        topic = getattr(section, name)
+        if not re.fullmatch(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', topic, re.ASCII):
+            near = topic.strip('/~')
+            faults.add(name, topic, f'must be a relative topic name, like {near or "a/b"}')
 
 
 @dataclass(frozen=True, kw_only=True)
