@@ -31,9 +31,13 @@ class PolicyConfig(Config):
         read_only=True,
     )
     stale_after: float = parameter(
-        0.1, 'Without a usable joint state for this long the policy holds.', unit='s',
-        low=1e-3, high=10.0,
-    )  # fmt: skip
+        0.1,
+        'Without a usable joint state for this long the policy holds; at least 2.5 times the '
+        'time between two.',
+        unit='s',
+        low=1e-3,
+        high=10.0,
+    )
     hold_time: float = parameter(
         0.5, 'After holding this long it damps.', unit='s', low=0.0, high=60.0
     )
