@@ -56,11 +56,13 @@ def await_consumers(
     """
     wanted, settled = set(consumers), time.monotonic()
     deadline = settled + timeout
+    # Who is connected is known from rclpy 4 on; before, who is seen and the settling must do.
+    connections = getattr(commands, 'get_publisher_count', None)
     while wanted and not stop.is_set() and time.monotonic() < settled + SETTLE:
         there = {info.node_name for info in node.get_publishers_info_by_topic('pace')}
         there &= {info.node_name for info in node.get_subscriptions_info_by_topic(topic)}
-        connected = commands.get_publisher_count() >= node.count_publishers(commands.topic_name)
-        if wanted - there or not connected:
+        seen = node.count_publishers(commands.topic_name)
+        if wanted - there or (connections is not None and connections() < seen):
             settled = time.monotonic()
             if settled > deadline:
                 return sorted(wanted - there)
@@ -100,7 +102,7 @@ class Publishers:
             self._imu = node.create_publisher(Imu, profile.topics.imu, sensors)
         self._transforms: Transforms | None = None
         if config.tf_rate > 0 and Transforms.available():
-            self._transforms = Transforms(node, simulator)
+            self._transforms = Transforms(node, simulator, config.camera)
         elif config.tf_rate > 0:
             node.get_logger().warning('tf2_msgs is not installed: no tf is published')
         self._camera: CameraPublisher | None = None
@@ -134,16 +136,18 @@ class Publishers:
 
 
 class Transforms:
-    """``tf`` and ``tf_static`` of the robot's links.
+    """``tf`` and ``tf_static`` of the robot's links, and of a camera that stands in the world.
 
     Args:
         node: publishes.
         simulator: the robot; its first simulation.
+        camera: whether there is one.
     """
 
-    def __init__(self, node: Node, simulator: MujocoSimulator) -> None:
+    def __init__(self, node: Node, simulator: MujocoSimulator, camera: bool) -> None:
         from tf2_msgs.msg import TFMessage
 
+        self._camera = camera
         self._message = TFMessage
         self._simulator = simulator
         model = simulator.robot.model
@@ -172,9 +176,13 @@ class Transforms:
 
     def publish(self, time: int) -> None:
         """Publish where the moving links are at this simulated time [ns]."""
-        if self._moving:
-            message = self._message(transforms=self._transforms(self._moving, time))
-            self._publisher.publish(message)
+        transforms = self._transforms(self._moving, time) if self._moving else []
+        if self._camera:  # a draw may move it
+            frames = [(self._simulator.profile.urdf.root, CAMERA)]
+            stamp = conversions.to_stamp(time)
+            transforms += conversions.transforms(frames, *self._simulator.camera_pose(), stamp)
+        if transforms:
+            self._publisher.publish(self._message(transforms=transforms))
 
 
 def _stacked(poses: list[tuple[Array, Array]]) -> tuple[Array, Array]:
@@ -233,7 +241,7 @@ class CameraPublisher:
         try:
             # A graphics context belongs to the thread that made it.
             camera = Camera(self._model, CAMERA, *self._size, self._backend)
-            frame = 'camera'
+            frame = CAMERA
             while self._wanted.wait() and not self._closing:
                 self._wanted.clear()
                 mujoco.mj_forward(self._model, self._data)
