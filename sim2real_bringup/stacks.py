@@ -21,6 +21,7 @@ from sim2real_bringup.catalog import CONSUMERS, NODES
 from sim2real_bringup.parameters import USE_SIM_TIME, Parameters, parameter_names
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.files import names, share
+from sim2real_core.profile import load_profile
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 INTO_NAMESPACE = ('clock', 'tf', 'tf_static')
@@ -149,7 +150,7 @@ def build(
         params_file: ROS parameter file; the package's own when empty.
         robot: profile for every node; as the parameter file says when empty.
         bundle: policy bundle; the shipped one of the robot's name when nothing says.
-        space: randomization space; the randomizer's own default when nothing says.
+        space: randomization space; the robot's own when nothing says (see the randomizer).
         bag: what a replay plays.
         log_level: of all nodes.
         settings: node to parameter to value, e.g. what ``sim2real replay`` sets.
@@ -186,6 +187,7 @@ def build(
         parameters.assign(text)
     _structure(parameters, chosen, namespace)
     _bundle_of_the_robot(parameters, chosen)
+    _space_of_the_robot(parameters, chosen)
     parameters.check(chosen)
     return Stack(
         name,
@@ -279,6 +281,24 @@ def _bundle_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> Non
     else:
         mend = f'none ships for {robot}: name a file, or leave policy out of the nodes'
         parameters.faults.found.append(Fault('policy.bundle', '', mend))
+
+
+def _space_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> None:
+    """The randomizer's space can be read; one that nothing names is the robot's own."""
+    from sim2real_randomizer.space import load_space
+
+    values = parameters.values['randomizer']
+    default = next(r.default for r in NODES['randomizer'].config().table() if r.name == 'robot')
+    robot, named = values.get('robot', default), values.get('space', '')
+    if 'randomizer' not in chosen or not isinstance(robot, str) or not isinstance(named, str):
+        return  # what is no text is named later
+    try:
+        space = load_space(named, load_profile(robot))
+    except InputError as error:
+        parameters.faults.extend(error)
+        return
+    if not named:
+        parameters.set('randomizer', 'space', str(space.path))
 
 
 def _process(

@@ -53,8 +53,8 @@ class RandomizerNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__('randomizer', **options)
         config = declare(self, RandomizerConfig)
-        profile = load_profile(config.robot)
-        space = load_space(config.space or profile.name, profile)
+        profile = self._profile = load_profile(config.robot)
+        space = load_space(config.space, profile)
         self._episodes = Episodes(space, config.first_episode)
         self._waiting: deque[Future] = deque()
         self._request: Request | None = None
@@ -118,7 +118,7 @@ class RandomizerNode(Node):
         request = self._request
         if request is not None and time.monotonic() >= request.send and self._simulator_found():
             request.send = time.monotonic() + RESEND
-            self._ask.publish(draw_to_message(request.draw, self._now()))
+            self._ask.publish(draw_to_message(request.draw, self._now(), self._profile))
 
     def _now(self) -> float:
         return float(self.get_clock().now().nanoseconds * 1e-9)
@@ -146,7 +146,7 @@ class RandomizerNode(Node):
         request, self._request = self._request, None
         assert request is not None  # both callers looked
         draw = self._settled = settled(request.draw, answer)
-        self._tell.publish(draw_to_message(draw, self._now()))
+        self._tell.publish(draw_to_message(draw, self._now(), self._profile))
         wrong = [f'{address} {draw.outcomes[address]}' for address in failed(draw)]
         if answer is None:
             timeout = self.get_parameter('apply_timeout').value

@@ -7,6 +7,7 @@ import pytest
 from sim2real_bringup.catalog import CONSUMERS, NODES
 from sim2real_bringup.stacks import STACKS, Process, build, check_namespace, receiver_port
 from sim2real_core.errors import InputError
+from sim2real_core.profile import load_profile
 
 BAG = {'player': {'bag': 'somewhere'}}
 
@@ -59,6 +60,26 @@ def test_two_namespaces_share_nothing():
 def test_without_a_namespace_nothing_is_remapped():
     for process in build('all', bundle='some.onnx').processes:
         assert (process.namespace, process.remappings) == ('', ())
+
+
+def test_a_robot_of_ones_own_brings_its_space(tmp_path):
+    def randomizer():
+        stack = build('workstation', nodes=['randomizer'], robot=str(tmp_path / 'mine.yaml'))
+        return parameters(stack)['randomizer']['space']
+
+    arm6 = load_profile('arm6')
+    text = arm6.path.read_text().replace('name: arm6', 'name: mine')
+    text = text.replace('../../description/arm6/arm6.urdf', str(arm6.urdf.path))
+    (tmp_path / 'mine.yaml').write_text(text)
+    assert randomizer().endswith('randomization/none.yaml')
+    (tmp_path / 'mine.yaml').write_text(text.replace('name: mine', 'name: arm6'))
+    assert randomizer().endswith('randomization/arm6.yaml')
+    beside = tmp_path / 'mine_space.yaml'
+    beside.write_text('parameters: {}\n')
+    assert randomizer() == str(beside)
+    beside.write_text('parameters: {joint.nope.armature: {distribution: constant, value: 1}}\n')
+    with pytest.raises(InputError, match=r'mine_space.yaml:1: parameters'):
+        randomizer()
 
 
 def test_what_comes_later_wins(tmp_path):
