@@ -168,11 +168,10 @@ def check_alone(profile: RobotProfile, namespace: str, look: float = LOOK) -> No
             for topic in (JOINT_STATES, COMMAND, DRAW_REQUEST)
         )
         found = [
-            f'{end.node_name} publishes {states}'
-            for end in node.get_publishers_info_by_topic(states)
+            f'{_who(end)} publishes {states}' for end in node.get_publishers_info_by_topic(states)
         ]
         found += [
-            f'{end.node_name} listens to {topic}'
+            f'{_who(end)} listens to {topic}'
             for topic in (command, draw)
             for end in node.get_subscriptions_info_by_topic(topic)
         ]
@@ -184,6 +183,11 @@ def check_alone(profile: RobotProfile, namespace: str, look: float = LOOK) -> No
             f'{"; ".join(found)}: no replay beside a running robot; '
             'set another ROS_DOMAIN_ID or namespace'
         )
+
+
+def _who(end: Any) -> str:
+    """The node of an endpoint; its name may not be known yet, though the endpoint is."""
+    return 'another node' if end.node_name == '_NODE_NAME_UNKNOWN_' else str(end.node_name)
 
 
 class _Ended:

@@ -216,5 +216,5 @@ def test_a_launched_replay_keeps_away_from_a_robot():
         robot.destroy_node()
     finally:
         rclpy.shutdown()
-    assert 'robot publishes /left/joint_states' in str(caught.value)
-    assert f'robot listens to /left/{slider.command.topic}' in str(caught.value)
+    assert 'publishes /left/joint_states' in str(caught.value)
+    assert f'listens to /left/{slider.command.topic}' in str(caught.value)
