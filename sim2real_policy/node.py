@@ -21,7 +21,7 @@ from sim2real_core.errors import Sim2RealError
 from sim2real_core.files import find
 from sim2real_core.messages import to_seconds
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import LATCHED, SENSOR_NEWEST, SENSOR_RELIABLE
+from sim2real_core.qos import LATCHED, sensor_qos
 from sim2real_policy.bundle import load_bundle
 from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller import NO_GOAL, Controller, tool_position
@@ -96,7 +96,7 @@ class PolicyNode(LifecycleNode):
             lock=self._lock,
             failed=self._on_failed,
         )
-        sensor = SENSOR_RELIABLE if config.paced else SENSOR_NEWEST
+        sensor = sensor_qos(config.paced)
         # What a command depends on is taken before the sample that asks for the command.
         if meta.goal.kind != 'none':
             loop.subscribe(PoseStamped, profile.topics.goal, LATCHED, self._on_goal, events=True)

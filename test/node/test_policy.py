@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -328,6 +329,28 @@ def test_an_unusable_joint_state_holds_and_is_reported(running, bad, said):
     assert status.level == DiagnosticStatus.ERROR and said in status.message
     made.until(lambda: made.ask()[0] > held[0])
     made.status(lambda s: s.message == 'active', feed={})
+
+
+def test_a_gripper_on_the_same_topic_disturbs_nothing(running):
+    """Its joint states follow the arm's at once, stamped a little earlier."""
+    made = running(bias=1.0, stale_after=10.0)
+    gripper = made.robot.create_publisher(JointState, 'joint_states', SENSOR_RELIABLE)
+    made.until(lambda: gripper.get_subscription_count() > 0)
+    made.ask()
+    publish = made.sensor.publish
+
+    def publish_both(message):
+        publish(message)
+        for _ in range(2):
+            other = JointState(name=['finger'], position=[0.1])
+            other.header.stamp = to_time(made.stamp - 1e-3)
+            gripper.publish(other)
+
+    made.sensor = SimpleNamespace(publish=publish_both)
+    first = made.ask()
+    sent = np.array([made.ask() for _ in range(10)])
+    assert (np.diff(sent[:, 0]) > 0).all() and sent[0, 0] > first[0]
+    assert values(made.status(lambda s: s.message == 'active', feed={}))['hold'] == '0'
 
 
 def test_a_dead_sensor_holds_then_damps(running):
