@@ -1,10 +1,12 @@
 """Bags played through the real nodes over ROS: nothing dropped, the same result each time."""
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from sim2real_bringup import player
 from sim2real_bringup.bags import BagWriter, open_bag, summary
 from sim2real_bringup.launching import check_alone
 from sim2real_bringup.testing import replay
@@ -218,3 +221,17 @@ def test_a_launched_replay_keeps_away_from_a_robot():
         rclpy.shutdown()
     assert 'publishes /left/joint_states' in str(caught.value)
     assert f'listens to /left/{slider.command.topic}' in str(caught.value)
+
+
+def test_a_replay_does_not_wait_for_others_for_ever(monkeypatch):
+    now = itertools.count(step=0.1)
+    monkeypatch.setattr(player, 'time', SimpleNamespace(monotonic=lambda: next(now)))
+    replaying = SimpleNamespace(_heard='/sysid/estimate', _changed=0.0)
+
+    def somebody_talks(timeout):
+        replaying._changed = next(now)
+        return True
+
+    with pytest.raises(Sim2RealError, match='/sysid/estimate does not end'):
+        player.PlayerNode._wait_for_quiet(replaying, somebody_talks)
+    assert player.PlayerNode._wait_for_quiet(replaying, lambda timeout: True)
