@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_randomizer.space import load_space
 
     profile = load_profile(args.robot)
-    draw = load_space(args.space or profile.name, profile).draw(args.seed, args.episode, args.env)
+    draw = load_space(args.space, profile).draw(args.seed, args.episode, args.env)
     _common.finish(args, {'values': dict(draw.values)})
     _common.show_table(
         ('address', 'value', 'unit'),

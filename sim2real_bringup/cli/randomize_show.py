@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_randomizer.space import load_space
 
     profile = load_profile(args.robot)
-    space = load_space(args.space or profile.name, profile)
+    space = load_space(args.space, profile)
     drawn = space.draw_many(0, np.arange(SAMPLES))
     rows: dict[str, dict[str, Any]] = {}
     for address, values in drawn.items():
