@@ -264,6 +264,8 @@ def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) 
         fill('player', 'pace_consumers', consumers)
         for node in consumers:
             fill(node, 'paced', True)
+        if {'policy', 'capture'} <= set(consumers):
+            fill('capture', 'commander', 'policy')
         if not present('player', 'bag'):
             mend = 'name the bag to play (--bag, or bag:= with ros2 launch)'
             parameters.faults.found.append(Fault('player.bag', '', mend))

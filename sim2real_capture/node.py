@@ -18,13 +18,14 @@ from std_srvs.srv import Trigger
 from sim2real_capture import conversions
 from sim2real_capture.capture import Capture, Report
 from sim2real_capture.clip import Context
+from sim2real_capture.commands_ros import CommandsFirst
 from sim2real_capture.config import CaptureConfig
 from sim2real_capture.ring import Record
 from sim2real_capture.topics_ros import OnMessage, RecordedTopics, subscribe_raw
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
 from sim2real_core.joint_states import concerns
-from sim2real_core.messages import event_to_message
+from sim2real_core.messages import event_to_message, to_seconds
 from sim2real_core.node import Health, Pace, declare
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
@@ -62,7 +63,8 @@ class CaptureNode(Node):
         }
         qos = recorder_qos(config.paced)
         made = [subscribe_raw(self, t, kind, qos, take) for t, (kind, take) in streams.items()]
-        self._before = made[:-1] if config.paced else []
+        self._first = CommandsFirst(self, made[:-1], config.commander) if config.paced else None
+        self._sampled: float | None = None
         named = {self.resolve_topic_name(topic) for topic in streams}
         others = (profile.topics.imu, profile.topics.goal, *config.topics)
         self._topics = RecordedTopics(
@@ -98,16 +100,13 @@ class CaptureNode(Node):
         stamp = None
         if source == 'applied':
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            if self._first is not None:
+                self._first.heard(to_seconds(message.header.stamp))
         self.capture.command(source, given, now, stamp)
 
     def _on_joint_states(self, topic: str, kind: str, data: bytes) -> None:
-        # In a paced run every command that was sent before this sample has arrived, though the
-        # executor may not have looked yet.
-        for subscription in self._before:
-            while (
-                taken := subscription.handle.take_message(subscription.msg_type, True)
-            ) is not None:
-                subscription.callback(taken[0])
+        if self._first is not None:
+            self._first.take(self._sampled)
         message, now = deserialize_message(data, JointState), self._now()
         names, quantity = self._profile.joint_names, self._profile.command.interface
         if not concerns(message.name, names):  # a gripper's, say
@@ -121,6 +120,7 @@ class CaptureNode(Node):
             record = Record(topic, kind, stamp, data)
             for event, clip in self.capture.sample(record, measured, now, fault):
                 self._announce(event, clip)
+            self._sampled = to_seconds(message.header.stamp)
         self._pace.done(message.header.stamp)
 
     def _on_trigger(self, _request: Trigger.Request, response: Trigger.Response) -> Any:

@@ -201,6 +201,10 @@ def test_two_stacks_side_by_side(up, watcher, bundle):
     }
     assert outside <= OWN | {'/diagnostics'}
     for node in ALL:
+        # Its health was heard, but the graph may learn of it a moment later.
+        watcher.until(
+            lambda node=node: (node, '/left') in watcher.node.get_node_names_and_namespaces(), node
+        )
         check_against_catalog(watcher.node, node, '/left')
     # Each node follows the clock of its own namespace.
     clocks = watcher.node.get_subscriptions_info_by_topic('/left/clock')
