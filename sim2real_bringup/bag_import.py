@@ -71,6 +71,9 @@ def joint_series(table: Table, mapping: LogMapping) -> tuple[Array, dict[str, Ar
                 raw[name, quantity] = column.scale * values + column.offset
     rows = len(next(iter(raw.values()), ()))
     times = _times(table, mapping, rows, faults)
+    lengths = {'time': len(times), **{f'{n}.{q}': len(v) for (n, q), v in raw.items()}}
+    if len(set(lengths.values())) > 1:
+        faults.add('joints', lengths, f'{table.path}: must all have the same number of rows')
     faults.check()
     series = {}
     for quantity in mapping.joints[mapping.names[0]].columns:

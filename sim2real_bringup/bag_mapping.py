@@ -279,8 +279,11 @@ class _Reader:
                 f'coupling.{key}', values[key], 'known: joints, matrix', path=('coupling', key)
             )
         names = values.get('joints')
-        if not isinstance(names, list) or not all(name in joints for name in names):
-            mend = f'list joints of this mapping: {", ".join(joints)}'
+        known = list(joints)
+        if not isinstance(names, list) or not all(
+            name in known and names.count(name) == 1 for name in names
+        ):
+            mend = f'list joints of this mapping, each once: {", ".join(joints)}'
             self._faults.add('coupling.joints', names, mend, path=('coupling', 'joints'))
             return (), np.zeros((0, 0))
         path = ('coupling', 'matrix')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,6 +94,17 @@ class Bag:
             mend = f'not a readable rosbag2: of {expected} messages {count} can be read'
             raise InputError(Fault('bag', str(self.path), mend))
 
+    def latched(self, topics: Collection[str], before: int) -> list[Recorded]:
+        """What was in force at a time: the last message before it of each latched topic.
+
+        Args:
+            topics: of these.
+            before: the time.
+        """
+        names = {name for name in topics if self.topics[name].latched}
+        last = {message.topic: message for message in self.messages(names, None, before)}
+        return sorted(last.values(), key=lambda message: message.time)
+
 
 @contextmanager
 def open_bag(path: str | Path) -> Iterator[Bag]:
@@ -160,10 +172,8 @@ class BagWriter:
         if self.path.exists():
             raise InputError(Fault('out', str(self.path), 'exists; name a new folder'))
         # The file inside is named after the folder, so the name must be the final one.
-        self._part = self.path.parent / f'{self.path.name}.part'
-        if self._part.exists():
-            shutil.rmtree(self._part)
-        self._part.mkdir(parents=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._part = Path(tempfile.mkdtemp('.part', f'{self.path.name}.', self.path.parent))
         self._writer = Writer(
             self._part / self.path.name, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP
         )

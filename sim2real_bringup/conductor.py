@@ -214,7 +214,7 @@ class Conductor(Node):
 
     def request(self, draw: Draw) -> None:
         """Ask the simulator for a draw; its answer is appended to ``applied``."""
-        self._draw.publish(draw_to_message(draw))
+        self._draw.publish(draw_to_message(draw, profile=self.profile))
 
     def draw(self, draw: Draw) -> Draw:
         """Ask the simulator for a draw and return what it made of it."""

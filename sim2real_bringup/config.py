@@ -1,4 +1,4 @@
-"""Settings of the visualizer and of the player."""
+"""Settings of the visualizer, of the player and of the demo."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class PlayerConfig(Config):
     )
     bag: str = parameter('', 'What to play: a rosbag2 folder or an MCAP file.', read_only=True)
     bag_namespace: str = parameter(
-        '', "Namespace the bag's topics were recorded under; empty finds out.", read_only=True
+        '',
+        "Namespace the bag's topics were recorded under, / for none; empty finds out.",
+        read_only=True,
     )
     rate: float = parameter(
         0.0, 'Seconds of the bag a second; 0 is as fast as the consumers are.', low=0.0,
@@ -70,3 +72,18 @@ class PlayerConfig(Config):
         for name in self.pace_consumers:
             if not name or self.pace_consumers.count(name) > 1:
                 faults.add('pace_consumers', name, 'name each consumer once')
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig(Config):
+    """What ``sim2real demo`` takes."""
+
+    robot: str = parameter('arm6', 'Robot profile: a path, or the name of a shipped one.')
+    surrogate_seed: int = parameter(1, 'Draws another hidden robot.', low=0)
+    surrogate: str = parameter('arm6_surrogate', 'Space that hidden robots are drawn from.')
+    space: str = parameter('arm6', 'Space before anything is known.')
+    policy: str = parameter('arm6', 'The nominal policy, bundle and checkpoint.')
+    goals: int = parameter(10, 'Goals that each policy is led through.', low=2, high=1000)
+    iterations: int = parameter(40, 'PPO iterations of fine-tuning.', low=1)
+    environments: int = parameter(512, 'Robots simulated side by side.', low=2)
+    out: str = parameter('out/demo', 'Folder for report, plots and bundles.')

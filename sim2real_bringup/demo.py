@@ -21,9 +21,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,22 @@ import rclpy
 
 from sim2real_bringup.conductor import NAME as CONDUCTOR
 from sim2real_bringup.conductor import Conductor, Recording
+from sim2real_bringup.config import DemoConfig
 from sim2real_bringup.replay import environment, replay
+from sim2real_bringup.runner import die_with_parent
 from sim2real_capture.library import ClipInfo, list_clips
-from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Fault, InputError, Sim2RealError
 from sim2real_core.files import find, write_json
 from sim2real_core.kinematics import build_model
 from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile, load_profile
-from sim2real_core.records import Draw, Estimate
+from sim2real_core.records import Draw, Estimate, Event
+from sim2real_learning.config import FINE_TUNING, ReachTask, TrainConfig
 from sim2real_learning.gap import Gap
 from sim2real_learning.metrics import Evaluation, judge
-from sim2real_learning.reach import Goals, ReachTask, draw_goals
+from sim2real_learning.reach import Goals, draw_goals
+from sim2real_learning.workflow import task_of
+from sim2real_policy.bundle import load_bundle
 from sim2real_randomizer.distributions import Constant
 from sim2real_randomizer.narrow import narrow_with_report
 from sim2real_randomizer.space import Space, Variation, load_space
@@ -68,21 +72,6 @@ RECEIVER_PORT = 28378
 """Plus the ROS domain, so that demos run side by side."""
 TWO_SIDED = 1.959963984540054
 """Half-width of a 95 % interval in standard deviations."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoConfig(Config):
-    """What ``sim2real demo`` takes."""
-
-    robot: str = parameter('arm6', 'Robot profile: a path, or the name of a shipped one.')
-    surrogate_seed: int = parameter(1, 'Draws another hidden robot.', low=0)
-    surrogate: str = parameter('arm6_surrogate', 'Space that hidden robots are drawn from.')
-    space: str = parameter('arm6', 'Space before anything is known.')
-    policy: str = parameter('arm6', 'The nominal policy, bundle and checkpoint.')
-    goals: int = parameter(10, 'Goals that each policy is led through.', low=2, high=1000)
-    iterations: int = parameter(40, 'PPO iterations of fine-tuning.', low=1)
-    environments: int = parameter(512, 'Robots simulated side by side.', low=2)
-    out: str = parameter('out/demo', 'Folder for report, plots and bundles.')
 
 
 @dataclass(frozen=True)
@@ -183,6 +172,7 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
         Sim2RealError: a node died or did not answer; names it and its log.
     """
     begun = time.monotonic()
+    _training(config)  # its faults at once, not from the processes that learn
     out = Path(config.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     profile = load_profile(config.robot)
@@ -194,7 +184,7 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
     if not checkpoint.is_file():
         mend = f'put the checkpoint of the policy there: {checkpoint}'
         raise InputError(Fault('policy', config.policy, mend))
-    task = ReachTask()
+    task = task_of(load_bundle(bundle).meta)
     goals = draw_goals(
         profile, task, config.goals + 1, np.random.default_rng(config.surrogate_seed)
     )
@@ -235,11 +225,12 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
         conductor.load(str(out / 'tuned.onnx'))
         conductor.reset()
         conductor.pause(False)
-        fault, recording = _break(conductor, profile, goals, task)
+        fault, recording, alarm = _break(conductor, profile, goals, task)
         tell('fault', 0.6)
-        clip = _shipped(conductor, out, fault)
+        clip = None if alarm is None else _shipped(conductor, out, alarm)
     tell('fault', 0.8)
-    fault['replayed'] = clip is not None and _replays(clip, config, out)
+    fault['shipped'] = clip is not None
+    fault['replayed'] = bool(clip and alarm and _replays(clip, alarm, config, out))
     clock('fault')
     seconds['all'] = time.monotonic() - begun
     period = 1.0 / profile.rates.joint_state_rate
@@ -312,19 +303,26 @@ def _surrogate(
         for name, value in settings.items():
             text = value if isinstance(value, str) else json.dumps(value)
             command += ['--param', f'{name}={text}']
+        before = dict(os.environ)
         os.environ.update(variables)  # for the conductor here, as for the nodes
-        stack = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
-        rclpy.init(domain_id=domain)
-        conductor = Conductor(profile)
+        stack = subprocess.Popen(
+            command, stdout=stream, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
+        )
+        conductor = None
         try:
+            rclpy.init(domain_id=domain)
+            conductor = Conductor(profile)
             yield conductor
             if stack.poll() is not None:
                 raise Sim2RealError(f'the stack ended with status {stack.returncode}')
         except Sim2RealError as error:
             raise Sim2RealError(f'{error}\n{_tail(log)}') from error
         finally:
-            conductor.close()
+            if conductor is not None:
+                conductor.close()
             rclpy.try_shutdown()
+            os.environ.clear()
+            os.environ.update(before)
             stack.send_signal(signal.SIGINT)
             try:
                 stack.wait(10.0)
@@ -390,6 +388,11 @@ def _learn(
     return found
 
 
+def _training(config: DemoConfig) -> TrainConfig:
+    changes = {'iterations': config.iterations, 'environments': config.environments}
+    return TrainConfig(**{**FINE_TUNING, **changes})
+
+
 def learn(
     name: str,
     config: DemoConfig,
@@ -400,8 +403,9 @@ def learn(
     results: Any,
 ) -> None:
     """Fine-tune one policy, in a process of its own; the results go into the queue."""
-    from sim2real_learning.train import FINE_TUNING, TrainConfig
     from sim2real_learning.workflow import evaluate_bundle, train_bundle
+
+    die_with_parent()
 
     def progress(iteration: int, reward: float) -> None:
         counter.value = iteration
@@ -410,17 +414,12 @@ def learn(
         out = Path(folder)
         profile = load_profile(config.robot)
         space = load_space(out / f'{name}.yaml', profile)
-        settings = {
-            **FINE_TUNING,
-            'iterations': config.iterations,
-            'environments': config.environments,
-        }
         bundle = out / f'{name}.onnx'
         trained = train_bundle(
             profile,
             space,
             bundle,
-            TrainConfig(**settings),
+            _training(config),
             seed=config.surrogate_seed,
             start=Path(checkpoint),
             progress=progress,
@@ -463,8 +462,8 @@ def _break(
     profile: RobotProfile,
     goals: Goals,
     task: ReachTask,
-) -> tuple[dict[str, Any], Recording]:
-    """A drive loses its torque in the middle of the motion; wait for the alarm."""
+) -> tuple[dict[str, Any], Recording, Event | None]:
+    """A drive loses its torque in the middle of the motion; the first alarm is the fault's."""
     joint = heaviest_joint(profile)
     address = f'actuator.{joint}.gain'
     before = len(conductor.events)
@@ -477,9 +476,12 @@ def _break(
     recording = conductor.run_goals(
         goals.position[1:4], task.duration, after=(FAULT_AFTER, inject)
     )
-    alarms = [e for e in conductor.events[before:] if e.stamp >= state['stamp'] and not e.clip]
-    false = [e for e in conductor.events if e.stamp < state['stamp'] and not e.clip]
-    delay = alarms[0].stamp - state['stamp'] if alarms else None
+    # Each drive began at time 0: stamps of earlier ones say nothing here.
+    earlier, now = (
+        _alarms(part) for part in (conductor.events[:before], conductor.events[before:])
+    )
+    alarm = next((e for e in now if e.stamp >= state['stamp']), None)
+    delay = None if alarm is None else alarm.stamp - state['stamp']
     fault = {
         'address': address,
         'value': 0.0,
@@ -487,32 +489,31 @@ def _break(
         'outcome': conductor.applied[-1].outcomes.get(address, '') if conductor.applied else '',
         'delay': delay,
         'caught': delay is not None and delay <= CAUGHT,
-        'detail': alarms[0].detail if alarms else '',
-        'score': alarms[0].score if alarms else None,
-        'threshold': alarms[0].threshold if alarms else None,
-        'false_alarms': len(false),
-        'shipped': False,
-        'replayed': False,
+        'detail': '' if alarm is None else alarm.detail,
+        'score': None if alarm is None else alarm.score,
+        'threshold': None if alarm is None else alarm.threshold,
+        'false_alarms': len(earlier) + sum(e.stamp < state['stamp'] for e in now),
     }
-    return fault, recording
+    return fault, recording, alarm
 
 
-def _shipped(conductor: Conductor, out: Path, fault: dict[str, Any]) -> ClipInfo | None:
-    """Wait until the clip of the fault lies at the receiver."""
-    if fault['delay'] is None:
-        return None
-    names = {e.clip for e in conductor.events if e.clip and e.stamp >= fault['stamp']}
-
-    def arrived() -> bool:
-        names.update(e.clip for e in conductor.events if e.clip and e.stamp >= fault['stamp'])
-        return bool(names & {clip.clip for clip in list_clips(out / 'clips')})
-
-    conductor.wait(arrived, 'the clip of the fault at the receiver', 30.0)
-    fault['shipped'] = True
-    return next(clip for clip in list_clips(out / 'clips') if clip.clip in names)
+def _alarms(events: Iterable[Event]) -> list[Event]:
+    """Events as they were raised; each comes again, with its clip, when that was written."""
+    return [event for event in events if not event.clip]
 
 
-def _replays(clip: ClipInfo, config: DemoConfig, out: Path) -> bool:
+def _shipped(conductor: Conductor, out: Path, alarm: Event) -> ClipInfo:
+    """Wait until the clip of an alarm lies at the receiver."""
+
+    def arrived() -> list[ClipInfo]:
+        names = {e.clip for e in conductor.events if e.clip and replace(e, clip='') == alarm}
+        return [clip for clip in list_clips(out / 'clips') if clip.clip in names]
+
+    conductor.wait(lambda: bool(arrived()), 'the clip of the fault at the receiver', 30.0)
+    return arrived()[0]
+
+
+def _replays(clip: ClipInfo, alarm: Event, config: DemoConfig, out: Path) -> bool:
     """Whether the alarm is raised again when the clip is replayed through the capture node."""
     with (out / 'replay.log').open('w', encoding='utf-8') as log:
         try:
@@ -520,4 +521,8 @@ def _replays(clip: ClipInfo, config: DemoConfig, out: Path) -> bool:
         except Sim2RealError as error:
             log.write(f'{error}\n')
             return False
-    return bool(result['events'])
+    return any(
+        event['detector'] == alarm.detector
+        and set(event['detail'].split()) & set(alarm.detail.split())  # of joints
+        for event in result['events']
+    )

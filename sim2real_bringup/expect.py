@@ -25,6 +25,7 @@ from sim2real_core.yaml_file import read_yaml
 
 NUMBERS = ('min', 'max', 'value', 'relative', 'absolute', 'at')
 KEYS = ('metric', 'equals', *NUMBERS)
+ABSENT = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class Threshold:
         """What is wrong with this metric in a result; ``''`` when all is well."""
         name = self.metric + ('' if self.at is None else f' at {self.at:g} s')
         found = _look_up(result, self.metric, self.at)
-        if found is None:
+        if found is ABSENT:
             return f'{name} is not in the result'
         if self.equals is not None:
             return '' if found == self.equals else f'{name} = {found!r}, must be {self.equals!r}'
@@ -83,7 +84,7 @@ def _between(low: float, high: float) -> str:
 
 
 def _look_up(result: Mapping[str, Any], metric: str, at: float | None) -> Any:
-    """The value at a path; a list's length; None when there is nothing."""
+    """The value at a path; a list's length; ``ABSENT`` when there is nothing."""
     parts = metric.split('/')
     if at is not None:
         before = [entry for entry in result.get('timeline', ()) if entry['t'] <= at]
@@ -91,7 +92,7 @@ def _look_up(result: Mapping[str, Any], metric: str, at: float | None) -> Any:
     found: Any = result
     for part in parts:
         if not isinstance(found, Mapping) or part not in found:
-            return None
+            return ABSENT
         found = found[part]
     return len(found) if isinstance(found, list) else found
 
@@ -135,6 +136,8 @@ def _check(entry: Any, i: int, faults: Faults) -> None:
             )
         elif key in NUMBERS and (type(value) not in (int, float) or not math.isfinite(value)):
             faults.add(f'{name}.{key}', value, 'must be a finite number', path=(*path, key))
+        elif value is None:
+            faults.add(f'{name}.{key}', value, 'say what it must be', path=(*path, key))
         elif key in ('relative', 'absolute') and value < 0:
             faults.add(f'{name}.{key}', value, 'must not be negative', path=(*path, key))
     asked = {'equals', 'min', 'max', 'value'} & set(entry)

@@ -7,7 +7,8 @@ replaced by what a data sheet or the identification says:
   or 50 m/s^2 (translation), which is common for geared drives; at least a tenth of the load, the
   usual limit when drives are sized.
 - Servo gains: with ``I`` the load, which is the largest diagonal element of the mass matrix over
-  many poses (what the joint moves when the others stand still), plus the rotor inertia, and
+  many poses (what the joint and those that follow it move when the others stand still), plus the
+  rotor inertia, and
   ``w = 2 pi 5 Hz``: ``stiffness = I w^2`` and ``damping = 2 I w``, a critically damped loop of
   5 Hz in the heaviest pose; for velocity-controlled wheels ``damping = I w``. The rotor inertia
   above keeps that stable in every pose at a physics step of 1 ms: ``h damping < 0.7 armature``,
@@ -24,7 +25,7 @@ import json
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ import numpy as np
 import yaml
 
 from sim2real_core.errors import Fault, InputError
-from sim2real_core.kinematics import build_model
-from sim2real_core.profile import RobotProfile, load_profile, profile_from_yaml
+from sim2real_core.kinematics import Coordinates, build_model
+from sim2real_core.profile import RobotProfile, profile_from_yaml
 from sim2real_core.urdf import MOVABLE, Urdf, UrdfJoint, read_urdf, resolve_mesh
-from sim2real_core.yaml_file import YamlFile
+from sim2real_core.yaml_file import YamlFile, parse_yaml
 from sim2real_randomizer.keyed import uniforms
-from sim2real_randomizer.space import load_space
+from sim2real_randomizer.space import space_from_yaml
 
 ROTOR_ACCELERATION = {True: 500.0, False: 50.0}  # rotation [rad/s^2], translation [m/s^2]
 LOAD_SHARE = 0.1
@@ -95,17 +96,45 @@ def init_robot(
     urdf = read_urdf(urdf_path)
     check(urdf)
     name = name or re.sub(r'\W+', '_', urdf.name).strip('_') or 'robot'
+    if name != Path(name).name:
+        raise InputError(Fault('name', name, 'must do for a file name'))
     profile_path, space_path = out_dir / f'{name}.yaml', out_dir / f'{name}_space.yaml'
     for path in (profile_path, space_path):
         if path.exists():
             raise InputError(Fault('out', str(path), 'exists; move it away or choose a name'))
     drives = choose(urdf)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    profile_path.write_text(profile_text(urdf, drives, name, out_dir), encoding='utf-8')
-    profile = load_profile(profile_path)
-    space_path.write_text(space_text(profile, drives), encoding='utf-8')
-    load_space(space_path, profile)
+    texts = {profile_path: profile_text(urdf, drives, name, out_dir)}
+    try:
+        profile = profile_from_yaml(parse_yaml(texts[profile_path], profile_path))
+        texts[space_path] = space_text(profile, drives)
+        space_from_yaml(parse_yaml(texts[space_path], space_path), profile)
+    except InputError as error:
+        raise InputError(*(_of_the_urdf(fault, urdf) for fault in error.faults)) from error
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for path, text in texts.items():
+            path.write_text(text, encoding='utf-8')
+    except OSError as error:
+        for path in texts:
+            if path.is_file():
+                path.unlink()
+        mend = f'give a folder that can be written to ({error})'
+        raise InputError(Fault('out', str(out_dir), mend)) from error
     return profile_path, space_path
+
+
+def _of_the_urdf(fault: Fault, urdf: Urdf) -> Fault:
+    """A fault of what was made from the URDF, as one of the joint it was made from."""
+    about = [
+        j for j in urdf.movable if re.search(rf'\.{re.escape(j.name)}[._]', f'{fault.field}.')
+    ]
+    if '*' in fault.field:  # so it is with all of them
+        about = urdf.movable
+    if not about:
+        return replace(fault, file=urdf.file, line=None)
+    joint = max(about, key=lambda j: len(j.name))  # joint1 begins as joint1_left does
+    mend = f'follows from this joint and {fault.mend}'
+    return replace(fault, mend=mend, file=urdf.file, line=joint.line)
 
 
 def check(urdf: Urdf) -> None:
@@ -117,7 +146,7 @@ def check(urdf: Urdf) -> None:
     faults: list[Fault] = []
 
     def add(line: int, field: str, value: object, mend: str) -> None:
-        faults.append(Fault(field, value, mend, str(urdf.path), line))
+        faults.append(Fault(field, value, mend, urdf.file, line))
 
     if not urdf.movable:
         add(
@@ -144,6 +173,13 @@ def check(urdf: Urdf) -> None:
                 f'link.{joint.child}.inertia',
                 [0.0] * 6,
                 'it has mass and moves, so it has inertia; give it in <inertial>',
+            )
+        if joint.lower == joint.upper:
+            add(
+                joint.line,
+                f'joint.{joint.name}.limit',
+                [joint.lower, joint.upper],
+                'lower must be less than upper; a joint that cannot move is fixed',
             )
         if joint.mimic is None and joint.type != 'continuous':
             for key in ('effort', 'velocity'):
@@ -215,13 +251,15 @@ def wheeled(urdf: Urdf) -> bool:
 
 
 def default_position(joint: UrdfJoint) -> float:
-    """Zero where that is well within the limits, else mid-range [rad or m]."""
+    """Zero where that is well within the limits, else mid-range [rad or m]; a short number."""
     if joint.type == 'continuous':
         return 0.0
     edge = EDGE * (joint.upper - joint.lower)
     if joint.lower + edge <= 0 <= joint.upper - edge:
         return 0.0
-    return 0.5 * (joint.lower + joint.upper)
+    middle = 0.5 * (joint.lower + joint.upper)
+    short = (float(f'{middle:.{digits}g}') for digits in range(3, 17))
+    return next((number for number in short if joint.lower < number < joint.upper), middle)
 
 
 def largest_inertia(urdf: Urdf) -> dict[str, float]:
@@ -235,22 +273,18 @@ def largest_inertia(urdf: Urdf) -> dict[str, float]:
     bare = profile_from_yaml(YamlFile(urdf.path, {'urdf': urdf.path.name}, {}))
     model = build_model(bare)
     data = model.createData()
-    found = dict.fromkeys(bare.joint_names, 0.0)
+    coordinates = Coordinates(model, bare)
+    largest = np.zeros(len(bare.joints))
     for pose in range(POSES):
-        q = pinocchio.neutral(model)
-        for joint in bare.joints:
-            index = model.joints[model.getJointId(joint.name)]
-            u = float(uniforms(0, joint.name, 0, pose))
-            if index.nq == 2:  # an endless rotation is kept as cosine and sine
-                turn = 2 * math.pi * u
-                q[index.idx_q : index.idx_q + 2] = math.cos(turn), math.sin(turn)
-            else:
-                q[index.idx_q] = joint.lower + u * (joint.upper - joint.lower)
-        diagonal = np.diag(pinocchio.crba(model, data, q))
-        for name in found:
-            column = model.joints[model.getJointId(name)].idx_v
-            found[name] = max(found[name], float(diagonal[column]))
-    return found
+        u = np.array([float(uniforms(0, name, 0, pose)) for name in bare.joint_names])
+        endless = np.isinf(bare.array('upper'))
+        lower = np.where(endless, 0.0, bare.array('lower'))
+        upper = np.where(endless, 2 * math.pi, bare.array('upper'))
+        q = coordinates.configuration(lower + u * (upper - lower))
+        half = pinocchio.crba(model, data, q)
+        full = np.triu(half) + np.triu(half, 1).T  # only the upper half is always filled
+        largest = np.maximum(largest, np.diag(coordinates.map.T @ full @ coordinates.map))
+    return dict(zip(bare.joint_names, largest.tolist()))
 
 
 def links(urdf: Urdf) -> dict[str, str]:
@@ -338,8 +372,11 @@ def _joint_lines(drive: Drive) -> list[str]:
         'velocity_noise': f'{p}/s',
         'effort_noise': e,
     }
+    # The default pose is short already, and must not leave the limits.
+    digits = dict.fromkeys(units, 3) | {'default_position': 17}
     return lines + [
-        f'    {key}: {_number(drive.values[key])}  # {unit}' for key, unit in units.items()
+        f'    {key}: {_number(drive.values[key], digits[key])}  # {unit}'
+        for key, unit in units.items()
     ]
 
 
@@ -421,9 +458,9 @@ def _entry(distribution: str, **values: Any) -> str:
     return '{' + ', '.join(parts) + '}'
 
 
-def _number(value: float) -> str:
-    """Three digits of a number, as every YAML reader takes it (1.0e-05)."""
-    return str(yaml.safe_dump(float(f'{value:.3g}'))).split()[0]
+def _number(value: float, digits: int = 3) -> str:
+    """So many digits of a number, as every YAML reader takes it (1.0e-05)."""
+    return str(yaml.safe_dump(float(f'{value:.{digits}g}'))).split()[0]
 
 
 def _yaml(text: str) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from sim2real_bringup.catalog import CONSUMERS
+from sim2real_bringup.catalog import COMMAND, CONSUMERS, DRAW_REQUEST, JOINT_STATES, topic_name
+from sim2real_bringup.config import PlayerConfig
 from sim2real_bringup.stacks import LOG_LEVELS, STACKS, Process, build
 from sim2real_core.errors import Fault, InputError, Sim2RealError
+from sim2real_core.profile import RobotProfile, load_profile
 
 if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription
 
 GRACE = 2.5
 """Time the other nodes have after one ended on its own [s], as in the runner."""
-PLAYED = ('bag', 'rate', 'json', 'out')
+LOOK = 1.5
+"""Time to discover the nodes that run already [s]."""
+PLAYED = ('bag', 'bag_namespace', 'rate', 'start', 'duration', 'json', 'out')
 """Arguments of the replay that are parameters of its player."""
 
 
@@ -26,8 +31,9 @@ def arguments(stack: str) -> dict[str, tuple[str | None, str]]:
             'Namespace of all nodes and topics; stacks can run side by side.',
         ),
         'use_sim_time': (
-            str(kind.use_sim_time).lower(),
-            'Follow the clock topic (true) or the wall clock (false).',
+            '',
+            'Follow the clock topic (true) or the wall clock (false); as params_file says when '
+            f'empty, else {str(kind.use_sim_time).lower()}.',
         ),
         'params_file': ('', "ROS parameter file for all nodes; the package's own when empty."),
         'log_level': ('info', f'Of all nodes: {", ".join(LOG_LEVELS)}.'),
@@ -45,10 +51,11 @@ def arguments(stack: str) -> dict[str, tuple[str | None, str]]:
     if 'player' in kind.nodes:
         played = ', '.join(CONSUMERS)
         found['nodes'] = ('sysid', f'Nodes to play it through, separated by commas, of: {played}.')
-        found['bag'] = (None, 'Rosbag2 folder or MCAP file to play.')
-        found['rate'] = ('0.0', 'Seconds of the bag a second; 0 is as fast as the nodes are.')
-        found['json'] = ('', 'File to write the result to.')
-        found['out'] = ('', 'Folder to write a bag to, with what came out.')
+        found |= {
+            row.name: (None if row.name == 'bag' else str(row.default), row.description)
+            for row in PlayerConfig.table()
+            if row.name in PLAYED
+        }
     return found
 
 
@@ -75,11 +82,15 @@ def processes(stack: str, given: dict[str, str]) -> tuple[Process, ...]:
         InputError: a fault of the arguments or parameters.
     """
     nodes = [node.strip() for node in given['nodes'].split(',') if node.strip()]
-    settings = {}
+    settings: dict[str, dict[str, Any]] = {}
     if 'player' in STACKS[stack].nodes:
-        nodes = ['player', *nodes]
-        settings = {'player': {name: given[name] for name in PLAYED}}
-        settings['player']['rate'] = _number('rate', given['rate'])
+        settings['player'] = {
+            row.name: _number(row.name, given[row.name])
+            if isinstance(row.default, float)
+            else given[row.name]
+            for row in PlayerConfig.table()
+            if row.name in PLAYED
+        }
     built = build(
         stack,
         namespace=given['namespace'],
@@ -95,7 +106,9 @@ def processes(stack: str, given: dict[str, str]) -> tuple[Process, ...]:
     return built.processes
 
 
-def _truth(name: str, text: str) -> bool:
+def _truth(name: str, text: str) -> bool | None:
+    if not text:
+        return None
     if text.lower() not in ('true', 'false'):
         raise InputError(Fault(name, text, 'must be true or false'))
     return text.lower() == 'true'
@@ -114,8 +127,13 @@ def _start(context: LaunchContext, stack: str) -> list[Any]:
     from launch_ros.actions import Node
 
     given = {name: context.launch_configurations[name] for name in arguments(stack)}
+    started = processes(stack, given)
+    for process in started:
+        if process.name == 'player':
+            robot = process.parameters.get('robot', PlayerConfig().robot)
+            check_alone(load_profile(robot), process.namespace)
     actions: list[Any] = []
-    for process in processes(stack, given):
+    for process in started:
         node = Node(
             package='sim2real',
             executable=process.name,
@@ -125,6 +143,51 @@ def _start(context: LaunchContext, stack: str) -> list[Any]:
         ended = OnProcessExit(target_action=node, on_exit=_Ended(process))
         actions += [RegisterEventHandler(ended), node]
     return actions
+
+
+def check_alone(profile: RobotProfile, namespace: str, look: float = LOOK) -> None:
+    """Whether a replay can run here without disturbing a robot, or being disturbed by one.
+
+    Args:
+        profile: of the robot.
+        namespace: of the replay, whose nodes do not run yet.
+        look: time to discover other nodes [s].
+
+    Raises:
+        Sim2RealError: somebody publishes the sensor topic, or would hear replayed commands.
+    """
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context)
+    try:
+        node = rclpy.create_node('lookout', context=context, use_global_arguments=False)
+        time.sleep(look)
+        states, command, draw = (
+            f'{namespace}/{topic_name(topic, profile)}'
+            for topic in (JOINT_STATES, COMMAND, DRAW_REQUEST)
+        )
+        found = [
+            f'{_who(end)} publishes {states}' for end in node.get_publishers_info_by_topic(states)
+        ]
+        found += [
+            f'{_who(end)} listens to {topic}'
+            for topic in (command, draw)
+            for end in node.get_subscriptions_info_by_topic(topic)
+        ]
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
+    if found:
+        raise Sim2RealError(
+            f'{"; ".join(found)}: no replay beside a running robot; '
+            'set another ROS_DOMAIN_ID or namespace'
+        )
+
+
+def _who(end: Any) -> str:
+    """The node of an endpoint; its name may not be known yet, though the endpoint is."""
+    return 'another node' if end.node_name == '_NODE_NAME_UNKNOWN_' else str(end.node_name)
 
 
 class _Ended:

@@ -64,8 +64,13 @@ class Trail:
         self._points: deque[tuple[float, Array]] = deque()
 
     def add(self, stamp: float, position: Array) -> None:
-        """Add a position (3,) [m] at a stamp [s]; one that goes back begins anew."""
-        if self._points and stamp < self._points[-1][0]:
+        """Add a position (3,) [m] at a stamp [s].
+
+        The same stamp replaces the last position; one that goes back begins anew.
+        """
+        if self._points and stamp == self._points[-1][0]:
+            self._points.pop()
+        elif self._points and stamp < self._points[-1][0]:
             self._points.clear()
         self._points.append((stamp, position))
         while stamp - self._points[0][0] > self._length:

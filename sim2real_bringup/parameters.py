@@ -70,7 +70,7 @@ class Parameters:
             path = (*where, SECTION, *parameter.split('.'))
             known = False
             for node in NODES:
-                if parameter not in _names(node):
+                if parameter not in parameter_names(node):
                     continue
                 known |= everyone or node == name
                 full = f'{self.namespace}/{node}'
@@ -85,6 +85,10 @@ class Parameters:
         self.values[node][name] = value
         self._origin[node, name] = origin
 
+    def given(self, node: str, name: str) -> bool:
+        """Whether a parameter was set otherwise than by the file."""
+        return self._origin.get((node, name)) == ()
+
     def assign(self, text: str) -> None:
         """Set a parameter given as ``node.name=value``; the value is YAML.
 
@@ -96,10 +100,10 @@ class Parameters:
             self._wrong(text, 'must be like capture.before=2.0')
             return
         nodes = list(NODES) if node == '**' else [node]
-        known = [n for n in nodes if n in NODES and name in _names(n)]
+        known = [n for n in nodes if n in NODES and name in parameter_names(n)]
         if not known:
             has = (
-                f'{node} has: {", ".join(_names(node))}'
+                f'{node} has: {", ".join(parameter_names(node))}'
                 if node in NODES
                 else (f'nodes are: {", ".join(NODES)}')
             )
@@ -119,17 +123,23 @@ class Parameters:
     def check(self, nodes: tuple[str, ...]) -> None:
         """Raise InputError when the values do not fit the nodes; every fault is named."""
         for node in nodes:
-            given = {k: v for k, v in self.values[node].items() if k != USE_SIM_TIME}
+            given = dict(self.values[node])
+            sim_time = given.pop(USE_SIM_TIME, False)
+            if not isinstance(sim_time, bool):
+                self._fault(node, Fault(USE_SIM_TIME, sim_time, 'must be true or false'))
             try:
                 NODES[node].config()(**given)
             except InputError as error:
                 for fault in error.faults:
-                    name, origin = f'{node}.{fault.field}', self._origin.get((node, fault.field))
-                    if origin:
-                        self.faults.add(name, fault.value, fault.mend, path=origin)
-                    else:  # not from the file
-                        self.faults.found.append(replace(fault, field=name))
+                    self._fault(node, fault)
         self.faults.check()
+
+    def _fault(self, node: str, fault: Fault) -> None:
+        name, origin = f'{node}.{fault.field}', self._origin.get((node, fault.field))
+        if origin:
+            self.faults.add(name, fault.value, fault.mend, path=origin)
+        else:  # not from the file
+            self.faults.found.append(replace(fault, field=name))
 
 
 def _parts(where: tuple[str, ...]) -> list[str]:
@@ -140,8 +150,10 @@ def _everyone(where: tuple[str, ...]) -> bool:
     return _parts(where)[-1:] in (['*'], ['**'])
 
 
-def _names(node: str) -> list[str]:
-    return [row.name for row in NODES[node].config().table()] + [USE_SIM_TIME]
+def parameter_names(node: str) -> list[str]:
+    """Names of a node's parameters; one that makes time follows no clock."""
+    names = [row.name for row in NODES[node].config().table()]
+    return names if NODES[node].makes_time else [*names, USE_SIM_TIME]
 
 
 def _sections(

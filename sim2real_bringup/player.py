@@ -51,6 +51,7 @@ CLOCK_PERIOD = 5_000_000  # [ns], 200 Hz
 START_TIMEOUT = 60.0  # [s] until the consumers are there
 SETTLE = 0.5  # [s] for consumers that are all up to find one another
 QUIET = 0.3  # [s] without anything new at the end
+LINGER = 10.0  # [s] until it must be quiet
 
 
 class PlayerNode(Node):
@@ -71,7 +72,7 @@ class PlayerNode(Node):
         self._ready: set[str] = set()
         self._finished = False
         self._time = 0  # log time of the message being played [ns]
-        self._changed = time.monotonic()
+        self._changed, self._heard = time.monotonic(), ''
         self._out: BagWriter | None = None
         if config.out:
             self._out = self._stack.enter_context(BagWriter(config.out))
@@ -126,7 +127,7 @@ class PlayerNode(Node):
             self.create_subscription(message_class(kind), name, take, qos, raw=True)
 
     def _on_output(self, name: str, take: Callable[[bytes], None] | None, data: bytes) -> None:
-        self._changed = time.monotonic()
+        self._changed, self._heard = time.monotonic(), name
         if self._out is not None:
             self._out.write(name, self._time, data)
         if take is not None:
@@ -160,7 +161,7 @@ class PlayerNode(Node):
             spin: serves this node once, for at most so long [s]; False when it shall end.
 
         Raises:
-            Sim2RealError: a consumer does not come up or does not keep up.
+            Sim2RealError: a consumer does not come up or keep up, or does not fall silent.
         """
         if not self._wait_for_consumers(spin):
             return
@@ -168,6 +169,8 @@ class PlayerNode(Node):
         last = first + round(self._config.duration * 1e9) if self._config.duration else None
         names = {*self._publishers_of, *filter(None, [self._list.recorded_actions])}
         began, shown = time.monotonic(), 0.0
+        for recorded in self._bag.latched(self._publishers_of.keys() - {self._list.sensor}, first):
+            self._publishers_of[recorded.topic].publish(recorded.data)
         for recorded in self._bag.messages(names, first, last):
             if self._config.rate:
                 due = began + (recorded.time - first) * 1e-9 / self._config.rate
@@ -182,11 +185,8 @@ class PlayerNode(Node):
         if not self._result.samples:
             mend = f'holds no {self._list.sensor} in the chosen part'
             raise InputError(Fault('bag', self._config.bag, mend))
-        self._changed = time.monotonic()
-        while time.monotonic() - self._changed < QUIET:
-            if not spin(QUIET):
-                return
-        self._finish(time.monotonic() - began)
+        if self._wait_for_quiet(spin):
+            self._finish(time.monotonic() - began)
 
     def _play_one(self, recorded: Recorded, spin: Callable[[float], bool]) -> bool:
         self._time = recorded.time
@@ -239,6 +239,20 @@ class PlayerNode(Node):
                 names = ', '.join(sorted(missing or self._consumers))
                 raise Sim2RealError(f'{names} did not come up within {START_TIMEOUT:g} s')
             if not spin(0.05):
+                return False
+        return True
+
+    def _wait_for_quiet(self, spin: Callable[[float], bool]) -> bool:
+        """Until what the consumers said last has arrived."""
+        self._changed = time.monotonic()
+        deadline = self._changed + LINGER
+        while time.monotonic() - self._changed < QUIET:
+            if time.monotonic() > deadline:
+                raise Sim2RealError(
+                    f'{self._heard} does not end {LINGER:g} s after the last sample: '
+                    'does a node outside of the replay publish it?'
+                )
+            if not spin(QUIET):
                 return False
         return True
 

@@ -43,7 +43,8 @@ def playlist(
         topics: of the bag.
         profile: the robot.
         consumers: nodes the bag is played through.
-        namespace: that the bag was recorded under; found by the joint states when empty.
+        namespace: that the bag was recorded under, ``/`` for none; found by the joint states when
+            empty.
 
     Raises:
         InputError: no joint states, or those of several robots.
@@ -56,12 +57,13 @@ def playlist(
         if topic.type == JOINT_STATES.type and topic.messages
     ]
     if namespace:
-        candidates = [n for n in candidates if n == f'/{namespace.strip("/")}/{states}']
+        named = f'{namespace}/{states}'.strip('/')
+        candidates = [name for name in candidates if name.strip('/') == named]
     if len(candidates) != 1:
         has = ', '.join(f'{t.name} ({t.type}, {t.messages})' for t in topics.values()) or 'nothing'
         mend = f'must hold {states} ({JOINT_STATES.type}) of {profile.name}; it has: {has}'
         if candidates:
-            mend = f'give bag_namespace; it has: {", ".join(sorted(candidates))}'
+            mend = f'give bag_namespace, / for none; it has: {", ".join(sorted(candidates))}'
         raise InputError(Fault('bag', namespace or states, mend))
     prefix = candidates[0][: -len(states)]
     said = {topic_name(topic, profile) for node in consumers for topic in NODES[node].publishes}

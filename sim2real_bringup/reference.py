@@ -35,7 +35,7 @@ def tables(level: int = 2) -> str:
         f'{mark} Stacks\n\n{_stacks()}',
         f'{mark} Nodes\n\n{_nodes()}',
         f'{mark} Topics\n\n{_topics()}',
-        f'{mark} Parameters\n\nEvery node also has `use_sim_time`.',
+        f'{mark} Parameters\n\nEvery node but those that make time also has `use_sim_time`.',
     ]
     for kind in NODES.values():
         parts.append(f'{mark}# `{kind.name}`\n\n{_parameters(kind.config().table())}')

@@ -89,7 +89,7 @@ def replay(
         )
         stack = stacks.build(
             'replay',
-            nodes=('player', *nodes),
+            nodes=nodes,
             robot=str(profile.path),
             bundle=bundle,
             params_file=params_file,

@@ -196,5 +196,5 @@ def _clip(result: Result) -> Figure:
     axes.set_xlabel('time since the fault [s]')
     axes.set_ylabel(f'{joint} [rad]' if result.profile.joint(joint).type != 'prismatic' else joint)
     axes.set_title(f'The drive of {joint} loses its torque', loc='left')
-    axes.legend(frameon=False, ncols=4, fontsize=8)
+    axes.legend(frameon=False, ncol=4, fontsize=8)
     return figure

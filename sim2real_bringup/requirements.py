@@ -4,33 +4,41 @@ from __future__ import annotations
 
 EXTRA = "pip install 'sim2real[{}]' (in a clone: make env)"
 ROS = 'source a ROS 2 installation (setup.bash), or run make env in a clone'
+APT = 'apt install python3-{0}, or pip install {0}'
 HOW_TO_GET = {
-    'rclpy': ROS,
-    'diagnostic_msgs': ROS,
-    'sensor_msgs': ROS,
-    'std_msgs': ROS,
+    **dict.fromkeys(
+        (
+            'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
+            'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs',
+            'trajectory_msgs',
+        ),
+        ROS,
+    ),
     'visualization_msgs': f'{ROS}; from apt: ros-$ROS_DISTRO-common-interfaces',
     'tf2_msgs': 'apt install ros-$ROS_DISTRO-tf2-msgs, or run make env in a clone',
     'simulation_interfaces': 'apt install ros-$ROS_DISTRO-simulation-interfaces, or run make env',
+    'launch': 'apt install ros-$ROS_DISTRO-launch; or use sim2real up, which needs none',
     'launch_ros': 'apt install ros-$ROS_DISTRO-launch-ros; or use sim2real up, which needs none',
     'domain_coordinator': 'apt install ros-$ROS_DISTRO-domain-coordinator, or give --domain N',
     'honcho': 'pip install honcho; or use ros2 launch sim2real <stack>.launch.py',
     'rosbags': 'pip install rosbags',
     'mcap': 'pip install mcap',
     'pinocchio': 'apt install ros-$ROS_DISTRO-pinocchio, or pip install pin',
+    'xacro': 'apt install ros-$ROS_DISTRO-xacro, or pip install xacro',
     'onnxruntime': 'pip install onnxruntime',
-    'scipy': 'apt install python3-scipy, or pip install scipy',
-    'rich': 'apt install python3-rich, or pip install rich',
-    'psutil': 'apt install python3-psutil, or pip install psutil',
-    'matplotlib': 'apt install python3-matplotlib, or pip install matplotlib',
+    'yaml': 'apt install python3-yaml, or pip install PyYAML',
+    **{
+        name: APT.format(name)
+        for name in (
+            'aiohttp', 'jinja2', 'lxml', 'matplotlib', 'numpy', 'psutil', 'rich', 'scipy',
+        )
+    },
     'mujoco': EXTRA.format('sim'),
-    'google': EXTRA.format('gazebo'),
-    'grpc_tools': EXTRA.format('gazebo'),
-    'zmq': EXTRA.format('gazebo'),
-    'torch': EXTRA.format('learning'),
-    'rsl_rl': EXTRA.format('learning'),
-    'onnx': EXTRA.format('learning'),
-    'onnxscript': EXTRA.format('learning'),
+    'coal': EXTRA.format('sim'),
+    **dict.fromkeys(('google', 'grpc_tools', 'zmq'), EXTRA.format('gazebo')),
+    **dict.fromkeys(
+        ('onnx', 'onnxscript', 'rsl_rl', 'tensordict', 'torch'), EXTRA.format('learning')
+    ),
     'cv2': EXTRA.format('vision'),
-}
+}  # fmt: skip
 """Import name to how to get it."""

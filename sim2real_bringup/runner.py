@@ -23,19 +23,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from sim2real_bringup.stacks import Process
-from sim2real_core.errors import MissingError
+from honcho.manager import Manager
+from honcho.printer import Message, Printer
+from honcho.process import Popen
+from honcho.process import Process as Supervisor
 
-try:
-    from honcho.manager import Manager
-    from honcho.printer import Message, Printer
-    from honcho.process import Popen
-    from honcho.process import Process as Supervisor
-except ImportError as error:
-    raise MissingError(
-        'honcho is needed to run a stack without launch: pip install honcho, '
-        'or use ros2 launch sim2real <stack>.launch.py'
-    ) from error
+from sim2real_bringup.stacks import Process
 
 GRACE = 2.5
 """Time the others have after a node ended on its own [s]."""

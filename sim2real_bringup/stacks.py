@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from sim2real_bringup.catalog import CONSUMERS, NODES
-from sim2real_bringup.parameters import USE_SIM_TIME, Parameters
+from sim2real_bringup.parameters import USE_SIM_TIME, Parameters, parameter_names
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.files import names, share
+from sim2real_core.profile import load_profile
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 INTO_NAMESPACE = ('clock', 'tf', 'tf_static')
@@ -131,6 +132,7 @@ def build(
     robot: str = '',
     bundle: str = '',
     space: str = '',
+    bag: str = '',
     log_level: str = 'info',
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     assignments: Iterable[str] = (),
@@ -138,17 +140,18 @@ def build(
     """Settle every parameter of a stack.
 
     Defaults of the nodes, then ``params_file``, then the arguments here, then ``assignments``:
-    what comes later wins.
+    what comes later wins. What follows from running together fills in the rest.
 
     Args:
         name: of the stack; one of ``STACKS``.
         namespace: for all its nodes, with or without the leading slash.
         nodes: only these of its nodes; all when empty.
-        use_sim_time: None takes the stack's own default.
+        use_sim_time: None takes what the parameter file says, or the stack's own default.
         params_file: ROS parameter file; the package's own when empty.
         robot: profile for every node; as the parameter file says when empty.
         bundle: policy bundle; the shipped one of the robot's name when nothing says.
-        space: randomization space; the randomizer's own default when nothing says.
+        space: randomization space; the robot's own when nothing says (see the randomizer).
+        bag: what a replay plays.
         log_level: of all nodes.
         settings: node to parameter to value, e.g. what ``sim2real replay`` sets.
         assignments: texts ``node.name=value``.
@@ -165,24 +168,33 @@ def build(
         raise InputError(Fault('log_level', log_level, f'one of {", ".join(LOG_LEVELS)}'))
     parameters = Parameters(namespace)
     parameters.read(params_file or default_file())
-    _structure(parameters, chosen, namespace)
-    for node in chosen if robot else ():
-        if 'robot' in {row.name for row in NODES[node].config().table()}:
+    for node in chosen:
+        if robot and 'robot' in parameter_names(node):
             parameters.set(node, 'robot', robot)
+        if use_sim_time is not None and USE_SIM_TIME in parameter_names(node):
+            parameters.set(node, USE_SIM_TIME, use_sim_time)
     for node, values in (settings or {}).items():
         for parameter, value in values.items():
             parameters.set(node, parameter, value)
-    for node, parameter, value in (('policy', 'bundle', bundle), ('randomizer', 'space', space)):
+    for node, parameter, value in (
+        ('policy', 'bundle', bundle),
+        ('randomizer', 'space', space),
+        ('player', 'bag', bag),
+    ):
         if value:
             parameters.set(node, parameter, value)
     for text in assignments:
         parameters.assign(text)
+    _structure(parameters, chosen, namespace)
     _bundle_of_the_robot(parameters, chosen)
+    _space_of_the_robot(parameters, chosen)
     parameters.check(chosen)
-    sim_time = kind.use_sim_time if use_sim_time is None else use_sim_time
     return Stack(
         name,
-        tuple(_process(n, parameters.values[n], namespace, sim_time, log_level) for n in chosen),
+        tuple(
+            _process(n, parameters.values[n], namespace, kind.use_sim_time, log_level)
+            for n in chosen
+        ),
     )
 
 
@@ -192,7 +204,7 @@ def _chosen(kind: StackKind, nodes: tuple[str, ...]) -> tuple[str, ...]:
         if node not in kind.nodes:
             faults.add('nodes', node, f'stack {kind.name} has: {", ".join(kind.nodes)}')
     faults.check()
-    return tuple(node for node in kind.nodes if not nodes or node in nodes)
+    return tuple(node for node in kind.nodes if not nodes or node in nodes or NODES[node].finishes)
 
 
 def check_namespace(namespace: str) -> str:
@@ -216,31 +228,47 @@ def receiver_port(first: int, namespace: str) -> int:
 
 
 def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) -> None:
-    """What follows from running together: folders and ports apart, consumers paced."""
-    values = parameters.values
+    """What follows from running together: folders and ports apart, consumers paced.
 
-    def default(node: str, name: str) -> Any:
-        return values[node].get(
+    What the arguments of this stack set stays as it is; the parameter file may serve several
+    stacks, so what it says of folders and ports is only where these begin.
+    """
+
+    def present(node: str, name: str) -> Any:
+        return parameters.values[node].get(
             name, next(row.default for row in NODES[node].config().table() if row.name == name)
         )
 
-    if namespace:
-        for node in ('capture', 'receiver'):
-            folder = f'{default(node, "folder")}{namespace}'
-            parameters.set(node, 'folder', folder)
-        port = default('receiver', 'port')
-        if isinstance(port, int) and port > 0:
-            parameters.set('receiver', 'port', receiver_port(port, namespace))
-    if {'capture', 'receiver'} <= set(chosen) and not default('capture', 'receiver'):
-        host, port = default('receiver', 'host'), default('receiver', 'port')
+    def fill(node: str, name: str, value: Any) -> None:
+        if not parameters.given(node, name):
+            parameters.set(node, name, value)
+
+    replayed = '_replayed' if 'player' in chosen else ''  # apart from what really happened
+    for node in ('capture', 'receiver'):
+        fill(node, 'folder', f'{present(node, "folder")}{replayed}{namespace}')
+    port = present('receiver', 'port')
+    if namespace and isinstance(port, int) and port > 0:
+        fill('receiver', 'port', receiver_port(port, namespace))
+    if replayed:
+        fill('capture', 'receiver', '')
+    if {'capture', 'receiver'} <= set(chosen) and not present('capture', 'receiver'):
+        host, port = present('receiver', 'host'), present('receiver', 'port')
+        if port == 0:
+            mend = 'capture must know it: choose a port, or say where in capture.receiver'
+            parameters.faults.found.append(Fault('receiver.port', port, mend))
         parameters.set('capture', 'receiver', f'http://{host}:{port}')
-    if 'policy' in chosen and 'autostart' not in values['policy']:
+    if 'policy' in chosen and 'autostart' not in parameters.values['policy']:
         parameters.set('policy', 'autostart', True)
     if 'player' in chosen:
         consumers = [node for node in CONSUMERS if node in chosen]
-        parameters.set('player', 'pace_consumers', consumers)
+        fill('player', 'pace_consumers', consumers)
         for node in consumers:
-            parameters.set(node, 'paced', True)
+            fill(node, 'paced', True)
+        if {'policy', 'capture'} <= set(consumers):
+            fill('capture', 'commander', 'policy')
+        if not present('player', 'bag'):
+            mend = 'name the bag to play (--bag, or bag:= with ros2 launch)'
+            parameters.faults.found.append(Fault('player.bag', '', mend))
 
 
 def _bundle_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> None:
@@ -257,12 +285,30 @@ def _bundle_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> Non
         parameters.faults.found.append(Fault('policy.bundle', '', mend))
 
 
+def _space_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> None:
+    """The randomizer's space can be read; one that nothing names is the robot's own."""
+    from sim2real_randomizer.space import load_space
+
+    values = parameters.values['randomizer']
+    default = next(r.default for r in NODES['randomizer'].config().table() if r.name == 'robot')
+    robot, named = values.get('robot', default), values.get('space', '')
+    if 'randomizer' not in chosen or not isinstance(robot, str) or not isinstance(named, str):
+        return  # what is no text is named later
+    try:
+        space = load_space(named, load_profile(robot))
+    except InputError as error:
+        parameters.faults.extend(error)
+        return
+    if not named:
+        parameters.set('randomizer', 'space', str(space.path))
+
+
 def _process(
     node: str, values: Mapping[str, Any], namespace: str, sim_time: bool, log_level: str
 ) -> Process:
     kind = NODES[node]
     given = dict(values)
-    if not kind.makes_time:
+    if not kind.makes_time:  # nor has it the parameter
         given.setdefault(USE_SIM_TIME, sim_time)
     remappings = tuple((f'/{t}', f'{namespace}/{t}') for t in INTO_NAMESPACE) if namespace else ()
     return Process(

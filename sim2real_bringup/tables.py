@@ -19,7 +19,7 @@ _INDEXED = re.compile(r'(.+)\[(\d+)\]')
 
 
 class Table:
-    """Columns of equal length.
+    """Columns; those of a MATLAB file may differ in length.
 
     Attributes:
         path: the file.
@@ -97,13 +97,17 @@ def _read_mat(path: Path) -> Table:
     longest = max((max(a.shape) for a in found.values()), default=0)
     if longest < 2:
         raise InputError(Fault('file', str(path), 'holds no series of numbers'))
-    columns = {}
-    for name, array in found.items():
-        if array.ndim == 2 and array.shape[0] != longest and array.shape[1] == longest:
-            array = array.T
-        if array.shape[0] == longest:
-            columns[name] = array
-    return Table(path, columns)
+    series = {array.size for array in found.values() if array.ndim == 1}
+    return Table(path, {name: _upright(array, series) for name, array in found.items()})
+
+
+def _upright(array: Array, series: set[int]) -> Array:
+    """A matrix with samples as rows: along which there are series, else the longer way."""
+    if array.ndim == 1:
+        return array
+    rows, columns = (length in series for length in array.shape)
+    lies = columns if rows != columns else array.shape[1] > array.shape[0]
+    return array.T if lies else array
 
 
 def _collect(value: Any, name: str, found: dict[str, Array]) -> None:
@@ -129,7 +133,7 @@ def _read_csv(path: Path) -> Table:
     data = [(i, line) for i, line in lines if line.lstrip()[0] not in '#%']
     if len(data) < 2:
         raise InputError(Fault('file', str(path), 'holds no rows of numbers'))
-    delimiter = next((d for d in DELIMITERS if d in data[0][1]), None)
+    delimiter = _delimiter(data[0][1])
     decimal = delimiter != ','
 
     def split(line: str) -> list[str]:
@@ -145,6 +149,15 @@ def _read_csv(path: Path) -> Table:
     else:
         data = data[1:]
     return _rows(path, names, [(i, split(line)) for i, line in data], decimal)
+
+
+def _delimiter(line: str) -> str | None:
+    """What separates the cells of a line; None for blanks."""
+    delimiter = next((d for d in DELIMITERS if d in line), None)
+    apart = [_number(cell, False) for cell in line.split(',')]
+    if delimiter == ',' and None in apart and None not in map(_with_comma, line.split()):
+        return None  # no numbers between commas, but between blanks
+    return delimiter
 
 
 def _rows(path: Path, names: list[str], rows: list[tuple[int, list[str]]], decimal: bool) -> Table:
@@ -175,6 +188,10 @@ def _rows(path: Path, names: list[str], rows: list[tuple[int, list[str]]], decim
             faults.found.append(Fault(name, cell, 'must be a number', str(path), line))
     faults.check()
     return Table(path, columns, [line for line, _ in rows])
+
+
+def _with_comma(cell: str) -> float | None:
+    return _number(cell, True)
 
 
 def _number(cell: str, decimal_comma: bool) -> float | None:

@@ -50,6 +50,7 @@ class VisualizerNode(Node):
         self._measured, self._commanded = Trail(config.trail), Trail(config.trail)
         self._position: Any = None
         self._stamp: Any = None
+        self._shown: Any = None  # stamp of what is in the trail and in tf
         self._goal: tuple[Any, str] | None = None
         self._estimate: Estimate | None = None
         self._to_markers = self.create_publisher(MarkerArray, 'sim2real/markers', RELIABLE)
@@ -107,7 +108,8 @@ class VisualizerNode(Node):
         return shapes
 
     def _publish(self) -> None:
-        if self._position is not None:
+        if self._position is not None and self._stamp != self._shown:
+            self._shown = self._stamp
             tool = self._kinematics.position(self._position)
             self._measured.add(to_seconds(self._stamp), tool)
             if self._to_tf is not None:

@@ -26,7 +26,8 @@ from sim2real_capture.recorder import Recorder
 from sim2real_capture.ring import Record, Ring, SensorClock
 from sim2real_capture.uplink import Receipt, Uplink
 from sim2real_capture.writer import ClipWriter, Failed, Sealed
-from sim2real_core.errors import Fault, InputError
+from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.joint_states import UNSTAMPED
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Event
 
@@ -108,6 +109,9 @@ class Capture:
         }
         self._paced = config.paced
         self._sampled = -1  # stamp of the newest joint state
+        # Why nothing is watched, if so.
+        self._unmeasured = 'no joint states of this robot yet'
+        self._uncommanded = f'no command heard yet, on {profile.command.topic} say'
         self._progress = (-1, time.monotonic())
 
     def pin(self, topic: str) -> None:
@@ -134,17 +138,26 @@ class Capture:
         else:
             self._commands[source].append((stamp or self._clock.at(now), values))
 
-    def sample(self, record: Record, measured: Array | None, now: int) -> list[tuple[Event, str]]:
+    def sample(
+        self, record: Record, measured: Array | None, now: int, fault: str = ''
+    ) -> list[tuple[Event, str]]:
         """A joint state.
 
         Args:
             record: the message, with its own stamp.
             measured: (nj,) the commanded quantity; None when the message was not usable.
             now: ROS time.
+            fault: why ``measured`` is None.
 
         Returns:
-            The events it gave rise to, each with the clip that records it (``''``: no room).
+            The events it gave rise to, each with the clip that records it.
         """
+        if record.stamp == self._sampled == 0:
+            self._unmeasured = UNSTAMPED
+            self.ignored += 1
+            self.recorder.push(record._replace(stamp=self._clock.at(now)))
+            return []
+        self._unmeasured = fault
         if self._clock.sample(record.stamp, now):
             self.recorder.clock_went_back()
             self._sampled = -1
@@ -156,12 +169,14 @@ class Capture:
         if measured is None:
             self.ignored += 1
             return []
+        if command is not None:
+            self._uncommanded = ''
         sample = Sample(stamp * 1e-9, measured, command)
         events = [event for d in self.detectors if (event := d.update(sample)) is not None]
         return [(event, self.recorder.trigger(event, stamp)) for event in events]
 
     def trigger(self, detail: str, now: int) -> tuple[Event, str]:
-        """A person asks for a clip; the event, and the clip (``''``: no room)."""
+        """A person asks for a clip; the event, and the clip."""
         stamp = self._clock.at(now)
         event = Event(stamp * 1e-9, 'operator', 0.0, 0.0, detail=detail)
         return event, self.recorder.trigger(event, stamp)
@@ -201,7 +216,6 @@ class Capture:
         values: dict[str, object] = {
             'clips': self.sealed,
             'clips_failed': self.failed,
-            'clips_refused': self.recorder.refused,
             'clips_deleted_after_shipping': self.writer.deleted,
             'messages_dropped': self.writer.dropped,
             'ring_messages': len(self.ring),
@@ -210,9 +224,11 @@ class Capture:
         }
         faults = [
             f'{key.replace("_", " ")}: {values[key]}'
-            for key in ('clips_failed', 'clips_refused', 'messages_dropped', 'ring_evicted_early')
+            for key in ('clips_failed', 'messages_dropped', 'ring_evicted_early')
             if values[key]
         ]
+        if blind := self._unmeasured or self._uncommanded:
+            faults.append(f'blind: {blind}')
         if self.uplink:
             values['clips_shipped'] = self.uplink.shipped
             if not self.uplink.alive:
@@ -248,14 +264,23 @@ def tracking_detector(config: CaptureConfig, profile: RobotProfile) -> TrackingE
     """The tracking error detector as configured, the profile filling in what is 0.
 
     Raises:
-        InputError: not one value for all joints, nor one for each.
+        InputError: not one value for all joints, nor one for each, or none for one about which
+            the profile tells nothing.
     """
+    threshold = _filled('threshold', config.threshold, default_threshold(profile))
+    interface, faults = profile.command.interface, Faults()
+    for name, value in zip(profile.joint_names, threshold):
+        if not np.isfinite(value):
+            mend = f'{name} has no {interface} limit: give one in the profile, or a threshold here'
+            faults.add('threshold', config.threshold, mend)
+    faults.check()
     return TrackingErrorDetector(
         profile.joint_names,
-        _filled('threshold', config.threshold, default_threshold(profile)),
+        threshold,
         lag=_filled('lag', config.lag, default_lag(profile)),
         persistence=config.persistence,
         settling=config.settling,
+        continuous=[interface == 'position' and j.type == 'continuous' for j in profile.joints],
     )
 
 

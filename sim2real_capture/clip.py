@@ -117,6 +117,21 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, unless it is there.
+
+    Raises:
+        InputError: it is a file, or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError('not allowed to write there')
+    except OSError as error:
+        mend = f'give a folder that can be written to ({error})'
+        raise InputError(Fault('folder', str(folder), mend)) from error
+
+
 def write_synced(path: Path, text: str) -> None:
     """Write a text file and force it to the disk."""
     path.write_text(text, encoding='utf-8')

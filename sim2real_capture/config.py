@@ -88,6 +88,10 @@ class CaptureConfig(Config):
     paced: bool = parameter(
         False, 'Acknowledge every joint state on `pace` (replay, lockstep).', read_only=True
     )
+    commander: str = parameter(
+        '', 'Paced node whose commands are waited for: a replay then ends alike each time.',
+        read_only=True,
+    )  # fmt: skip
 
     def check(self, faults: Faults) -> None:
         """Sizes must leave room for one another, the address must be one."""

@@ -39,6 +39,17 @@ def joint_values(message: Any, names: Sequence[str], field: str) -> Array | None
     return _finite([by_name.get(name) for name in names])
 
 
+def missing_values(message: Any, names: Sequence[str], field: str) -> str:
+    """Why :func:`joint_values` gives None."""
+    lacking = [name for name in names if name not in message.name]
+    if lacking:
+        return f'joint states lack {", ".join(lacking)}'
+    given = len(getattr(message, field))
+    if given != len(message.name):
+        return f'joint states have {given} of {len(message.name)} {field} values'
+    return f'a measured {field} is not finite'
+
+
 def command_values(message: Any, names: Sequence[str], interface: str) -> Array | None:
     """A command in command order: a JointTrajectory's last point, or a Float64MultiArray.
 
@@ -61,13 +72,11 @@ def _finite(values: Sequence[float | None]) -> Array | None:
     return array if np.isfinite(array).all() else None
 
 
-def bundle_of(message: DiagnosticArray) -> str:
-    """Content hash of the policy bundle, where a policy's health tells it; else ``''``."""
-    for status in message.status:
-        values = {pair.key: pair.value for pair in status.values}
-        if 'bundle' in values and values.get('content_hash'):
-            return str(values['content_hash'])
-    return ''
+def bundle_of(message: DiagnosticArray, namespace: str) -> str:
+    """Content hash of the bundle of the policy in this namespace, where it tells; else ``''``."""
+    name = f'{namespace.rstrip("/")}/policy: health'
+    told = [p for status in message.status if status.name == name for p in status.values]
+    return next((str(pair.value) for pair in told if pair.key == 'content_hash'), '')
 
 
 def draw_json(message: DiagnosticArray) -> dict[str, Any]:

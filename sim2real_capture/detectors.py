@@ -18,7 +18,6 @@ loses its torque under load leaves that band within tenths of a second.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Faults
+from sim2real_core.joint_states import is_late, shortest
 from sim2real_core.records import Event
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-BACKWARD = 0.1
-"""A stamp this much older than the newest [s] is a clock that went back, not a late sample."""
 FAST, SLOW = 0.5, 1.5
 """Lag of the fast and of the slow healthy servo, in parts of the given one."""
 SLACK = 0.8
 """Part of the band's width that is added to either side of it."""
 FADING = 0.4
 """Time constant with which that slack goes after a motion [s]."""
+SAG, SPEED = 0.2, 1.0
+"""Largest sag [rad or m] and speed [rad/s or m/s] where a profile does not tell."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ class TrackingErrorDetector:
         lag: (nj,) or one for all: time from command to motion [s].
         settling: time constant with which the sag is learned [s].
         rearm: part of the threshold below which a joint is armed again.
+        continuous: (nj,) or one for all: joints that turn for ever; the angles of command and
+            measurement may be wrapped.
 
     Raises:
         InputError: sizes that do not fit, or values that are not positive and finite.
@@ -107,6 +109,7 @@ class TrackingErrorDetector:
         lag: float | npt.ArrayLike = 0.1,
         settling: float = 1.5,
         rearm: float = 0.5,
+        continuous: npt.ArrayLike = False,
     ) -> None:
         faults = Faults()
         self.names = tuple(names)
@@ -123,6 +126,7 @@ class TrackingErrorDetector:
         self.persistence = persistence
         self.settling = settling
         self.rearm = rearm
+        self._continuous = np.broadcast_to(np.asarray(continuous, dtype=bool), len(self.names))
         # Time constants of the fast, middle and slow servo's two stages, (3, nj).
         self._stages = np.array([[FAST], [1.0], [SLOW]]) * lags / 2.0
         self.reset()
@@ -133,6 +137,7 @@ class TrackingErrorDetector:
         self._stamp: float | None = None
         self._start = 0.0
         self._response = np.zeros((2, 3, count))
+        self._command = np.zeros(count)  # unwrapped
         self._width = np.zeros(count)  # widest the band was of late
         self._sag = np.zeros(count)
         self._since = np.full(count, math.nan)  # when the score rose above the threshold
@@ -142,31 +147,32 @@ class TrackingErrorDetector:
         """Feed one sample; the joints' scores (nj,) at this instant.
 
         Without a command the history is dropped and the scores are zero. A stamp that went back
-        by more than ``BACKWARD`` starts anew; a late sample changes nothing and scores zero.
+        starts anew; a late sample changes nothing and scores zero.
         """
         count = len(self.names)
         if sample.command is None:
             self.reset()
             return np.zeros(count)
-        if self._stamp is not None and sample.stamp < self._stamp - BACKWARD:
+        if self._stamp is not None and is_late(sample.stamp, self._stamp):
+            return np.zeros(count)
+        if self._stamp is None or sample.stamp < self._stamp:
             self.reset()
-        if self._stamp is None:
             self._stamp = self._start = sample.stamp
-            self._response[:] = sample.measured
+            self._response[:] = self._command = sample.measured
             return np.zeros(count)
         step = sample.stamp - self._stamp
-        if step <= 0.0:
-            return np.zeros(count)
         self._stamp = sample.stamp
+        self._command = self._command + shortest(sample.command - self._command, self._continuous)
         # The command, held since the last sample, through both stages.
         gain = -np.expm1(-step / self._stages)
-        self._response[0] += gain * (sample.command - self._response[0])
+        self._response[0] += gain * (self._command - self._response[0])
         self._response[1] += gain * (self._response[0] - self._response[1])
         expected = self._response[1]
+        measured = expected[1] + shortest(sample.measured - expected[1], self._continuous)
         # Any sag in this interval explains the measurement; the nearest to the known one is
         # believed. In motion the interval is wide, so that a wrong lag is not taken for sag.
         least, most = expected.min(axis=0), expected.max(axis=0)
-        surprise = np.clip(self._sag, least - sample.measured, most - sample.measured) - self._sag
+        surprise = np.clip(self._sag, least - measured, most - measured) - self._sag
         # A plain average at first, so that a robot found sagging is soon known to sag.
         weight = max(-math.expm1(-step / self.settling), step / (sample.stamp - self._start))
         self._sag += weight * surprise
@@ -196,87 +202,6 @@ class TrackingErrorDetector:
             detail=' '.join(name for name, up in zip(self.names, raised) if up),
         )
 
-    def scores(self, stamps: Array, command: Array, measured: Array) -> Array:
-        """Scores of recorded motion, as the persistence sees them: what to calibrate on.
-
-        Each row is the smallest score over the ``persistence`` before it; an alarm would be
-        raised exactly where a row exceeds the threshold. The detector is reset before and after.
-
-        Args:
-            stamps: (n,) [s], ascending; a backward step starts a new episode.
-            command: (n, nj) newest command sent before each stamp.
-            measured: (n, nj) as measured.
-
-        Returns:
-            (n, nj) scores.
-        """
-        self.reset()
-        raw = np.array(
-            [self.score(Sample(float(t), q, u)) for t, u, q in zip(stamps, command, measured)]
-        ).reshape(len(stamps), len(self.names))
-        self.reset()
-        return persistent(np.asarray(stamps, dtype=float), raw, self.persistence)
-
-
-def persistent(stamps: Array, scores: Array, persistence: float) -> Array:
-    """Smallest score over the ``persistence`` seconds before each sample.
-
-    Args:
-        stamps: (n,) [s].
-        scores: (n, nj).
-        persistence: [s].
-
-    Returns:
-        (n, nj); zero where less than ``persistence`` of history is there.
-    """
-    result = np.zeros_like(scores)
-    for joint in range(scores.shape[1]):
-        window: deque[int] = deque()  # indices of rising scores: the first is the smallest
-        start = oldest = 0
-        for i, stamp in enumerate(stamps):
-            if i and stamp <= stamps[i - 1]:
-                window.clear()
-                start = oldest = i
-            while window and scores[window[-1], joint] >= scores[i, joint]:
-                window.pop()
-            window.append(i)
-            # The newest index that still leaves a whole persistence behind it.
-            while oldest + 1 <= i and stamp - stamps[oldest + 1] >= persistence:
-                oldest += 1
-            while window[0] < oldest:
-                window.popleft()
-            if stamp - stamps[start] >= persistence:
-                result[i, joint] = scores[window[0], joint]
-    return result
-
-
-def calibrate(errors: Array, margin: float = 1.5, floor: float | Array = 1e-3) -> Array:
-    """Thresholds from the scores of nominal motion of the same robot.
-
-    Args:
-        errors: (n, nj) what :meth:`TrackingErrorDetector.scores` gave for minutes of motion in
-            which nothing was wrong.
-        margin: how far above the largest score the threshold lies.
-        floor: (nj,) or one for all: smallest threshold, for joints that hardly moved; half of
-            :func:`default_threshold` is a good one.
-
-    Returns:
-        (nj,) thresholds [unit of the errors].
-
-    Raises:
-        InputError: no data, not finite, or a margin below 1.
-    """
-    errors = np.asarray(errors, dtype=float)
-    faults = Faults()
-    if errors.ndim != 2 or not len(errors):
-        faults.add('errors', errors.shape, 'must have shape (n, joints) with n at least 1')
-    elif not np.isfinite(errors).all():
-        faults.add('errors', 'not finite', 'leave out what was not measured')
-    if not (math.isfinite(margin) and margin >= 1.0):
-        faults.add('margin', margin, 'must be finite and at least 1')
-    faults.check()
-    return np.asarray(np.maximum(margin * np.abs(errors).max(axis=0), floor))
-
 
 def default_lag(profile: RobotProfile) -> Array:
     """Time from command to motion of each joint, (nj,) [s], as far as the profile tells.
@@ -293,21 +218,21 @@ def default_lag(profile: RobotProfile) -> Array:
 
 
 def default_threshold(profile: RobotProfile) -> Array:
-    """Thresholds for a robot that was not calibrated, (nj,) [unit of the command].
+    """Thresholds as far as the profile tells, (nj,) [unit of the command].
 
     About twice what healthy arms scored at full speed: a fifth of what the lag makes of the
-    largest velocity, a tenth of the sag that the largest effort can cause (0.2 rad or m where the
-    profile gives no stiffness), and room for sensor noise. For velocity and effort interfaces a
-    quarter of the limit. :func:`calibrate` gives sharper ones.
+    largest velocity (``SPEED`` where there is no limit), a tenth of the sag that the largest
+    effort can cause (``SAG`` where the profile gives no stiffness or no limit), and room for
+    sensor noise. For velocity and effort interfaces a quarter of the limit, infinite without one.
     """
     interface = profile.command.interface
     if interface != 'position':
         return 0.25 * profile.array(interface)
-    stiffness = profile.array('stiffness')
-    sag = np.divide(
-        profile.array('effort'), stiffness, out=np.full_like(stiffness, 0.2), where=stiffness > 0
-    )
-    late = default_lag(profile) * profile.array('velocity')
+    stiffness, effort = profile.array('stiffness'), profile.array('effort')
+    known = (stiffness > 0) & np.isfinite(effort)
+    sag = np.divide(effort, stiffness, out=np.full_like(stiffness, SAG), where=known)
+    velocity = profile.array('velocity')
+    late = default_lag(profile) * np.where(np.isfinite(velocity), velocity, SPEED)
     return 0.2 * late + 0.1 * sag + 5.0 * profile.array('position_noise')
 
 

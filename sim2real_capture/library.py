@@ -1,16 +1,12 @@
-"""Sealed clips as data: listed, shown, checked and read, without ROS."""
+"""Sealed clips as data: listed, shown and checked, without ROS."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from sim2real_capture.clip import (
     BAG_METADATA,
@@ -22,9 +18,6 @@ from sim2real_capture.clip import (
     sha256_of,
 )
 from sim2real_core.errors import Fault, Faults, InputError
-
-LONGEST_ARRAY = 64
-"""Arrays longer than this (images, point clouds) are no curves to plot."""
 
 
 @dataclass(frozen=True)
@@ -65,29 +58,6 @@ class ClipInfo:
             'path': str(self.path),
             'detectors': list(self.detectors),
         }
-
-
-@dataclass(frozen=True)
-class Series:
-    """One topic as curves.
-
-    Attributes:
-        type: message type.
-        time: (n,) stamps [s], on the clip's time line.
-        labels: (k,) names of the columns, e.g. ``position.elbow``.
-        values: (n, k) numbers; NaN where a message lacks the column. k = 0 for text.
-    """
-
-    type: str
-    time: npt.NDArray[np.float64]
-    labels: tuple[str, ...]
-    values: npt.NDArray[np.float64]
-
-    def column(self, label: str) -> npt.NDArray[np.float64]:
-        """One curve, (n,) (KeyError when there is none of this name)."""
-        if label not in self.labels:
-            raise KeyError(label)
-        return self.values[:, self.labels.index(label)]
 
 
 def bag_name(clip: str) -> str:
@@ -171,7 +141,6 @@ def clip_info(folder: Path) -> ClipInfo:
     except InputError as error:
         return ClipInfo(folder.name, folder, '', (), str(error), 0.0, 0, 0, '', 'damaged')
     bag = manifest['files'][bag_name(manifest['clip'])]
-    shipped = folder / SHIPPED
     events = manifest['events']
     return ClipInfo(
         clip=manifest['clip'],
@@ -184,8 +153,16 @@ def clip_info(folder: Path) -> ClipInfo:
         size=bag['size'],
         sha256=bag['sha256'],
         end=manifest['end'],
-        shipped=json.loads(shipped.read_text())['receiver'] if shipped.is_file() else '',
+        shipped=_receiver_of(folder),
     )
+
+
+def _receiver_of(folder: Path) -> str:
+    """Who acknowledged a clip; ``''`` also where the receipt was lost in a power cut."""
+    try:
+        return str(json.loads((folder / SHIPPED).read_bytes())['receiver'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ''
 
 
 def list_clips(folder: str | Path) -> list[ClipInfo]:
@@ -252,83 +229,3 @@ def show_clip(path: str | Path) -> dict[str, Any]:
         'duration': info.duration,
         'shipped': info.shipped,
     }
-
-
-def read_clip(path: str | Path, topics: Collection[str] | None = None) -> dict[str, Series]:
-    """The numbers in a clip (or any rosbag2 folder), topic by topic.
-
-    Args:
-        path: a clip's folder, a file in it, or a rosbag2 folder.
-        topics: only these, as recorded (``/joint_states``); all when None.
-
-    Returns:
-        Topic to its curves.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    from rosbags.highlevel import AnyReader, AnyReaderError
-    from rosbags.rosbag2 import ReaderError
-    from rosbags.typesys import Stores, get_typestore
-
-    path = Path(path).expanduser()
-    folder = path.parent if path.is_file() else path
-    times: dict[str, list[float]] = {}
-    rows: dict[str, list[dict[str, float]]] = {}
-    types: dict[str, str] = {}
-    try:
-        with AnyReader([folder], default_typestore=get_typestore(Stores.LATEST)) as reader:
-            wanted = [c for c in reader.connections if topics is None or c.topic in topics]
-            for connection, stamp, data in reader.messages(wanted):
-                message = reader.deserialize(data, connection.msgtype)
-                times.setdefault(connection.topic, []).append(stamp * 1e-9)
-                rows.setdefault(connection.topic, []).append(numbers(message))
-                types[connection.topic] = connection.msgtype
-    except (AnyReaderError, ReaderError, OSError) as error:
-        fault = Fault('bag', str(folder), f'give a readable rosbag2 ({error})')
-        raise InputError(fault) from error
-    return {topic: _series(types[topic], times[topic], rows[topic]) for topic in times}
-
-
-def numbers(message: Any, prefix: str = '') -> dict[str, float]:
-    """All numbers in a decoded message, by name.
-
-    ``position[2]`` of a JointState whose third name is ``elbow`` is ``position.elbow``; elements
-    of a labelled Float64MultiArray are named by its label (names separated by spaces or commas).
-    Array elements otherwise count from 0, and arrays over ``LONGEST_ARRAY`` are left out.
-    """
-    names = _element_names(message)
-    found: dict[str, float] = {}
-    for item in dataclasses.fields(message):
-        value = getattr(message, item.name)
-        label = prefix + item.name
-        if isinstance(value, (bool, int, float, np.number)):
-            if not item.name.startswith('__'):
-                found[label] = float(value)
-        elif dataclasses.is_dataclass(value):
-            found.update(numbers(value, label + '.'))
-        elif isinstance(value, (list, tuple, np.ndarray)) and 0 < len(value) <= LONGEST_ARRAY:
-            for i, element in enumerate(value):
-                name = names[i] if len(names) == len(value) else str(i)
-                if dataclasses.is_dataclass(element):
-                    found.update(numbers(element, f'{label}.{name}.'))
-                elif isinstance(element, (bool, int, float, np.number)):
-                    found[f'{label}.{name}'] = float(element)
-    return found
-
-
-def _element_names(message: Any) -> list[str]:
-    """Names of the elements of a message's arrays, where the message gives them."""
-    given = getattr(message, 'name', None) or getattr(message, 'joint_names', None)
-    if isinstance(given, list):
-        return [str(name) for name in given]
-    dimensions = getattr(getattr(message, 'layout', None), 'dim', None)
-    if dimensions:
-        return str(dimensions[0].label).replace(',', ' ').split()
-    return []
-
-
-def _series(kind: str, times: list[float], rows: list[dict[str, float]]) -> Series:
-    labels = tuple(dict.fromkeys(label for row in rows for label in row))
-    values = np.array([[row.get(label, np.nan) for label in labels] for row in rows])
-    return Series(kind, np.array(times), labels, values.reshape(len(rows), len(labels)))

@@ -18,12 +18,14 @@ from std_srvs.srv import Trigger
 from sim2real_capture import conversions
 from sim2real_capture.capture import Capture, Report
 from sim2real_capture.clip import Context
+from sim2real_capture.commands_ros import CommandsFirst
 from sim2real_capture.config import CaptureConfig
 from sim2real_capture.ring import Record
 from sim2real_capture.topics_ros import OnMessage, RecordedTopics, subscribe_raw
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
-from sim2real_core.messages import event_to_message
+from sim2real_core.joint_states import concerns
+from sim2real_core.messages import event_to_message, to_seconds
 from sim2real_core.node import Health, Pace, declare
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
@@ -61,7 +63,8 @@ class CaptureNode(Node):
         }
         qos = recorder_qos(config.paced)
         made = [subscribe_raw(self, t, kind, qos, take) for t, (kind, take) in streams.items()]
-        self._before = made[:-1] if config.paced else []
+        self._first = CommandsFirst(self, made[:-1], config.commander) if config.paced else None
+        self._sampled: float | None = None
         named = {self.resolve_topic_name(topic) for topic in streams}
         others = (profile.topics.imu, profile.topics.goal, *config.topics)
         self._topics = RecordedTopics(
@@ -82,7 +85,8 @@ class CaptureNode(Node):
         if topic in (self._draw, self._estimate):
             self._latest[topic] = data
         elif topic == self._diagnostics and b'content_hash' in data:
-            told = conversions.bundle_of(deserialize_message(data, DiagnosticArray))
+            health = deserialize_message(data, DiagnosticArray)
+            told = conversions.bundle_of(health, self.get_namespace())
             self._bundle = told or self._bundle
         self.capture.record(topic, kind, data, self._now())
 
@@ -96,40 +100,39 @@ class CaptureNode(Node):
         stamp = None
         if source == 'applied':
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            if self._first is not None:
+                self._first.heard(to_seconds(message.header.stamp))
         self.capture.command(source, given, now, stamp)
 
     def _on_joint_states(self, topic: str, kind: str, data: bytes) -> None:
-        # In a paced run every command that was sent before this sample has arrived, though the
-        # executor may not have looked yet.
-        for subscription in self._before:
-            while (
-                taken := subscription.handle.take_message(subscription.msg_type, True)
-            ) is not None:
-                subscription.callback(taken[0])
+        if self._first is not None:
+            self._first.take(self._sampled)
         message, now = deserialize_message(data, JointState), self._now()
-        # Drivers that do not stamp leave zero.
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or now
-        measured = conversions.joint_values(
-            message, self._profile.joint_names, self._profile.command.interface
-        )
-        for event, clip in self.capture.sample(Record(topic, kind, stamp, data), measured, now):
-            self._announce(event, clip)
+        names, quantity = self._profile.joint_names, self._profile.command.interface
+        if not concerns(message.name, names):  # a gripper's, say
+            self.capture.record(topic, kind, data, now)
+        else:
+            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            measured = conversions.joint_values(message, names, quantity)
+            fault = ''
+            if measured is None:
+                fault = conversions.missing_values(message, names, quantity)
+            record = Record(topic, kind, stamp, data)
+            for event, clip in self.capture.sample(record, measured, now, fault):
+                self._announce(event, clip)
+            self._sampled = to_seconds(message.header.stamp)
         self._pace.done(message.header.stamp)
 
     def _on_trigger(self, _request: Trigger.Request, response: Trigger.Response) -> Any:
         event, clip = self.capture.trigger('asked for by service', self._now())
         self._announce(event, clip)
-        response.success = bool(clip)
-        response.message = clip or 'spool_bytes leaves no room for a clip'
+        response.success, response.message = True, clip
         return response
 
     def _announce(self, event: Event, clip: str) -> None:
         self._events.publish(event_to_message(event))
         what = f'{event.detector}: {event.detail} ({event.score:.3g}, over {event.threshold:.3g})'
-        if clip:
-            self.get_logger().warning(f'{what}; recording {clip}')
-        else:
-            self.get_logger().error(f'{what}; NOT recorded: spool_bytes leaves no room')
+        self.get_logger().warning(f'{what}; recording {clip}')
 
     def _in_force(self) -> Context:
         latest = {

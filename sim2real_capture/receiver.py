@@ -28,12 +28,21 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sim2real_capture.clip import BAG_METADATA, MANIFEST, PART, check_name, lock_folder, sync
+from sim2real_capture.clip import (
+    BAG_METADATA,
+    MANIFEST,
+    PART,
+    check_name,
+    lock_folder,
+    make_folder,
+    sync,
+)
 from sim2real_capture.library import bag_name, is_sha256, list_clips, parse_manifest
 from sim2real_core.errors import Fault, InputError, MissingError
 
 MOST_MANIFEST = 4 << 20
 BLOBS = '.blobs'
+CLEANUP = 1.0  # [s] for requests that are being served when the server is closed
 
 
 class Receiver:
@@ -44,7 +53,7 @@ class Receiver:
             removed at start; its sender sends it again.
 
     Raises:
-        InputError: another receiver keeps its clips there.
+        InputError: another receiver keeps its clips there, or it cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,7 +61,7 @@ class Receiver:
         self.received = 0
         self.refused = 0
         self._blobs = folder / BLOBS
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         try:
             self._lock = lock_folder(folder)
         except BlockingIOError as error:
@@ -168,7 +177,7 @@ class ReceiverServer:
 
     Raises:
         MissingError: the address cannot be had.
-        InputError: another receiver has the folder.
+        InputError: another receiver has the folder, or it cannot be made.
     """
 
     def __init__(self, folder: Path, host: str = '127.0.0.1', port: int = 0) -> None:
@@ -221,7 +230,7 @@ class ReceiverServer:
     @contextlib.asynccontextmanager
     async def _serving(self, folder: Path, host: str, port: int) -> AsyncIterator[None]:
         self.receiver = Receiver(folder)
-        runner = web.AppRunner(self.receiver.app(), access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(self.receiver.app(), access_log=None)
         try:
             await runner.setup()
             site = web.TCPSite(runner, host, port)
@@ -231,8 +240,19 @@ class ReceiverServer:
             self.url = f'http://{shown}:{address[1]}'
             yield
         finally:
-            await runner.cleanup()
+            # Where its shutdown_timeout is given depends on aiohttp's version.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(runner.cleanup(), CLEANUP)
+            await _cancel_others()
             self.receiver.close()
+
+
+async def _cancel_others() -> None:
+    """End what else runs in this loop: uploads that were not done in time."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _answer(status: int, **values: object) -> web.Response:

@@ -16,8 +16,8 @@ from sim2real_core.records import Event
 class Sink(Protocol):
     """Where a clip goes."""
 
-    def start(self, clip: str, event: Event, records: Sequence[Record]) -> bool:
-        """Begin a clip with its pre-roll; False when there is no room for one."""
+    def start(self, clip: str, event: Event, records: Sequence[Record]) -> None:
+        """Begin a clip with its pre-roll."""
         ...
 
     def write(self, record: Record) -> None:
@@ -65,7 +65,6 @@ class Recorder:
         self._clip_bytes = clip_bytes
         self._name_clip = name_clip
         self.clip = ''  # id of the open clip
-        self.refused = 0
         self._start = self._end = self._bytes = 0
 
     def push(self, record: Record) -> None:
@@ -86,7 +85,7 @@ class Recorder:
             stamp: when, on the records' time line [ns].
 
         Returns:
-            The clip's id; ``''`` when the sink had no room.
+            The clip's id.
         """
         self.advance(stamp)
         if self.clip:
@@ -95,13 +94,10 @@ class Recorder:
             return self.clip
         self._start = max(0, stamp - self._before)
         self._end = stamp + self._after
-        clip = self._name_clip(event)
+        self.clip = self._name_clip(event)
         records = self.ring.window(self._start, self._end)
-        if self._sink.start(clip, event, records):
-            self.clip = clip
-            self._bytes = sum(len(record.data) for record in records)
-        else:
-            self.refused += 1
+        self._bytes = sum(len(record.data) for record in records)
+        self._sink.start(self.clip, event, records)
         return self.clip
 
     def advance(self, now: int) -> None:

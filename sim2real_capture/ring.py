@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sim2real_core.joint_states import BACKWARD
+
 OVERHEAD = 200
 """Bytes of memory that one record takes beside its data."""
 
@@ -107,7 +109,7 @@ class SensorClock:
         backward: a stamp this much older than the newest [ns] is a clock that went back.
     """
 
-    def __init__(self, carry: bool = True, backward: int = 100_000_000) -> None:
+    def __init__(self, carry: bool = True, backward: int = round(BACKWARD * 1e9)) -> None:
         self._carry = carry
         self._backward = backward
         self._stamp: int | None = None

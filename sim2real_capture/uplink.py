@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,10 +20,12 @@ from typing import Any
 
 import aiohttp
 
-from sim2real_capture.clip import MANIFEST, SHIPPED
-from sim2real_capture.library import list_clips, parse_manifest
-from sim2real_core.errors import Sim2RealError
-from sim2real_core.files import write_json
+from sim2real_capture.clip import MANIFEST, SHIPPED, write_synced
+from sim2real_capture.library import list_clips, parse_manifest, verify
+from sim2real_core.errors import InputError, Sim2RealError
+
+REFUSED = (400, 409, 413)
+"""The receiver's answers that will not change: a bad manifest, a name that is taken, too large."""
 
 
 class ShipError(Sim2RealError):
@@ -91,22 +94,23 @@ async def _ship(folder: Path, url: str, deadline: float) -> Receipt:
                     if sha256 not in by_hash:
                         raise ShipError(f'{clip}: the receiver asks for what is not part of it')
                     with (folder / by_hash[sha256]).open('rb') as stream:
-                        await _put(session, f'{url}/blobs/{sha256}', stream)
+                        status, answer = await _put(session, f'{url}/blobs/{sha256}', stream)
+                    if status == 422:
+                        verify(folder)  # else it was spoiled on the way
+                        raise ShipError(f'{clip}: arrived with another hash: {answer}')
             else:
                 raise ShipError(f'{clip}: sent, yet not acknowledged: {answer}')
     except FileNotFoundError as error:
         raise RefusedError(f'{clip}: a file of it is gone: {error}') from error
+    except InputError as error:
+        raise RefusedError(f'{clip}: damaged here: {error}') from error
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
         reason = str(error) or f'no answer within {deadline:g} s'
         raise ShipError(f'{clip}: {url}: {reason}') from error
     receipt = Receipt(clip, wanted, url)
-    write_json(
-        folder / SHIPPED,
-        {
-            'receiver': url,
-            'sha256': wanted,
-            'at': datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        },
+    at = datetime.now(timezone.utc).isoformat(timespec='seconds')
+    write_synced(
+        folder / SHIPPED, json.dumps({'receiver': url, 'sha256': wanted, 'at': at}, indent=2)
     )
     return receipt
 
@@ -119,10 +123,10 @@ async def _put(
             answer = await response.json()
         except (aiohttp.ContentTypeError, ValueError):
             answer = {'error': (await response.text())[:200]}
-        if response.status >= 500:
-            raise ShipError(f'{address}: {response.status} {answer}')
-        if response.status >= 400:
+        if response.status in REFUSED:
             raise RefusedError(f'{address}: {response.status} {answer}')
+        if response.status >= 400 and response.status != 422:
+            raise ShipError(f'{address}: {response.status} {answer}')
         return response.status, answer
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from sim2real_capture.clip import PART, Context, Journal, check_name, recover, seal
+from sim2real_capture.clip import PART, Context, Journal, check_name, make_folder, recover, seal
 from sim2real_capture.library import list_clips
 from sim2real_capture.ring import OVERHEAD, Record
 from sim2real_core.errors import InputError
@@ -114,18 +114,15 @@ class ClipWriter:
         self._events: list[Event] = []
         self._dropped_before = 0
         self._synced = 0.0
-        spool.mkdir(parents=True, exist_ok=True)
+        make_folder(spool)
         self._thread = threading.Thread(target=self._run, name='clip writer', daemon=True)
         self._thread.start()
 
-    def start(self, clip: str, event: Event, records: Sequence[Record]) -> bool:
-        """Begin a clip; False when the quota leaves no room for one."""
+    def start(self, clip: str, event: Event, records: Sequence[Record]) -> None:
+        """Begin a clip; one that the quota leaves no room for is reported as failed."""
         check_name(clip)
-        if not self._make_room():
-            return False
         now = datetime.now(timezone.utc)
         self._queue.put(_Start(clip, event, records, self._context(), now, self.dropped))
-        return True
 
     def write(self, record: Record) -> None:
         """Add a record, unless the queue is full."""
@@ -189,6 +186,9 @@ class ClipWriter:
 
     def _take(self, item: _Start | Record | Event | _Finish) -> None:
         if isinstance(item, _Start):
+            if not self._make_room():
+                self._report(Failed(item.clip, 'spool_bytes leaves no room for a clip'))
+                return
             self._journal = Journal(self._spool, item.clip, item.context, item.created)
             self._dropped_before = item.dropped
             self._events = [item.event]

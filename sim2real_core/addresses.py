@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
 
 COMBINATIONS = ('absolute', 'additive', 'scale')
-INFINITY = math.inf
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
     },
     'actuator': {
         'gain': Quantity('1', 0.0, 10.0, 'scale'),
-        'torque_constant': Quantity('{effort}/A', 0.0, 1e4, 'scale'),
+        'torque_constant': Quantity('{effort}/A', 1e-6, 1e4, 'scale'),
         'time_constant': Quantity('s', 0.0, 10.0, 'absolute'),
         'delay': Quantity('s', 0.0, 1.0, 'absolute'),
         'backlash': Quantity('{position}', 0.0, 1.0, 'absolute'),
@@ -142,6 +141,8 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
     },
 }
 SENSED = ('position', 'velocity', 'effort')
+IMU_SENSORS = ('imu_gyro', 'imu_accelerometer')
+FLOOR = 'floor'
 _LINEAR = dict(position='m', effort='N', inertia='kg')
 _ANGULAR = dict(position='rad', effort='N*m', inertia='kg*m^2')
 
@@ -180,7 +181,7 @@ def quantity(address: str | Address, profile: RobotProfile | None = None) -> Qua
             revolute.
 
     Raises:
-        InputError: unknown address, or a joint, link or joint sensor the robot does not have.
+        InputError: unknown address, or a joint, link, surface or sensor the robot does not have.
     """
     parsed = parse_address(address) if isinstance(address, str) else address
     found = QUANTITIES[parsed.kind][parsed.quantity]
@@ -207,11 +208,16 @@ def quantity(address: str | Address, profile: RobotProfile | None = None) -> Qua
 
 def _unknown(parsed: Address, joint: str, measured: str, profile: RobotProfile) -> str:
     """What would be right, when the address names something the robot does not have."""
-    if parsed.kind == 'link':
-        known, name = sorted(profile.link_names), parsed.name
-    elif parsed.kind in ('joint', 'actuator') or (parsed.kind == 'sensor' and measured in SENSED):
+    kind, name = parsed.kind, parsed.name
+    if kind in ('link', 'disturbance'):
+        known = sorted(profile.link_names)
+    elif kind in ('surface', 'visual'):
+        known = [*sorted(profile.link_names), FLOOR]
+    elif kind in ('joint', 'actuator') or (kind == 'sensor' and measured in SENSED):
         known, name = list(profile.joint_names), joint
-    else:
+    elif kind == 'sensor':
+        known = [f'{j}_{what}' for j in profile.joint_names for what in SENSED] + [*IMU_SENSORS]
+    else:  # a world of the user's own may have other cameras and lights
         return ''
     if name in known:
         return ''

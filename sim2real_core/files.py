@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +59,21 @@ def find(kind: str, name: str | Path, suffix: str = '.yaml') -> Path:
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    """Write JSON whole or not at all (temporary file, then rename)."""
+    """Write JSON whole or not at all (temporary file, then rename).
+
+    What is not a finite number is ``null``: JSON has no other word for it.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + '.part')
-    part.write_text(json.dumps(data, indent=2, sort_keys=True) + '\n', encoding='utf-8')
+    text = json.dumps(_finite(data), indent=2, sort_keys=True, allow_nan=False)
+    part.write_text(text + '\n', encoding='utf-8')
     part.replace(path)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

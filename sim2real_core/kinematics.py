@@ -19,6 +19,7 @@ def build_model(profile: RobotProfile) -> Any:
     """The robot as a pinocchio model with a fixed base.
 
     Raises:
+        InputError: pinocchio does not take the URDF.
         MissingError: pinocchio is not installed.
     """
     try:
@@ -28,41 +29,68 @@ def build_model(profile: RobotProfile) -> Any:
             'pinocchio is needed for kinematics and dynamics: '
             'apt install ros-$ROS_DISTRO-pinocchio, or pip install pin'
         ) from error
-    return pinocchio.buildModelFromXML(profile.urdf.text)
+    try:
+        return pinocchio.buildModelFromXML(profile.urdf.text)
+    except ValueError as error:
+        mend = 'give each <limit> effort and velocity, and what else the URDF format asks for'
+        raise InputError(Fault('urdf', str(error), mend, profile.urdf.file)) from error
+
+
+class Coordinates:
+    """A pinocchio model's coordinates from the actuated joints: see :class:`Coupling`.
+
+    Args:
+        model: the robot, as :func:`build_model` makes it.
+        profile: the robot.
+
+    Attributes:
+        map: (nv, nj) rate of each coordinate per rate of an actuated joint.
+        shift: (nv,) coordinates where the actuated joints are at zero.
+    """
+
+    def __init__(self, model: Any, profile: RobotProfile) -> None:
+        import pinocchio  # build_model says how to get it
+
+        self._integrate = pinocchio.integrate
+        self._model = model
+        self._neutral = pinocchio.neutral(model)
+        coupling = profile.coupling
+        columns = [model.joints[model.getJointId(name)].idx_v for name in coupling.names]
+        self.map = np.zeros((model.nv, len(profile.joints)))
+        self.map[columns] = coupling.map
+        self.shift = np.zeros(model.nv)
+        self.shift[columns] = coupling.shift
+
+    def configuration(self, position: Array) -> Array:
+        """Positions of the actuated joints (nj,) as pinocchio's configuration (nq,)."""
+        tangent = self.map @ position + self.shift
+        if self._model.nq == self._model.nv:
+            return np.asarray(tangent)
+        # Continuous joints are (cos, sin) there.
+        return np.asarray(self._integrate(self._model, self._neutral, tangent))
 
 
 class Kinematics:
     """Poses of links from joint positions.
 
     Args:
-        profile: the robot. Joints of the URDF that are neither actuated nor mimic stay at zero.
+        profile: the robot.
     """
 
     def __init__(self, profile: RobotProfile) -> None:
-        import_model = build_model(profile)
+        self.model = build_model(profile)
         import pinocchio
 
         self._pin = pinocchio
-        self.model = import_model
         self.data = self.model.createData()
         self._profile = profile
-        self._neutral = pinocchio.neutral(self.model)
-        self._columns = np.array(
-            [self.model.joints[self.model.getJointId(n)].idx_v for n in profile.joint_names]
-        )
-        self._mimics = [
-            (
-                self.model.joints[self.model.getJointId(name)].idx_v,
-                self.model.joints[self.model.getJointId(mimic.joint)].idx_v,
-                mimic,
-            )
-            for name, mimic in profile.mimics.items()
-        ]
-        self._simple = self.model.nq == self.model.nv
+        self._coordinates = Coordinates(self.model, profile)
         self._frames = {link: self._frame(link) for link in {profile.tool_link}}
-        base = self._frame(profile.base_link)
-        pinocchio.framesForwardKinematics(self.model, self.data, self._neutral)
-        self._base = self.data.oMf[base].copy() if profile.base_link != profile.urdf.root else None
+        self._base = None
+        if profile.base_link != profile.urdf.root:
+            rest = self.configuration(np.zeros(len(profile.joints)))
+            pinocchio.framesForwardKinematics(self.model, self.data, rest)
+            self._base = self.data.oMf[self._frame(profile.base_link)].copy()
 
     def _frame(self, link: str) -> int:
         if not self.model.existFrame(link):
@@ -72,14 +100,7 @@ class Kinematics:
 
     def configuration(self, position: Array) -> Array:
         """Positions of the actuated joints (nj,) as pinocchio's configuration (nq,)."""
-        tangent = np.zeros(self.model.nv)
-        tangent[self._columns] = position
-        for follower, leader, mimic in self._mimics:
-            tangent[follower] = mimic.multiplier * tangent[leader] + mimic.offset
-        if self._simple:
-            return tangent
-        # Continuous joints are (cos, sin) there.
-        return np.asarray(self._pin.integrate(self.model, self._neutral, tangent))
+        return self._coordinates.configuration(position)
 
     def pose(self, position: Array, link: str | None = None) -> tuple[Array, Array]:
         """Pose of a link in the base frame.

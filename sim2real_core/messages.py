@@ -7,15 +7,19 @@ fields and the schema number.
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from sim2real_core.addresses import parse_address, quantity
+from sim2real_core.addresses import quantity
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.records import Draw, Estimate, Event, ParameterEstimate
+
+if TYPE_CHECKING:
+    from sim2real_core.profile import RobotProfile
 
 SCHEMA = 1
 _LEVEL = {
@@ -79,12 +83,28 @@ def _array(stamp: float, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
 def _decoded(kind: str, decode: Any) -> Any:
     try:
         return decode()
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(Fault(kind, str(error), 'not a whole record; send it again')) from error
 
 
-def draw_to_message(draw: Draw, stamp: float = 0.0) -> DiagnosticArray:
-    """Encode a Draw."""
+def _unit(address: str, profile: RobotProfile | None) -> str:
+    try:
+        return quantity(address, profile).unit
+    except InputError:  # a draw may ask for what the robot does not have; the outcome says so
+        return quantity(address).unit
+
+
+def draw_to_message(
+    draw: Draw, stamp: float = 0.0, profile: RobotProfile | None = None
+) -> DiagnosticArray:
+    """Encode a Draw.
+
+    Args:
+        draw: the draw.
+        stamp: of the message [s].
+        profile: the robot, for the units that are written beside the values; without it joints
+            count as revolute.
+    """
     head = _status(
         '__draw__',
         schema=SCHEMA,
@@ -96,7 +116,7 @@ def draw_to_message(draw: Draw, stamp: float = 0.0) -> DiagnosticArray:
         step=draw.step,
     )
     rows = [
-        _status(a, draw.outcomes.get(a, ''), value=float(v), unit=quantity(parse_address(a)).unit)
+        _status(a, draw.outcomes.get(a, ''), value=float(v), unit=_unit(a, profile))
         for a, v in draw.values.items()
     ]
     return _array(stamp, [head, *rows])
@@ -133,7 +153,7 @@ def estimate_to_message(estimate: Estimate) -> DiagnosticArray:
     ]
     covariance = _status(
         '__covariance__',
-        order=' '.join(estimate.order),
+        order=json.dumps(estimate.order),
         value=' '.join(repr(float(v)) for v in np.asarray(estimate.covariance).ravel()),
     )
     return _array(estimate.stamp, [head, *rows, covariance])
@@ -154,7 +174,7 @@ def estimate_from_message(message: DiagnosticArray) -> Estimate:
         for row in rows:
             values = _fields(row)
             if row.name == '__covariance__':
-                order = tuple(values['order'].split())
+                order = tuple(json.loads(values['order']))
                 flat = [float(v) for v in values['value'].split()]
                 covariance = np.array(flat, dtype=float).reshape(len(order), len(order))
             else:

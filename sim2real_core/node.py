@@ -28,6 +28,7 @@ __all__ = ['Health', 'Pace', 'declare', 'main', 'read', 'spin']
 HEALTH_PERIOD = 0.4
 SILENCE = 1.4  # a peer silent for longer is reported; with the period below the 2 s allowed
 STOPPED = 'stopped'
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Health:
@@ -52,6 +53,7 @@ class Health:
         self._status = status or (lambda: (DiagnosticStatus.OK, 'running', {}))
         self._name = node.get_fully_qualified_name()
         self._heard: dict[str, float] = {}
+        self._ticked = time.monotonic()
         self.silent: set[str] = set()
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_peer, RELIABLE)
@@ -75,6 +77,10 @@ class Health:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        deaf = now - self._ticked - HEALTH_PERIOD
+        self._ticked = now
+        if deaf > HEALTH_PERIOD:  # we were busy: what peers said meanwhile is still to be heard
+            self._heard = {peer: min(now, t + deaf) for peer, t in self._heard.items()}
         for peer, heard in self._heard.items():
             if now - heard > SILENCE and peer not in self.silent:
                 self.silent.add(peer)
@@ -154,12 +160,14 @@ def main(
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    before = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
-    rclpy.init(args=args, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    # Until there is a node to stop, a signal interrupts whatever is going on.
+    before = {s: signal.signal(s, _interrupt) for s in SIGNALS}
     node: Any = None
     status = 0
     try:
+        rclpy.init(args=args, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         node = make_node()
+        _ignore_signals()
         stop = threading.Event()
         wake = node.create_guard_condition(lambda: None)
 
@@ -170,7 +178,7 @@ def main(
 
         threading.Thread(target=wait_for_signal, daemon=True).start()
         spin(node, stop)
-    except ExternalShutdownException:
+    except (ExternalShutdownException, KeyboardInterrupt):
         status = 0
     except Sim2RealError as error:
         kind = 'bad input' if isinstance(error, InputError) else 'error'
@@ -180,12 +188,23 @@ def main(
         traceback.print_exc()
         status = 1
     finally:
+        _ignore_signals()
         status = _close(node) or status
         rclpy.try_shutdown()
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
     return status
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)  # its byte still comes
+
+
+def _interrupt(*_: object) -> None:
+    _ignore_signals()  # once is enough
+    raise KeyboardInterrupt
 
 
 def _close(node: Any) -> int:

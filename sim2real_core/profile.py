@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.config import Config, parameter
+from sim2real_core.coupling import Coupling, couple
 from sim2real_core.errors import Faults, InputError
 from sim2real_core.files import find
-from sim2real_core.urdf import Mimic, Urdf, UrdfJoint, read_urdf
+from sim2real_core.urdf import MOVABLE, Mimic, Urdf, UrdfJoint, read_urdf
 from sim2real_core.yaml_file import YamlFile, read_yaml
 
 COMMAND_TYPES = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory')
@@ -92,6 +94,10 @@ class Command(Config):
         0.25, 'Without commands for this long the robot holds.', unit='s', low=1e-3, high=10.0
     )
 
+    def check(self, faults: Faults) -> None:
+        """A topic is relative."""
+        _relative(self, ('topic',), faults)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rates(Config):
@@ -105,6 +111,15 @@ class Rates(Config):
         0.001, 'Step of the simulated physics.', unit='s', low=1e-5, high=0.05
     )
 
+    def check(self, faults: Faults) -> None:
+        """Nothing can happen more often than the physics steps."""
+        if self.timestep > self.control_period:
+            mend = f'must be at most the control period, {self.control_period:g} s'
+            faults.add('timestep', self.timestep, mend)
+        if self.joint_state_rate * self.timestep > 1.0 + 1e-9:
+            mend = f'must be at most one a timestep, {1.0 / self.timestep:g} Hz'
+            faults.add('joint_state_rate', self.joint_state_rate, mend)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Topics(Config):
@@ -113,6 +128,19 @@ class Topics(Config):
     joint_states: str = parameter('joint_states', 'sensor_msgs/JointState.')
     imu: str = parameter('imu', 'sensor_msgs/Imu.')
     goal: str = parameter('goal', 'geometry_msgs/PoseStamped.')
+
+    def check(self, faults: Faults) -> None:
+        """Topics are relative."""
+        _relative(self, ('joint_states', 'imu', 'goal'), faults)
+
+
+def _relative(section: Config, names: tuple[str, ...], faults: Faults) -> None:
+    """Topics must follow their robot into a namespace, and into a bag and out of it again."""
+    for name in names:
+        topic = getattr(section, name)
+        if not re.fullmatch(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', topic, re.ASCII):
+            near = topic.strip('/~')
+            faults.add(name, topic, f'must be a relative topic name, like {near or "a/b"}')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +192,12 @@ class RobotProfile:
 
     def moves(self, joint: UrdfJoint) -> bool:
         """Whether a joint of the URDF moves; those that the profile does not list do not."""
-        return (
-            joint.name in self.joint_names or joint.mimic is not None or joint.type == 'floating'
-        )
+        return joint.type == 'floating' or self.coupling.moves(joint.name)
+
+    @cached_property
+    def coupling(self) -> Coupling:
+        """Where all joints are when the actuated ones are somewhere."""
+        return couple(self.urdf, self.joint_names)
 
     def joint(self, name: str) -> Joint:
         """The actuated joint of this name (KeyError when there is none)."""
@@ -198,7 +229,8 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
         key: _section(section, data.get(key) or {}, key, file, faults)
         for key, section in (('command', Command), ('rates', Rates), ('topics', Topics))
     }
-    joints = _joints(data.get('joints'), urdf, faults)
+    interface = getattr(sections['command'], 'interface', '')
+    joints = _joints(data.get('joints'), urdf, interface, faults)
     links = {} if urdf is None else urdf.links
     chosen = {}
     for key in ('base_link', 'tool_link', 'payload_link', 'imu_link'):
@@ -207,11 +239,16 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
             faults.add(key, chosen[key], f'no such link; has: {", ".join(links)}', path=(key,))
     faults.check()
     assert urdf is not None  # else there was a fault
+    moving = _moving_joint(urdf, [joint.name for joint in joints], chosen['base_link'])
+    if moving:
+        mend = f'must be fixed to the root, {urdf.root}; {moving} moves it'
+        faults.add('base_link', chosen['base_link'], mend, path=('base_link',))
+    faults.check()
     digest = hashlib.sha256()
     digest.update(json.dumps(data, sort_keys=True, default=str).encode())
     digest.update(urdf.text.encode())
     return RobotProfile(
-        name=str(data.get('name', file.path.stem)),
+        name=str(data.get('name') or file.path.stem),
         path=file.path,
         urdf=urdf,
         joints=joints,
@@ -234,6 +271,19 @@ def _default_link(key: str, urdf: Urdf | None) -> str:
         heavy = [name for name in urdf.links if urdf.links[name].mass > 0]
         return heavy[-1] if heavy else leaves[-1]
     return leaves[-1]
+
+
+def _moving_joint(urdf: Urdf, actuated: Sequence[str], link: str) -> str:
+    """A joint between a link and the root that moves; ``''`` when the link is fixed to it."""
+    above = {joint.child: joint for joint in urdf.joints.values()}
+    coupling = couple(urdf, actuated)
+    while link in above:
+        joint = above[link]
+        held = joint.type == 'fixed' or (joint.type in MOVABLE and not coupling.moves(joint.name))
+        if not held:
+            return joint.name
+        link = joint.parent
+    return ''
 
 
 def _urdf(data: Mapping[str, Any], file: YamlFile, faults: Faults) -> Urdf | None:
@@ -312,7 +362,7 @@ _JOINT_KEYS = {
 }
 
 
-def _joints(given: Any, urdf: Urdf | None, faults: Faults) -> tuple[Joint, ...]:
+def _joints(given: Any, urdf: Urdf | None, interface: str, faults: Faults) -> tuple[Joint, ...]:
     if given is None and urdf is not None:
         given = {joint.name: {} for joint in urdf.movable}
     if not isinstance(given, Mapping) or not given:
@@ -320,6 +370,10 @@ def _joints(given: Any, urdf: Urdf | None, faults: Faults) -> tuple[Joint, ...]:
         return ()
     joints = []
     for name, values in given.items():
+        if not isinstance(name, str):
+            mend = f'YAML takes this name for a {type(name).__name__}: put it in quotes'
+            faults.add(f'joints.{name}', name, mend, path=('joints', str(name)))
+            continue
         described = None if urdf is None else urdf.joints.get(name)
         if urdf is not None:
             known = [j.name for j in urdf.movable]
@@ -332,9 +386,13 @@ def _joints(given: Any, urdf: Urdf | None, faults: Faults) -> tuple[Joint, ...]:
         if values is not None and not isinstance(values, Mapping):
             faults.add(f'joints.{name}', values, 'must be a mapping', path=('joints', name))
             continue
-        joint = _joint(str(name), values or {}, described, faults)
-        if joint is not None:
-            joints.append(joint)
+        joint = _joint(name, values or {}, described, faults)
+        if joint is None:
+            continue
+        if interface == 'position' and joint.damping > 0 and joint.stiffness == 0:
+            mend = 'a position loop that only damps never moves the joint: give both gains or none'
+            faults.add(f'joints.{name}.stiffness', 0.0, mend, path=('joints', name, 'stiffness'))
+        joints.append(joint)
     return tuple(joints)
 
 
@@ -396,6 +454,3 @@ def _joint(
         child=described.child,
         **values,
     )
-
-
-JOINT_FIELDS = tuple(f.name for f in fields(Joint))

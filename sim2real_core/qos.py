@@ -18,9 +18,7 @@ def _keep_last(depth: int, reliability: ReliabilityPolicy, latched: bool = False
 
 
 SENSOR = _keep_last(5, ReliabilityPolicy.BEST_EFFORT)
-"""Sensor topics: the newest matters, a lost sample does not."""
-SENSOR_NEWEST = _keep_last(1, ReliabilityPolicy.BEST_EFFORT)
-"""For one who acts on the newest sample alone: older ones do not queue up."""
+"""Sensor topics: a lost sample does not matter. Deep enough for several publishers at once."""
 SENSOR_RELIABLE = _keep_last(100, ReliabilityPolicy.RELIABLE)
 """Sensor topics of a paced run (replay, lockstep simulation): nothing may be lost."""
 COMMAND = _keep_last(1, ReliabilityPolicy.RELIABLE)

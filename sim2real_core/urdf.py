@@ -73,6 +73,11 @@ class Urdf:
     notes: tuple[str, ...] = ()
 
     @property
+    def file(self) -> str:
+        """What the lines of its elements count in; xacro's own are not known."""
+        return _file(self.path)
+
+    @property
     def movable(self) -> list[UrdfJoint]:
         """Joints that move and follow no other, in file order."""
         return [j for j in self.joints.values() if j.type in MOVABLE and j.mimic is None]
@@ -95,7 +100,14 @@ def read_urdf(path: str | Path) -> Urdf:
         raise InputError(Fault('urdf', str(path), 'give an existing URDF or xacro file'))
     if path.suffix == '.xacro':
         return parse_urdf(_expand_xacro(path), path)
-    return parse_urdf(path.read_text(encoding='utf-8'), path)
+    try:
+        return parse_urdf(path.read_bytes(), path)
+    except OSError as error:
+        raise InputError(Fault('urdf', str(path), f'give a readable file ({error})')) from error
+
+
+def _file(path: Path) -> str:
+    return f'{path} (expanded)' if path.suffix == '.xacro' else str(path)
 
 
 def _expand_xacro(path: Path) -> str:
@@ -112,27 +124,37 @@ def _expand_xacro(path: Path) -> str:
         raise InputError(Fault('xacro', str(error), 'mend the xacro', str(path))) from error
 
 
-def parse_urdf(text: str, path: Path) -> Urdf:
-    """Parse URDF text; ``path`` names it in errors. See :func:`read_urdf`."""
+def parse_urdf(text: str | bytes, path: Path) -> Urdf:
+    """Parse a URDF; ``path`` names it in errors. See :func:`read_urdf`.
+
+    Args:
+        text: text, or bytes in the encoding that they declare.
+        path: where it is from.
+    """
+    file = _file(path)
     try:
-        root = etree.fromstring(text.encode('utf-8'), etree.XMLParser(resolve_entities=False))
+        encoding = 'utf-8' if isinstance(text, str) else None  # whatever a text declares
+        raw = text.encode('utf-8') if isinstance(text, str) else text
+        root = etree.fromstring(raw, etree.XMLParser(encoding=encoding, resolve_entities=False))
     except etree.XMLSyntaxError as error:
         line = error.lineno
-        raise InputError(Fault('urdf', error.msg, 'mend the XML', str(path), line)) from error
+        raise InputError(Fault('urdf', error.msg, 'mend the XML', file, line)) from error
     if root.tag != 'robot':
         raise InputError(
-            Fault('urdf', root.tag, 'the top element must be <robot>', str(path), root.sourceline)
+            Fault('urdf', root.tag, 'the top element must be <robot>', file, root.sourceline)
         )
-    reader = _Reader(str(path))
+    reader = _Reader(file)
     links = {e.get('name', ''): reader.link(e) for e in root.findall('link')}
     joints = {e.get('name', ''): reader.joint(e) for e in root.findall('joint')}
     reader.check_names(root, links, joints)
     base = reader.check_tree(links, joints)
     reader.check()
-    if reader.notes:
-        text = etree.tostring(root, encoding='unicode')
+    declared = root.getroottree().docinfo.encoding or 'utf-8'
+    # Everyone else who reads the text takes it for UTF-8.
+    kept = not reader.notes and (isinstance(text, str) or declared.lower() == 'utf-8')
+    plain = raw.decode('utf-8-sig') if kept else str(etree.tostring(root, encoding='unicode'))
     name = root.get('name', path.stem)
-    return Urdf(path, text, name, links, joints, base, tuple(reader.notes))
+    return Urdf(path, plain, name, links, joints, base, tuple(reader.notes))
 
 
 class _Reader(Faults):
@@ -234,8 +256,10 @@ class _Reader(Faults):
         upper = self.number(limit, 'upper', f'{field}.limit', 0.0)
         if kind == 'continuous':
             lower, upper = -math.inf, math.inf
-        elif kind in MOVABLE and limit is not None and not lower < upper:
+        elif kind in MOVABLE and limit is not None and lower > upper:
             self.fault(limit, f'{field}.limit', (lower, upper), 'lower must be less than upper')
+        elif lower == upper and element.find('mimic') is not None:
+            lower, upper = -math.inf, math.inf  # its leader limits it
         bounds = {}
         for key in ('velocity', 'effort'):
             bounds[key] = self.number(limit, key, f'{field}.limit', math.inf)
@@ -316,6 +340,16 @@ class _Reader(Faults):
                         joint.line,
                     )
                 )
+
+        for joint in joints.values():
+            leaders = [joint.name]
+            while (mimic := joints[leaders[-1]].mimic) and mimic.joint in joints:
+                if mimic.joint in leaders:
+                    mend = 'these joints follow each other in a circle; one must lead'
+                    field = f'joint.{joint.name}.mimic'
+                    self.found.append(Fault(field, leaders, mend, self.file, joint.line))
+                    break
+                leaders.append(mimic.joint)
 
     def check_tree(self, links: dict[str, UrdfLink], joints: dict[str, UrdfJoint]) -> str:
         """The links form one tree; returns its root."""

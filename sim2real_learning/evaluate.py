@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.profile import RobotProfile
+from sim2real_learning.config import ReachTask
 from sim2real_learning.metrics import Evaluation, judge
-from sim2real_learning.reach import Goals, ReachTask
+from sim2real_learning.reach import Goals
 from sim2real_learning.vector_env import ReachEnv
 from sim2real_learning.worlds import Worlds
 from sim2real_policy.bundle import BundleMetadata
@@ -47,8 +48,13 @@ def evaluate(
         profile, metadata, task, worlds, count, seed=seed, threads=threads, timestep=timestep
     )
     env.reset_all(goals)
+    size = metadata.observation.size
+    mean, std = np.zeros(size), np.ones(size)
+    if metadata.normalizer is not None:
+        mean, std = np.array(metadata.normalizer.mean), np.array(metadata.normalizer.std)
     tool = np.empty((int(env.max_episode_length), count, 3))
     for step in range(len(tool)):
-        env.advance(infer(env.observation).astype(np.float64))
+        seen = ((env.observation - mean) / std).astype(np.float32)
+        env.advance(infer(seen).astype(np.float64))
         tool[step] = env.tool
     return judge(task, tool, goals.position[1:], env.period)

@@ -7,15 +7,14 @@ be reached.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
+from sim2real_learning.config import ReachTask
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.observation import Term
@@ -23,25 +22,6 @@ from sim2real_sim.mujoco_simulator import MujocoSimulator
 
 Array = npt.NDArray[np.float64]
 MOST_TRIES = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReachTask(Config):
-    """What counts as reaching."""
-
-    duration: float = parameter(3.0, 'Time for each goal.', unit='s', low=0.2, high=60.0)
-    settle: float = parameter(
-        0.5, 'The last part of it, in which the error counts.', unit='s', low=0.02, high=30.0
-    )
-    tolerance: float = parameter(
-        0.02, 'Largest tool distance that counts as reached.', unit='m', low=1e-4, high=1.0
-    )
-    reach: float = parameter(
-        0.25, 'Share of the joint ranges, around the default, that goals use.', low=0.01, high=1.0
-    )
-    clearance: float = parameter(
-        0.1, 'Lowest height of a goal above the base frame.', unit='m', low=-10.0, high=10.0
-    )
 
 
 class Goals(NamedTuple):

@@ -19,43 +19,15 @@ import numpy.typing as npt
 import torch
 from rsl_rl.runners import OnPolicyRunner
 
-from sim2real_core.config import Config, parameter
+from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
-from sim2real_learning.reach import ReachTask
+from sim2real_learning.config import ReachTask, TrainConfig
 from sim2real_learning.vector_env import ReachEnv
 from sim2real_learning.worlds import Worlds
 from sim2real_policy.bundle import BundleMetadata
 
 Array = npt.NDArray[np.float64]
 HIDDEN = (128, 128)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig(Config):
-    """How long and how hard to train; the defaults train a nominal policy from scratch."""
-
-    iterations: int = parameter(900, 'PPO iterations.', low=1)
-    environments: int = parameter(1024, 'Robots simulated side by side.', low=2)
-    critic_only: int = parameter(
-        0, 'Of the iterations, the first that fit the critic alone.', low=0
-    )
-    steps: int = parameter(24, 'Control periods of each between two updates.', low=2)
-    learning_rate: float = parameter(1e-3, 'Of Adam, at the start.', low=1e-7, high=1.0)
-    noise: float = parameter(
-        0.6, 'Standard deviation of the exploring action at the start.', low=1e-3, high=10.0
-    )
-    desired_kl: float = parameter(0.01, 'Step size control of PPO.', low=1e-5, high=1.0)
-    entropy: float = parameter(0.0, 'Weight of the entropy bonus.', low=0.0, high=1.0)
-    timestep: float = parameter(
-        0.004, 'Physics step while training.', unit='s', low=1e-4, high=0.02
-    )
-    threads: int = parameter(2, 'Physics threads.', low=1, high=256)
-
-
-FINE_TUNING: dict[str, Any] = dict(
-    iterations=40, critic_only=5, environments=512, learning_rate=3e-4, noise=0.05, threads=1
-)
-"""What fine-tuning changes: short, and close to where it starts."""
 
 
 def runner_settings(config: TrainConfig) -> dict[str, Any]:
@@ -160,8 +132,8 @@ def train(
                 log_std = runner.alg.get_policy().distribution.log_std_param
                 log_std.clamp_(max=float(np.log(config.noise)))
         env.episode_length_buf = torch.randint(int(env.max_episode_length), (env.num_envs,))
-        _fit_critic(runner, min(config.critic_only, config.iterations))
-        runner.learn(config.iterations - min(config.critic_only, config.iterations))
+        _fit_critic(runner, config.critic_only)
+        runner.learn(config.iterations - config.critic_only)
     state = runner.alg.save()
     checkpoint = {key: state[key] for key in ('actor_state_dict', 'critic_state_dict')}
     checkpoint['metadata'] = metadata.to_properties()
@@ -195,5 +167,20 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint (tensors and plain values only: nothing in it can run)."""
-    return dict(torch.load(path, map_location='cpu', weights_only=True))
+    """Read a checkpoint (tensors and plain values only: nothing in it can run).
+
+    Raises:
+        InputError: not a checkpoint.
+    """
+    try:
+        found = dict(torch.load(path, map_location='cpu', weights_only=True))
+        missing = {'actor_state_dict', 'critic_state_dict', 'metadata'} - set(found)
+    except Exception as error:  # torch has no error of its own for what it cannot read
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            Fault('checkpoint', str(path), f'give one of sim2real train ({why})')
+        ) from error
+    if missing:
+        mend = f'give one of sim2real train; it lacks {", ".join(sorted(missing))}'
+        raise InputError(Fault('checkpoint', str(path), mend))
+    return found

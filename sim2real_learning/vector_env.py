@@ -13,6 +13,7 @@ unless its space changes worlds within an episode or lets ranges grow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -21,8 +22,10 @@ import torch
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
+from sim2real_core.errors import Faults
 from sim2real_core.profile import RobotProfile
-from sim2real_learning.reach import Goals, ReachTask, draw_goals, reward
+from sim2real_learning.config import ReachTask
+from sim2real_learning.reach import Goals, draw_goals, reward
 from sim2real_learning.worlds import Worlds
 from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata
@@ -32,6 +35,8 @@ from sim2real_sim.mujoco_simulator import MujocoSimulator
 
 Array = npt.NDArray[np.float64]
 GOAL_POOL = 2048
+INPUTS = frozenset(('position', 'velocity', 'effort', 'command', 'action', 'goal', 'tool'))
+"""What a policy can observe here."""
 
 
 class ReachEnv(VecEnv):
@@ -45,7 +50,11 @@ class ReachEnv(VecEnv):
         count: number of environments.
         seed: of goals, start poses and sensor noise.
         threads: physics threads.
-        timestep: physics step [s]; the profile's when None.
+        timestep: longest physics step [s], a whole number of which make a control period; the
+            profile's when None.
+
+    Raises:
+        InputError: the policy observes what is not simulated here.
     """
 
     def __init__(
@@ -66,15 +75,23 @@ class ReachEnv(VecEnv):
         self.cfg: dict[str, object] = {}
         self.task = task
         self.profile = profile
+        self._check(metadata)
+        self.period = metadata.control_period
+        longest = timestep or profile.rates.timestep
+        # The quotient of 0.03 and 0.001, say, may be a little off the whole number.
+        self.substeps = math.ceil(self.period / longest - 1e-9)
         self.simulator = MujocoSimulator(
-            profile, nsim=count, nthread=threads, timestep=timestep, seed=seed, contacts=False
+            profile,
+            nsim=count,
+            nthread=threads,
+            timestep=self.period / self.substeps,
+            seed=seed,
+            contacts=False,
         )
         self.worlds = worlds if isinstance(worlds, Worlds) else Worlds.fixed(worlds)
         if self.worlds.values:
             self.simulator.apply(self.worlds.values)
-        self.period = metadata.control_period
-        self.substeps = max(1, round(self.period / self.simulator.timestep))
-        self.max_episode_length = round(task.duration / self.period)
+        self.max_episode_length = max(1, round(task.duration / self.period))
         self.episode_length_buf = torch.zeros(count, dtype=torch.long)
         self.on_step: Callable[[float], None] = lambda mean_reward: None
         self._rng = np.random.default_rng(seed)
@@ -91,9 +108,20 @@ class ReachEnv(VecEnv):
         # The guard's own limiter: training sees the limits that act on the robot.
         self._limiter = LIMITERS[interface](metadata.limits, self.period, (count,))
         self._max_velocity = profile.array('velocity')
+        self._seen_link = metadata.observation.tool_link or profile.tool_link
         self.goal = np.empty((count, 3))
         self._last_action = np.zeros((count, self.num_actions))
         self.reset_all()
+
+    def _check(self, metadata: BundleMetadata) -> None:
+        faults = Faults()
+        for name in sorted(metadata.observation.inputs - INPUTS):
+            mend = f'is not simulated here; what is: {", ".join(sorted(INPUTS))}'
+            faults.add('bundle.observation', name, mend)
+        if metadata.joints != self.profile.joint_names:
+            mend = f'must be in the order of {self.profile.name}: {self.profile.joint_names}'
+            faults.add('bundle.joints', metadata.joints, mend)
+        faults.check()
 
     def reset_all(self, goals: Goals | None = None) -> None:
         """Put every robot in a pose of the pool and give it a goal.
@@ -128,7 +156,7 @@ class ReachEnv(VecEnv):
                 'command': self._limiter.command,
                 'action': self._last_action,
                 'goal': self.goal,
-                'tool': self.tool,
+                'tool': self.simulator.link_position(self._seen_link),
             }
         )
 

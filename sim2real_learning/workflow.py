@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy.typing as npt
 
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
+from sim2real_learning.config import ReachTask, TrainConfig
 from sim2real_learning.evaluate import evaluate
 from sim2real_learning.export import export
 from sim2real_learning.metrics import Evaluation
-from sim2real_learning.reach import Goals, ReachTask, draw_goals, reach_metadata
-from sim2real_learning.train import TrainConfig, load_checkpoint, save_checkpoint, train
+from sim2real_learning.reach import Goals, draw_goals, reach_metadata
+from sim2real_learning.train import load_checkpoint, save_checkpoint, train
 from sim2real_learning.worlds import Worlds, in_turn
 from sim2real_policy.bundle import BundleMetadata, check_robot, load_bundle
 from sim2real_policy.runtime import OnnxRuntime
@@ -26,6 +28,17 @@ Array = npt.NDArray[np.float64]
 EVALUATION = 1_000_000
 
 
+def task_of(metadata: BundleMetadata, changes: Mapping[str, Any] | None = None) -> ReachTask:
+    """The task a policy was trained for.
+
+    Args:
+        metadata: of the policy; the task's own defaults where it does not say.
+        changes: fields to replace.
+    """
+    trained = metadata.training.get('task', {})
+    return ReachTask.from_mapping({**trained, **(changes or {})}, path=('task',))
+
+
 def train_bundle(
     profile: RobotProfile,
     space: Space | None,
@@ -34,7 +47,7 @@ def train_bundle(
     *,
     seed: int = 0,
     start: Path | None = None,
-    task: ReachTask | None = None,
+    task: Mapping[str, Any] | None = None,
     progress: Callable[[int, float], None] | None = None,
     worlds: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
@@ -47,7 +60,8 @@ def train_bundle(
         config: how to train.
         seed: of everything random.
         start: checkpoint to go on from.
-        task: what to reach.
+        task: fields of the task that differ from what the checkpoint was trained for, or from
+            the defaults.
         progress: see :func:`sim2real_learning.train.train`.
         worlds: given ones, address to (n,) values, one an environment in turn; instead of a
             space.
@@ -55,21 +69,18 @@ def train_bundle(
     Returns:
         Rewards of every iteration and parity of the export, ready for JSON.
     """
-    task = task or ReachTask()
     space_hash = space.content_hash if space is not None else ''
     checkpoint = None
-    metadata = reach_metadata(profile, task, space=space_hash)
-    if start is not None:
+    if start is None:
+        reach = ReachTask(**(task or {}))
+        metadata = reach_metadata(profile, reach, space=space_hash)
+    else:
         checkpoint = load_checkpoint(start)
         trained = BundleMetadata.from_properties(checkpoint['metadata'], file=str(start))
         check_robot(trained, profile)
-        metadata = BundleMetadata(
-            **{
-                **{name: getattr(trained, name) for name in trained.__dataclass_fields__},
-                'space': space_hash,
-                'profile': profile.content_hash,
-            }
-        )
+        reach = task_of(trained, task)
+        metadata = replace(trained, space=space_hash, profile=profile.content_hash)
+    metadata = replace(metadata, training={**metadata.training, 'task': asdict(reach)})
     lived: Worlds | dict[str, Array]
     if worlds is not None:
         lived = in_turn(worlds, config.environments)
@@ -79,7 +90,7 @@ def train_bundle(
     trained_result = train(
         profile,
         metadata,
-        task,
+        reach,
         lived,
         config,
         seed=seed,
@@ -105,7 +116,7 @@ def evaluate_bundle(
     episodes: int,
     *,
     seed: int = 0,
-    task: ReachTask | None = None,
+    task: Mapping[str, Any] | None = None,
     goals: Goals | None = None,
     threads: int = 1,
     timestep: float | None = None,
@@ -119,7 +130,7 @@ def evaluate_bundle(
         space: what varies; None for the nominal world.
         episodes: how many.
         seed: of worlds, goals and sensor noise.
-        task: what to reach.
+        task: fields of the task that differ from what the policy was trained for.
         goals: (episodes + 1) goals; drawn from the seed when None.
         threads: physics threads.
         timestep: physics step [s]; the profile's when None.
@@ -127,16 +138,16 @@ def evaluate_bundle(
     """
     if episodes < 1:
         raise InputError(Fault('episodes', episodes, 'must be at least 1'))
-    task = task or ReachTask()
     bundle = load_bundle(path)
     check_robot(bundle.meta, profile)
+    reach = task_of(bundle.meta, task)
     if goals is None:
-        goals = draw_goals(profile, task, episodes + 1, np.random.default_rng(seed))
+        goals = draw_goals(profile, reach, episodes + 1, np.random.default_rng(seed))
     return evaluate(
         profile,
         bundle.meta,
         OnnxRuntime(bundle, warm_up=0).infer,
-        task,
+        reach,
         Worlds(space, episodes, seed, EVALUATION) if worlds is None else in_turn(worlds, episodes),
         goals,
         seed=seed,

@@ -75,7 +75,7 @@ class ActionMap:
             self._offset = self._offset + default_position
 
     def limited(self, action: Array) -> Array:
-        """The action after ``clip``: what the ``previous_action`` observation shows."""
+        """A finite action after ``clip``: what the ``previous_action`` observation shows."""
         return action if self._clip is None else np.clip(action, -self._clip, self._clip)
 
     def order(self, action: Array, command: Array) -> Array:

@@ -361,6 +361,9 @@ def check_robot(meta: BundleMetadata, profile: RobotProfile) -> Limits:
         InputError: every reason why it cannot.
     """
     faults = Faults()
+    if meta.robot != profile.name:
+        mend = f'this robot is {profile.name}: give a bundle that was trained for it'
+        faults.add('bundle.robot', meta.robot, mend)
     has = ', '.join(profile.joint_names)
     absent = [name for name in meta.joints if name not in profile.joint_names]
     for name in absent:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
-from sim2real_core.errors import Faults
+from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.profile import Rates
+
+LEAST_SAMPLES = 2.5  # joint states that must be missing before an input is stale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +31,13 @@ class PolicyConfig(Config):
         read_only=True,
     )
     stale_after: float = parameter(
-        0.1, 'Without a usable joint state for this long the policy holds.', unit='s',
-        low=1e-3, high=10.0,
-    )  # fmt: skip
+        0.1,
+        'Without a usable joint state for this long the policy holds; at least 2.5 times the '
+        'time between two.',
+        unit='s',
+        low=1e-3,
+        high=10.0,
+    )
     hold_time: float = parameter(
         0.5, 'After holding this long it damps.', unit='s', low=0.0, high=60.0
     )
@@ -40,3 +47,16 @@ class PolicyConfig(Config):
         """Pacing and a timer exclude each other."""
         if self.paced is True and self.control == 'timer':
             faults.add('control', self.control, 'must be sensor where paced is true')
+
+
+def check_rates(config: PolicyConfig, rates: Rates) -> None:
+    """Whether a robot's joint states come often enough not to look stale.
+
+    Raises:
+        InputError: they do not.
+    """
+    least = LEAST_SAMPLES / rates.joint_state_rate
+    if config.stale_after < least - 1e-9:
+        rate = f'rates.joint_state_rate ({rates.joint_state_rate:g} Hz)'
+        mend = f'must be at least {least:.3g} s, {LEAST_SAMPLES} samples at {rate} of the profile'
+        raise InputError(Fault('stale_after', config.stale_after, mend))

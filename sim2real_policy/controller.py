@@ -14,17 +14,18 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.joint_states import UNSTAMPED, is_late
 from sim2real_core.profile import RobotProfile
 from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata, check_robot
-from sim2real_policy.config import PolicyConfig
+from sim2real_policy.config import PolicyConfig, check_rates
 from sim2real_policy.guard import Guard
 from sim2real_policy.observation import INPUT_SIZES, Assembler
 from sim2real_policy.runtime import Runtime
 
 Array = npt.NDArray[np.float64]
 
-NO_SAMPLE = 'no joint state yet'
+NO_SAMPLE = 'no joint state of this robot yet'
 NO_GOAL = 'no goal yet'
 LATCHED = 'the policy gave an action that is not finite: stopped until reset'
 
@@ -50,6 +51,7 @@ class Controller:
         command: (nj,) what was sent last, in the robot's command order.
         observation: (size,) float32, what the policy saw last.
         fault: why it holds; ``''`` when it acts.
+        warning: what else a person should know; ``''`` when nothing.
         decided: whether the last command came from the policy, with a new observation.
         missed: control periods that passed without a command since the last reset.
         guard: its limits and counts.
@@ -67,6 +69,10 @@ class Controller:
         self._runtime = runtime
         self._config = config
         self._tool = tool if 'tool' in meta.observation.inputs else None
+        check_rates(config, profile.rates)
+        self.warning = ''
+        if meta.profile not in ('', profile.content_hash):
+            self.warning = f'the bundle was trained with another version of profile {profile.name}'
         interface = profile.command.interface
         self._by_effort = interface == 'effort'
         self.guard = Guard(
@@ -75,8 +81,10 @@ class Controller:
             period=meta.control_period,
             hold_time=config.hold_time,
             damp_time=config.damp_time,
+            continuous=[profile.joint(name).type == 'continuous' for name in meta.joints],
         )
         joints = len(meta.joints)
+        self._position = np.zeros(joints)  # newest finite one
         self.inputs = {name: np.zeros((1, size or joints)) for name, size in INPUT_SIZES.items()}
         default = np.array(meta.default_position)
         self._assembler = Assembler(
@@ -145,28 +153,44 @@ class Controller:
             self.inputs['linear_acceleration'][0] = linear_acceleration
             self._imu_stamp = stamp
 
+    def newer(self, stamp: float) -> bool:
+        """Whether a sample of this stamp [s] tells anything; ask before filling ``inputs``.
+
+        Standing still, or barely going backward as among several publishers, it does not.
+        """
+        if not is_late(stamp, self._stamp):
+            return True
+        if stamp == self._stamp == 0.0:
+            self.fault = UNSTAMPED
+        return False
+
     def sample(self, stamp: float, now: float, fault: str = '') -> bool:
         """Take note of the sample in ``inputs``.
 
         Args:
-            stamp: when it was measured [s]. Going backward means another run: everything starts
-                afresh. Standing still means that nothing new was measured.
+            stamp: when it was measured [s], :meth:`newer`. Going backward means another run:
+                everything starts afresh.
             now: steady time [s].
             fault: why it cannot be used, if so.
 
         Returns:
             Whether a command is due: a control period after the last, give or take half a sample.
         """
-        if stamp == self._stamp:
+        if not self.newer(stamp):
             return False
         if stamp < self._stamp:
             self.reset()
         self._stamp, self._heard = stamp, now
         self.fault = fault or self._unusable()
+        position = self.inputs['position'][0]
+        if math.isfinite(position.sum()):
+            self._position[:] = position
         if not self.fault:
             if not self.ready:
-                self.guard.reset(self.inputs['position'][0])
-            elif stamp - self._good > self._config.stale_after:
+                self.guard.reset(position)
+            elif self.guard.damping:  # the robot was let go of, and may be anywhere
+                self.guard.resume(position)
+            if stamp - self._good > self._config.stale_after:
                 self._assembler.reset()  # its histories have a hole
             self._good = stamp
         due = self.ready and stamp >= self._due - self._slack
@@ -200,7 +224,7 @@ class Controller:
         position = inputs['position'][0]
         self.decided = False
         if self.fault and self.fault != NO_GOAL:
-            guard.stale(self._stamp - self._good - self._config.stale_after, position)
+            guard.stale(self._stamp - self._good - self._config.stale_after, self._position)
             return self._sent()
         if not self._has_goal:
             self.fault = NO_GOAL
@@ -214,7 +238,9 @@ class Controller:
         if self._normalizer is not None:
             mean, std = self._normalizer
             observation = ((observation - mean) / std).astype(np.float32)
-        action = self._action.limited(self._runtime.infer(observation)[0].astype(np.float64))
+        action = self._runtime.infer(observation)[0].astype(np.float64)
+        if math.isfinite(action.sum()):  # else the guard shall see it as it is
+            action = self._action.limited(action)
         order = self._action.order(action, guard.command)
         guard.apply(order, position, inputs['velocity'][0])
         if guard.latched:
@@ -243,10 +269,11 @@ class Controller:
         if not stale:
             self.act()
             return True
-        self.fault = f'no new joint state for {age:.1f} s'
+        if self.fault != UNSTAMPED:
+            self.fault = f'no new joint state for {age:.1f} s'
         self.decided = False
         bad = age + self._stamp - self._good - self._config.stale_after
-        self.guard.stale(bad, self.inputs['position'][0])
+        self.guard.stale(bad, self._position)
         self._sent()
         return True
 
@@ -263,10 +290,19 @@ class Controller:
         """Make the next command of a stop; whether it still changes anything."""
         before = self.command.copy()
         if self._by_effort:  # an effort that is kept would go on pushing
-            self.guard.stale(math.inf, self.inputs['position'][0])
+            self.guard.stale(math.inf, self._position)
         else:
             self.guard.hold()
         return bool(np.abs(self._sent() - before).max() > 1e-6)
+
+    def report(self) -> dict[str, object]:
+        """For diagnostics."""
+        return {
+            'warning': self.warning,
+            'deadline_misses': self.missed,
+            'latched': self.guard.latched,
+            **self.guard.counts,
+        }
 
     def _sent(self) -> Array:
         self.command[:] = self.guard.command[self._order]

@@ -13,6 +13,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from sim2real_core.joint_states import concerns
+
 Array = npt.NDArray[np.float64]
 
 
@@ -30,13 +32,17 @@ class JointStateReader:
         self._into = {name: values[0] for name, values in into.items()}
         self._names: list[str] = []
         self._index: Any = None
-        self._fault = 'a joint state names no joints'
+        self._fault: str | None = None
 
-    def read(self, message: JointState) -> str:
-        """Read a message; returns what is wrong with it, or ``''``."""
+    def read(self, message: JointState) -> str | None:
+        """Read a message.
+
+        Returns:
+            What is wrong with it, or ``''``; None when it is about none of the joints.
+        """
         if message.name != self._names:
             self._learn(list(message.name))
-        if self._fault:
+        if self._fault != '':
             return self._fault
         count = len(self._names)
         for name, values in self._into.items():
@@ -51,7 +57,9 @@ class JointStateReader:
         self._names = names
         missing = [name for name in self._joints if name not in names]
         self._fault = ''
-        if missing:
+        if not concerns(names, self._joints):
+            self._fault = None
+        elif missing:
             self._fault = f'a joint state lacks {", ".join(missing)}'
         elif len(set(names)) != len(names):
             self._fault = 'a joint state names a joint twice'

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Faults
+from sim2real_core.joint_states import shortest
 from sim2real_policy.action import vector
 
 if TYPE_CHECKING:
@@ -330,6 +331,7 @@ class Guard:
         period: time between two commands [s].
         hold_time: with unusable input for longer, hold turns into damp [s].
         damp_time: time constant of damping [s].
+        continuous: (nj,) which joints turn for ever; their driver may wrap the angle.
 
     Attributes:
         flags: what the guard did in the last tick; bits named by :data:`INTERVENTIONS`.
@@ -338,11 +340,19 @@ class Guard:
     """
 
     def __init__(
-        self, limits: Limits, *, interface: str, period: float, hold_time: float, damp_time: float
+        self,
+        limits: Limits,
+        *,
+        interface: str,
+        period: float,
+        hold_time: float,
+        damp_time: float,
+        continuous: Sequence[bool] = (),
     ) -> None:
         self._limiter = LIMITERS[interface](limits, period)
         self._hold_time = hold_time
         self._fraction = min(1.0, period / damp_time) if damp_time > 0 else 1.0
+        self._continuous = np.array(continuous or [False] * len(limits.lower))
         self.flags = 0
         self.counts = dict.fromkeys(INTERVENTIONS, 0)
         self.latched = False
@@ -361,6 +371,15 @@ class Guard:
         """Start at rest from a measured position (nj,) [rad or m]."""
         self._limiter.reset(position)
         self.flags = 0
+
+    @property
+    def damping(self) -> bool:
+        """Whether the last tick let go of the robot."""
+        return bool(self.flags & DAMP)
+
+    def resume(self, position: Array) -> None:
+        """Start at rest from a measured position, after damping."""
+        self.reset(self._near(position))
 
     def release(self) -> None:
         """Allow motion again after a non-finite order."""
@@ -388,7 +407,7 @@ class Guard:
         if not math.isfinite(order.sum()):
             self.latched = True
             return self._stop(NON_FINITE | HOLD)
-        if self.latched:
+        if self.latched or not math.isfinite(position.sum() + velocity.sum()):
             return self._stop(HOLD)
         flags = self._limiter.follow(order, position, velocity)
         self._note(flags)
@@ -405,11 +424,16 @@ class Guard:
             elapsed: for how long already [s].
             position: (nj,) as last measured [rad or m].
         """
-        if elapsed <= self._hold_time:
+        if elapsed <= self._hold_time or not math.isfinite(position.sum()):
             return self._stop(HOLD)
-        self._limiter.damp(position, self._fraction)
+        self._limiter.damp(self._near(position), self._fraction)
         self._note(DAMP)
         return self._limiter.command
+
+    def _near(self, position: Array) -> Array:
+        """The position as it is next to the command; means nothing where that is no position."""
+        command = self._limiter.command
+        return command + shortest(position - command, self._continuous)
 
     def _stop(self, flags: int) -> Array:
         self._limiter.hold()

@@ -21,7 +21,7 @@ from sim2real_core.errors import Sim2RealError
 from sim2real_core.files import find
 from sim2real_core.messages import to_seconds
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import LATCHED, SENSOR_NEWEST, SENSOR_RELIABLE
+from sim2real_core.qos import LATCHED, sensor_qos
 from sim2real_policy.bundle import load_bundle
 from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller import NO_GOAL, Controller, tool_position
@@ -49,8 +49,7 @@ class PolicyNode(LifecycleNode):
         self._error: BaseException | None = None
         self._alarm = self.create_guard_condition(self._raise)
         self._loop: FastLoop | None = None
-        self._sent = 0
-        self._latency = LatencyHistogram()
+        self._sent, self._latency = 0, LatencyHistogram()
         self._config = core.declare(self, PolicyConfig)
         self.add_on_set_parameters_callback(self._may_set)
         self._pace = core.Pace(self, self._config.paced)
@@ -82,8 +81,10 @@ class PolicyNode(LifecycleNode):
         self._bundle = load_bundle(find('policies', config.bundle, '.onnx'))
         meta = self._bundle.meta
         tool = tool_position(meta, profile)
-        controller = Controller(meta, profile, OnnxRuntime(self._bundle), config, tool)
-        self._controller, self._goal_frame = controller, meta.goal.frame
+        runtime = OnnxRuntime(self._bundle)
+        self._controller = controller = Controller(meta, profile, runtime, config, tool)
+        if controller.warning:
+            self.get_logger().warning(controller.warning)
         inputs = {name: controller.inputs[name] for name in controller.required}
         self._reader = JointStateReader(meta.joints, inputs)
         self._outputs = Outputs(self, meta, profile)
@@ -95,7 +96,7 @@ class PolicyNode(LifecycleNode):
             lock=self._lock,
             failed=self._on_failed,
         )
-        sensor = SENSOR_RELIABLE if config.paced else SENSOR_NEWEST
+        sensor = sensor_qos(config.paced)
         # What a command depends on is taken before the sample that asks for the command.
         if meta.goal.kind != 'none':
             loop.subscribe(PoseStamped, profile.topics.goal, LATCHED, self._on_goal, events=True)
@@ -158,26 +159,27 @@ class PolicyNode(LifecycleNode):
     # In the thread of the loop
 
     def _on_sample(self, message: JointState, noticed: float) -> None:
-        self._stamp, before = message.header.stamp, self._sent
-        if self._state == 'active':
+        stamp, before, controller = message.header.stamp, self._sent, self._controller
+        if self._state == 'active' and controller.newer(to_seconds(stamp)):
             fault = self._reader.read(message)
-            if self._controller.sample(to_seconds(self._stamp), noticed, fault):
-                self._controller.act()
-                self._send(noticed)
-                self._controller.guard.prepare()
-        self._pace.done(self._stamp, self._sent - before)
+            if fault is not None:  # else it is about another robot's joints
+                self._stamp = stamp
+                if controller.sample(to_seconds(stamp), noticed, fault):
+                    controller.act()
+                    self._send(noticed)
+                    controller.guard.prepare()
+        self._pace.done(stamp, self._sent - before)
 
     def _on_goal(self, message: PoseStamped, noticed: float) -> None:
         goal, frame = xyz(message.pose.position), message.header.frame_id
-        if frame == self._goal_frame and self._controller.goal(goal):
+        if frame == self._bundle.meta.goal.frame and self._controller.goal(goal):
             return
-        right = f'give finite numbers in frame {self._goal_frame}'
+        right = f'give finite numbers in frame {self._bundle.meta.goal.frame}'
         self.get_logger().error(f'goal {goal} in frame {frame!r} refused: {right}')
 
     def _on_imu(self, message: Imu, noticed: float) -> None:
-        stamp = to_seconds(message.header.stamp)
         angular, linear = xyz(message.angular_velocity), xyz(message.linear_acceleration)
-        self._controller.imu(stamp, angular, linear)
+        self._controller.imu(to_seconds(message.header.stamp), angular, linear)
 
     def _deadline(self) -> float:
         return self._controller.deadline() if self._state == 'active' else float('inf')
@@ -230,10 +232,8 @@ class PolicyNode(LifecycleNode):
             'content_hash': self._bundle.content_hash,
             'control_period [s]': meta.control_period,
             'commands': self._sent,
-            'deadline_misses': controller.missed,
             **self._latency.report(),
-            'latched': controller.guard.latched,
-            **controller.guard.counts,
+            **controller.report(),
         }
         return level, f'{self._state}: holds, {fault}' if fault else self._state, values
 

@@ -19,7 +19,8 @@ class RandomizerConfig(Config):
     robot: str = parameter('arm6', 'Profile: a shipped name or a path.', read_only=True)
     space: str = parameter(
         '',
-        "Space: a shipped name or a path; the shipped one of the robot's name when empty.",
+        'Space: a shipped name or a path. When empty: <profile>_space.yaml beside the profile, '
+        "else the shipped one of the robot's name, else none.",
         read_only=True,
     )
     seed: int = parameter(0, 'Seed of all draws.')

@@ -58,8 +58,8 @@ class RandomizerNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__('randomizer', **options)
         config = declare(self, RandomizerConfig)
-        profile = load_profile(config.robot)
-        space = load_space(config.space or profile.name, profile)
+        profile = self._profile = load_profile(config.robot)
+        space = load_space(config.space, profile)
         self._doubtful: tuple[str, ...] = ()
         if config.verified:
             self._doubt(unverified(space.addresses, load_table(config.verified)), config.verified)
@@ -145,7 +145,7 @@ class RandomizerNode(Node):
         request = self._request
         if request is not None and time.monotonic() >= request.send and self._simulator_found():
             request.send = time.monotonic() + RESEND
-            self._ask.publish(draw_to_message(request.draw, self._now()))
+            self._ask.publish(draw_to_message(request.draw, self._now(), self._profile))
 
     def _now(self) -> float:
         return float(self.get_clock().now().nanoseconds * 1e-9)
@@ -173,7 +173,7 @@ class RandomizerNode(Node):
         request, self._request = self._request, None
         assert request is not None  # both callers looked
         draw = self._settled = settled(request.draw, answer)
-        self._tell.publish(draw_to_message(draw, self._now()))
+        self._tell.publish(draw_to_message(draw, self._now(), self._profile))
         self._log(draw)
         if draw.step == 0:
             self._begun = self._time

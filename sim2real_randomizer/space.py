@@ -64,7 +64,7 @@ import yaml
 from sim2real_core import nominal as core_nominal
 from sim2real_core.addresses import Quantity, quantity
 from sim2real_core.errors import Fault, Faults, InputError
-from sim2real_core.files import find
+from sim2real_core.files import find, names
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Draw
 from sim2real_core.yaml_file import YamlFile, read_yaml
@@ -296,10 +296,28 @@ class Space:
 def load_space(name: str | Path, profile: RobotProfile) -> Space:
     """Load a space by path or by the name of a shipped one, for a robot.
 
+    Args:
+        name: of the space; :func:`default_space` when empty.
+        profile: the robot.
+
     Raises:
         InputError: every fault of the file, with line, address, value and what would be right.
     """
-    return space_from_yaml(read_yaml(find('randomization', name)), profile)
+    path = find('randomization', name) if name else default_space(profile)
+    return space_from_yaml(read_yaml(path), profile)
+
+
+def default_space(profile: RobotProfile) -> Path:
+    """The space of a robot for which nobody names one.
+
+    ``<profile>_space.yaml`` beside the profile, else the shipped one of the robot's name, else
+    the shipped ``none``.
+    """
+    beside = profile.path.with_name(f'{profile.path.stem}_space.yaml')
+    if beside.is_file():
+        return beside
+    shipped = profile.name in names('randomization')
+    return find('randomization', profile.name if shipped else 'none')
 
 
 def space_from_yaml(file: YamlFile, profile: RobotProfile) -> Space:
@@ -480,6 +498,9 @@ def _fitted(
             faults.add('combine', how, 'no factor changes a value of 0; use combine: absolute')
         faults.check()
         return variation
+    if how != 'absolute' and not all(map(math.isfinite, starts)):
+        faults.add('combine', how, 'its nominal value is unlimited; use combine: absolute')
+        faults.check()
     ranges = [_before(how, start, what) for start in starts]
     low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
     try:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
 
-from sim2real_core.addresses import QUANTITIES, SENSED, Address
+from sim2real_core.addresses import FLOOR, IMU_SENSORS, QUANTITIES, SENSED, Address
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.impact import damping_ratio, restitution
-from sim2real_sim.mujoco_model import CAMERA, FLOOR, LIGHT, RobotModel
+from sim2real_sim.mujoco_model import CAMERA, LIGHT, RobotModel
 from sim2real_sim.realism import Actuators, Friction, Sensors
 
 Array = npt.NDArray[np.float64]
@@ -360,6 +360,7 @@ class LightOwner(Owner):
         self._light = light
         self._intensity = np.ones(engine.batch.nsim)
         color = engine.batch.model.light_diffuse[light]
+        self._color = np.tile(color.astype(float), (engine.batch.nsim, 1))
         self.nominal.update({f'color.{c}': float(color[k]) for c, k in COLORS.items()})
         self.nominal['intensity'] = 1.0
 
@@ -369,6 +370,7 @@ class LightOwner(Owner):
         self._intensity[rows] = values.get('intensity', 1.0)
         for color, k in COLORS.items():
             value = values.get(f'color.{color}', self.nominal[f'color.{color}'])
+            self._color[rows, k] = value
             lit = value * self._intensity[rows]
             self._engine.put('light_diffuse', rows, (self._light, k), lit)
 
@@ -377,9 +379,10 @@ class LightOwner(Owner):
         if quantity == 'intensity':
             return self._intensity.copy()
         if quantity.startswith('color'):
-            lit = self._engine.values('light_diffuse')[:, self._light, COLORS[quantity[-1]]]
-            with np.errstate(invalid='ignore'):
-                return np.asarray(lit / self._intensity, dtype=float)
+            k, on = COLORS[quantity[-1]], self._intensity > 0
+            lit = np.asarray(self._engine.values('light_diffuse')[:, self._light, k], dtype=float)
+            # A light that is off shows no color.
+            return np.divide(lit, self._intensity, out=self._color[:, k].copy(), where=on)
         return super().read(quantity)
 
 
@@ -424,14 +427,6 @@ class Addresses:
         self._wrench = wrench
         self._contacts = contacts
         self._owners: dict[tuple[str, str], Owner | None] = {}
-
-    def known(self, address: Address) -> str:
-        """What would be right, when the address names no object of this world; else ``''``."""
-        if address.kind in ('surface', 'visual', 'disturbance'):
-            names = [*self._robot.bodies, *([FLOOR] if address.kind != 'disturbance' else [])]
-            if address.name not in names:
-                return f'no such {address.kind}; it has: {", ".join(names)}'
-        return ''
 
     def owner(self, address: Address) -> Owner | None:
         """The owner of an address; None when this simulator does not have it."""
@@ -492,7 +487,7 @@ class Addresses:
             sensors = self._sensors
             columns = SENSED.index(measured) * len(self._profile.joints)
             columns += self._profile.joint_names.index(joint)
-        elif self._imu is not None and name in ('imu_gyro', 'imu_accelerometer'):
+        elif self._imu is not None and name in IMU_SENSORS:
             sensors = self._imu
             columns = slice(0, 3) if measured == 'gyro' else slice(3, 6)
         else:

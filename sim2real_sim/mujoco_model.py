@@ -2,7 +2,7 @@
 
 The URDF's tree is kept link by link, so that every link is a body of its own name. What the
 profile says of a joint (limits, friction, armature) replaces what the URDF says; joints that the
-profile does not list are held at zero (or at the limit next to it), as everywhere in this suite.
+profile does not list are held where :class:`sim2real_core.coupling.Coupling` says.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from lxml import etree
 
+from sim2real_core.addresses import FLOOR
 from sim2real_core.errors import Fault, Faults, InputError, MissingError
 from sim2real_core.profile import Joint, RobotProfile
 from sim2real_core.urdf import resolve_mesh
 from sim2real_sim.meshes import mesh_data
 
 Array = npt.NDArray[np.float64]
-FLOOR, LIGHT, CAMERA = 'floor', 'sun', 'camera'
+LIGHT, CAMERA = 'sun', 'camera'
 COLLISION_GROUP = 3  # of shapes that are not drawn, as their link has others that are
 # A body that moves must weigh something; this much changes nothing that can be measured.
 LEAST_MASS, LEAST_INERTIA = 1e-6, 1e-9
@@ -31,6 +32,7 @@ LEAST_MASS, LEAST_INERTIA = 1e-6, 1e-9
 FRICTION_IMPEDANCE = (0.999, 0.9999, 0.001, 0.5, 2.0)
 FRICTION_TO_NORMAL = 10.0  # so many times harder is friction than the contact: it creeps less
 SERVO_FREQUENCY = 4.0  # Hz, of a drive whose gains nobody gave
+STABLE = 4.0  # see _worst_mode
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,16 @@ class RobotModel:
         bodies: link name to body id.
         inertial_axes: link name to the rotation (3, 3) from the URDF's inertial axes to the
             link's.
-        mimic_qpos: (nm,) index into ``qpos`` of joints that follow others.
-        mimic_dof: (nm,) index into ``qvel``.
-        mimic_of: (nm,) which actuated joint each follows.
-        mimic_multiplier: (nm,) position per position.
-        mimic_offset: (nm,) position at zero.
+        moving_qpos: (nm,) index into ``qpos`` of the joints that move: actuated ones and those
+            that follow them.
+        moving_dof: (nm,) index into ``qvel``.
+        map: (nm, nj) their positions: ``map @ q + shift``.
+        shift: (nm,).
         home: (nq,) default pose of everything.
         stiffness: (nj,) gain of the drives' position loop.
         damping: (nj,) gain of their velocity loop.
+        brake: ((nj,), (nj,)) stiffness and damping of what holds a joint that is commanded by
+            velocity or effort while there is no command.
         notes: what a user should know about how the URDF was taken.
     """
 
@@ -62,14 +66,14 @@ class RobotModel:
     joint_ids: npt.NDArray[np.intp]
     bodies: dict[str, int]
     inertial_axes: dict[str, Array]
-    mimic_qpos: npt.NDArray[np.intp]
-    mimic_dof: npt.NDArray[np.intp]
-    mimic_of: npt.NDArray[np.intp]
-    mimic_multiplier: Array
-    mimic_offset: Array
+    moving_qpos: npt.NDArray[np.intp]
+    moving_dof: npt.NDArray[np.intp]
+    map: Array
+    shift: Array
     home: Array
     stiffness: Array
     damping: Array
+    brake: tuple[Array, Array]
     notes: tuple[str, ...]
 
 
@@ -221,9 +225,8 @@ class _Builder:
 
     def _joints(self, spec: mujoco.MjSpec) -> None:
         actuated = {joint.name: joint for joint in self.profile.joints}
-        followers = {
-            name for name, mimic in self.profile.mimics.items() if self._leader(name) in actuated
-        }
+        coupling = self.profile.coupling
+        followers = {name for name in coupling.names if coupling.moves(name)} - set(actuated)
         for equality in list(spec.equalities):
             if equality.name1 not in followers:
                 spec.delete(equality)
@@ -242,22 +245,10 @@ class _Builder:
             if given is not None:
                 _apply_joint(joint, given)
 
-    def _leader(self, name: str) -> str:
-        """The joint that a mimic joint follows in the end."""
-        seen = set()
-        while name in self.profile.mimics and name not in seen:
-            seen.add(name)
-            name = self.profile.mimics[name].joint
-        return name
-
     def _lock(self, spec: mujoco.MjSpec, joint: mujoco.MjsJoint) -> None:
         name, body = joint.name, joint.parent
-        described = self.profile.urdf.joints.get(name)
-        rest = 0.0
-        if described is not None:
-            if described.mimic is not None:
-                rest = described.mimic.offset
-            rest = min(max(rest, described.lower), described.upper)
+        coupling = self.profile.coupling
+        rest = float(coupling.shift[coupling.names.index(name)])
         if rest:
             # A body is placed by its joint: turn or move it there for good.
             turn, move = np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3)
@@ -362,18 +353,17 @@ class _Builder:
     def _home(self, model: mujoco.MjModel) -> Array:
         """Everything in the default pose, (nq,)."""
         home: Array = model.qpos0.copy()
-        for joint in self.profile.joints:
-            home[model.jnt_qposadr[model.joint(joint.name).id]] = joint.default_position
-        for _ in self.profile.mimics:  # as often as a chain of mimics can be long
-            for name, mimic in self.profile.mimics.items():
-                if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) < 0:
-                    continue
-                leader = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, mimic.joint)
-                if leader >= 0:
-                    home[model.jnt_qposadr[model.joint(name).id]] = (
-                        mimic.multiplier * home[model.jnt_qposadr[leader]] + mimic.offset
-                    )
+        moving, position, shift = self._moving()
+        for name, where in zip(moving, position @ self.profile.array('default_position') + shift):
+            home[model.jnt_qposadr[model.joint(name).id]] = where
         return home
+
+    def _moving(self) -> tuple[list[str], Array, Array]:
+        """Names (nm,) of the joints that move, and their positions: map (nm, nj), shift (nm,)."""
+        coupling = self.profile.coupling
+        moving = [coupling.moves(name) for name in coupling.names]
+        names = [name for name, moves in zip(coupling.names, moving) if moves]
+        return names, coupling.map[moving], coupling.shift[moving]
 
     def _place(self, spec: mujoco.MjSpec, model: mujoco.MjModel, home: Array) -> None:
         """Put the floor under the robot (a floating one on the floor), the camera before it."""
@@ -433,23 +423,10 @@ class _Builder:
 
     def _indexed(self, model: mujoco.MjModel, home: Array, axes: dict[str, Array]) -> RobotModel:
         joints = [model.joint(name).id for name in self.profile.joint_names]
-        followers = [
-            name
-            for name in self.profile.mimics
-            if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) >= 0
-        ]
-        multipliers, offsets = [], []
-        for name in followers:
-            multiplier, offset, at = 1.0, 0.0, name
-            while at in self.profile.mimics:
-                mimic = self.profile.mimics[at]
-                offset += multiplier * mimic.offset
-                multiplier *= mimic.multiplier
-                at = mimic.joint
-            multipliers.append(multiplier)
-            offsets.append(offset)
-        ids = np.array([model.joint(name).id for name in followers], dtype=np.intp)
-        stiffness, damping = self._servo(model, home, np.array(joints))
+        moving, spread, shift = self._moving()
+        ids = np.array([model.joint(name).id for name in moving], dtype=np.intp)
+        dofs = model.jnt_dofadr[ids].astype(np.intp)
+        stiffness, damping, brake = self._servo(model, home, dofs, spread)
         return RobotModel(
             model=model,
             qpos=model.jnt_qposadr[joints].astype(np.intp),
@@ -457,75 +434,68 @@ class _Builder:
             joint_ids=np.array(joints, dtype=np.intp),
             bodies={name: model.body(name).id for name in self.profile.link_names},
             inertial_axes=axes,
-            mimic_qpos=model.jnt_qposadr[ids].astype(np.intp),
-            mimic_dof=model.jnt_dofadr[ids].astype(np.intp),
-            mimic_of=np.array(
-                [self.profile.joint_names.index(self._leader(name)) for name in followers],
-                dtype=np.intp,
-            ),
-            mimic_multiplier=np.array(multipliers),
-            mimic_offset=np.array(offsets),
+            moving_qpos=model.jnt_qposadr[ids].astype(np.intp),
+            moving_dof=dofs,
+            map=spread,
+            shift=shift,
             home=home,
             stiffness=stiffness,
             damping=damping,
+            brake=brake,
             notes=tuple(self.notes),
         )
 
     def _servo(
-        self, model: mujoco.MjModel, home: Array, joints: npt.NDArray[np.intp]
-    ) -> tuple[Array, Array]:
-        """Gains of the drives.
+        self, model: mujoco.MjModel, home: Array, dofs: npt.NDArray[np.intp], spread: Array
+    ) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Gains of the drives: stiffness, damping, and those of the brakes.
 
         Where none are given: a critically damped loop of 4 Hz on the joint's inertia in the
-        default pose.
+        default pose, slower where that would not be stable.
         """
         stiffness, damping = self.profile.array('stiffness'), self.profile.array('damping')
         interface = self.profile.command.interface
-        if interface == 'effort':
-            return stiffness, damping
-        if interface == 'velocity':
-            stiffness = np.zeros_like(stiffness)
         data = mujoco.MjData(model)
         data.qpos[:] = home
         mujoco.mj_forward(model, data)
-        inertia = np.zeros((model.nv, model.nv))
-        mujoco.mj_fullM(model, data, inertia)
-        dofs = model.jnt_dofadr[joints]
+        full = np.zeros((model.nv, model.nv))
+        mujoco.mj_fullM(model, data, full)
+        # Actuated joints with what follows them, then a floating base.
+        free = np.setdiff1d(np.arange(model.nv), dofs)
+        basis = np.zeros((model.nv, len(stiffness) + len(free)))
+        basis[dofs, : len(stiffness)] = spread
+        basis[free, len(stiffness) :] = np.eye(len(free))
+        inertia = basis.T @ full @ basis
+        h = float(model.opt.timestep)
+        everywhere = np.ones(len(stiffness), dtype=bool)
+        brake = _guess(inertia, everywhere, h, 0.0)
+        if interface == 'effort':
+            return stiffness, damping, brake
+        if interface == 'velocity':
+            stiffness = np.zeros_like(stiffness)
+        self._check_stable(inertia, h, stiffness, damping)
         missing = (damping == 0) & (stiffness == 0)
-        rate = 2.0 * math.pi * SERVO_FREQUENCY
-        own = np.diag(inertia)[dofs]
+        worst = _worst_mode(inertia, h, stiffness, damping)[0]
+        guessed = _guess(inertia, missing, h, worst)
+        full_rate = 4.0 * math.pi * SERVO_FREQUENCY * np.diag(inertia)[: len(missing)]
+        slower = (guessed[1] < 0.99 * full_rate)[missing].any()
+        soft = ' (more would not be stable: give the joints their armature)' if slower else ''
         if interface == 'position':
-            stiffness = np.where(missing, rate**2 * own, stiffness)
-        damping = np.where(missing, 2.0 * rate * own, damping)
+            stiffness = stiffness + guessed[0]
+        damping = damping + guessed[1]
         for index in np.flatnonzero(missing):
             self.notes.append(
                 f'joint {self.profile.joint_names[index]} has no servo gains in the profile: '
-                f'stiffness {stiffness[index]:.3g}, damping {damping[index]:.3g} taken'
+                f'stiffness {stiffness[index]:.3g}, damping {damping[index]:.3g} taken{soft}'
             )
-        self._check_stable(model, inertia, dofs, stiffness, damping)
-        return stiffness, damping
+        return stiffness, damping, brake
 
-    def _check_stable(
-        self,
-        model: mujoco.MjModel,
-        inertia: Array,
-        dofs: npt.NDArray[np.intp],
-        stiffness: Array,
-        damping: Array,
-    ) -> None:
-        """Refuse gains that blow up: the servo acts once per physics step.
-
-        A mode of stiffness k and damping d per inertia is stable in the engine's Euler steps of
-        length h where ``2 h d + h^2 k < 4``.
-        """
-        h = float(model.opt.timestep)
-        gains = np.zeros(model.nv)
-        gains[dofs] = 2.0 * h * damping + h**2 * stiffness
-        modes, shapes = np.linalg.eig(np.linalg.solve(inertia, np.diag(gains)))
-        worst = int(np.argmax(modes.real))
-        if modes.real[worst] < 4.0:
+    def _check_stable(self, inertia: Array, h: float, stiffness: Array, damping: Array) -> None:
+        """Refuse gains that blow up: the servo acts once per physics step."""
+        worst, shape = _worst_mode(inertia, h, stiffness, damping)
+        if worst < STABLE:
             return
-        index = int(np.argmax(np.abs(shapes[dofs, worst])))
+        index = int(np.argmax(np.abs(shape)))
         joint = self.profile.joints[index]
         raise InputError(
             Fault(
@@ -533,10 +503,42 @@ class _Builder:
                 float(damping[index]),
                 f'with stiffness {stiffness[index]:g} too much for its inertia at a timestep of '
                 f'{h:g} s: lower the gains, give its armature, or take a timestep of at most '
-                f'{1.8 * h / float(modes.real[worst]):.1g} s',
+                f'{1.8 * h / worst:.1g} s',
                 str(self.profile.path),
             )
         )
+
+
+def _worst_mode(inertia: Array, h: float, stiffness: Array, damping: Array) -> tuple[float, Array]:
+    """Largest ``2 h d + h^2 k`` of a mode of stiffness k and damping d per inertia; its shape.
+
+    A mode is stable in the engine's Euler steps of length h where that is below 4.
+    """
+    gains = np.zeros(len(inertia))
+    gains[: len(damping)] = 2.0 * h * damping + h**2 * stiffness
+    modes, shapes = np.linalg.eig(np.linalg.solve(inertia, np.diag(gains)))
+    worst = int(np.argmax(modes.real))
+    return float(modes.real[worst]), shapes[: len(damping), worst]
+
+
+def _guess(
+    inertia: Array, missing: npt.NDArray[np.bool_], h: float, worst: float
+) -> tuple[Array, Array]:
+    """Stiffness and damping (nj,) of drives whose gains nobody gave; zero for the others.
+
+    Args:
+        inertia: mass matrix, of the actuated joints first.
+        missing: (nj,) whose gains they are.
+        h: physics step [s].
+        worst: mode of the gains that were given, which stays stable with these.
+    """
+    rate = 2.0 * math.pi * SERVO_FREQUENCY
+    own = np.where(missing, np.diag(inertia)[: len(missing)], 0.0)
+    mode = _worst_mode(inertia, h, rate**2 * own, 2.0 * rate * own)[0]
+    # The inertia of a joint whose neighbours stand still says nothing of modes that twist light
+    # links against each other. Modes of sums are at most sums of modes.
+    rate *= min(1.0, 0.5 * (STABLE - worst) / mode) if mode > 0 else 1.0
+    return rate**2 * own, 2.0 * rate * own
 
 
 def _apply_joint(joint: mujoco.MjsJoint, given: Joint) -> None:

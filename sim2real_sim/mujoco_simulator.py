@@ -19,7 +19,7 @@ from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.nominal import STRIBECK_VELOCITY
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.mujoco_addresses import INTEGERS, Addresses, Engine, Owner
-from sim2real_sim.mujoco_model import RobotModel, build_model
+from sim2real_sim.mujoco_model import CAMERA, RobotModel, build_model
 from sim2real_sim.realism import Actuators, Friction, Sensors
 from sim2real_sim.simulator import Ids, ImuReading, JointReading
 
@@ -82,6 +82,7 @@ class MujocoSimulator:
             robot.damping,
             profile.array('effort'),
             nsim,
+            robot.brake,
         )
         self._sensors = Sensors((nsim, 3 * nj))
         noise = [profile.array(f'{m}_noise') for m in ('position', 'velocity', 'effort')]
@@ -108,6 +109,7 @@ class MujocoSimulator:
         self._touched: set[Owner] = set()
         self._qpos, self._qvel = self.batch.bind('qpos'), self.batch.bind('qvel')
         self._applied_force = self.batch.bind('qfrc_applied')
+        self._bias = self.batch.bind('qfrc_bias')
         self._xpos = self.batch.bind('xpos')
         self._xquat = self.batch.bind('xquat')
         self._q, self._dof = _columns(robot.qpos), _columns(robot.dof)
@@ -163,7 +165,11 @@ class MujocoSimulator:
         velocity: npt.ArrayLike | None = None,
         seed: int | npt.ArrayLike | None = None,
     ) -> None:
-        """See :meth:`Simulator.reset`. The robot is commanded to stay where it is put."""
+        """See :meth:`Simulator.reset`.
+
+        Until the first command, a position loop is commanded to stay where the robot is put (and
+        gives way to its weight); joints commanded otherwise are held as by brakes.
+        """
         rows = self._rows(ids)
         n, robot = len(rows), self.robot
         if position is None:
@@ -177,22 +183,17 @@ class MujocoSimulator:
         self.batch.reset(np.unique(rows), stage=mujoco.mjtStage.mjSTAGE_NONE)
         self.batch.warning[rows] = 0
         self._qpos[rows] = robot.home
-        self._qpos[rows[:, None], robot.qpos] = q
-        self._qvel[rows[:, None], robot.dof] = v
-        if len(robot.mimic_of):
-            follow = robot.mimic_multiplier * q[:, robot.mimic_of] + robot.mimic_offset
-            self._qpos[rows[:, None], robot.mimic_qpos] = follow
-            self._qvel[rows[:, None], robot.mimic_dof] = (
-                robot.mimic_multiplier * v[:, robot.mimic_of]
-            )
+        self._qpos[rows[:, None], robot.moving_qpos] = q @ robot.map.T + robot.shift
+        self._qvel[rows[:, None], robot.moving_dof] = v @ robot.map.T
         if self._wrench.any():
             self.batch.bind('xfrc_applied')[rows] = self._wrench[rows]
         seeds = np.empty(n, dtype=np.uint64)
         seeds[:] = self._seed if seed is None else np.asarray(seed)
-        hold = q if self.profile.command.interface == 'position' else np.zeros_like(q)
-        self._actuators.reset(rows, q, v, hold)
+        self._actuators.reset(rows, q, v)
         measured = [part[rows] for part in self._actuators.measured]
         self._sensors.reset(rows, np.concatenate([*measured, np.zeros_like(q)], axis=1), seeds)
+        # What the brakes carry must be known before the first step.
+        self.batch.forward(np.unique(rows), stage=mujoco.mjtStage.mjSTAGE_VEL)
         if self._imu is not None:
             self.batch.forward(np.unique(rows))
             self._imu.reset(rows, self._imu_values()[rows], seeds)
@@ -207,19 +208,34 @@ class MujocoSimulator:
         )
 
     def hold(self) -> None:
-        """Command all robots to stay where they are measured to be."""
-        self._actuators.hold()
+        """Keep all robots where they are measured to be, until the next command."""
+        self._actuators.hold(self._weight)
+
+    def _load_now(self) -> Array:
+        """Effort (nsim, nj) that balances what the engine found to act on the joints last."""
+        robot = self.robot
+        return self._bias[:, robot.moving_dof] @ robot.map + self._load
+
+    def _weight(self) -> Array:
+        """Effort (nsim, nj) that carries the robots here, at rest."""
+        moving = self._qvel.copy()
+        self._qvel[:] = 0.0
+        self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
+        weight = self._load_now()
+        self._qvel[:] = moving
+        self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
+        return weight
 
     @property
     def commanded(self) -> Array:
-        """The command in force, (nsim, nj)."""
-        return self._actuators.commanded.copy()
+        """The command in force, (nsim, nj); zero where brakes hold."""
+        return self._actuators.commanded
 
     def step(self, n: int = 1) -> None:
         """See :meth:`Simulator.step`."""
         actuators, sensors, imu = self._actuators, self._sensors, self._imu
         for _ in range(n):
-            effort = actuators.drive()
+            effort = actuators.drive(self._load_now)
             self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
             if self._friction.active:
                 self._frictionloss[:, self._dof] = self._friction.level(self._qvel[:, self._dof])
@@ -295,6 +311,17 @@ class MujocoSimulator:
                 mujoco.mju_mulQuat(quat[k], inverse, quat[k].copy())
         return position, quat
 
+    def camera_pose(self) -> tuple[Array, Array]:
+        """Position (nsim, 3) [m] and orientation (nsim, 4) (w, x, y, z) of the camera.
+
+        Where it stands in the world, its z axis along the view and its y axis down.
+        """
+        camera = int(self.robot.model.camera(CAMERA).id)
+        position = np.array(self._engine.values('cam_pos')[:, camera], dtype=float)
+        w, x, y, z = np.array(self._engine.values('cam_quat')[:, camera], dtype=float).T
+        # The engine's camera looks along -z, with y up: half a turn about x.
+        return position, np.stack([-x, w, z, -y], axis=1)
+
     def nominal(self, address: str) -> float:
         """See :meth:`Simulator.nominal`.
 
@@ -321,11 +348,9 @@ class MujocoSimulator:
 
     def _owner(self, address: str) -> Owner:
         quantity(address, self.profile)
-        parsed = parse_address(address)
-        mend = self._addresses.known(parsed)
-        owner = None if mend else self._addresses.owner(parsed)
+        owner = self._addresses.owner(parse_address(address))
         if owner is None:
-            raise InputError(Fault('address', address, mend or 'MuJoCo does not have it'))
+            raise InputError(Fault('address', address, 'MuJoCo does not have it'))
         return owner
 
     def set_baseline(self, values: Mapping[str, float]) -> dict[str, str]:
@@ -383,8 +408,8 @@ class MujocoSimulator:
                 continue
             parsed = parse_address(address)
             value = np.asarray(given, dtype=float)
-            mend = self._addresses.known(parsed)
-            if not mend and value.shape not in ((), (1,), (n,)):
+            mend = ''
+            if value.shape not in ((), (1,), (n,)):
                 mend = f'must be one number or ({n},)'
             if not mend and not np.isfinite(value).all():
                 mend = 'must be finite'

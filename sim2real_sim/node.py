@@ -61,7 +61,6 @@ class SimulatorNode(Node):
         self._lockstep = Lockstep(paced[0], config.pace_timeout, paced[1])
         self._watch = CommandWatch(profile.command.timeout)
         self._reader = CommandReader(profile)
-        self._trouble = ''
         self._stop = threading.Event()
         self._begins = True
         size = config.image_size
@@ -95,27 +94,29 @@ class SimulatorNode(Node):
         if state:
             self._simulator.reset()
             self._watch.reset()
-            self._trouble = ''
+            self._stepping.mended(_now())
         if time or state:
             self._stepping.reset(_now(), 0 if time else None)
             self._outputs.publish()
 
-    def pause(self, paused: bool) -> None:
-        """Stop simulated time, or let it run."""
+    def pause(self, paused: bool) -> str:
+        """Stop simulated time, or let it run; says why that cannot be."""
         if paused:
             self._catch_up()
-            self._stepping.paused = True
-        elif not self._trouble:
+            self._stepping.pause()
+        elif not self._stepping.trouble:
             # Who is waited for may have been away meanwhile (a policy that changed its bundle).
             self._begins = self._config.paced and self.paused
             self._stepping.start(_now())
+        return '' if paused else self._stepping.trouble
 
-    def step_world(self, steps: int) -> None:
-        """Take physics steps while paused; what falls due on the way is published."""
-        while steps > 0 and not self._trouble:
+    def step_world(self, steps: int) -> str:
+        """Take physics steps while paused; says why they were not all taken."""
+        while steps > 0 and not self._stepping.trouble and not self._stop.is_set():
             taken = min(steps, self._stepping.to_next())
             self._take(taken)
             steps -= taken
+        return self._stepping.trouble or ('asked to end' if steps > 0 else '')
 
     def quit(self) -> None:
         """End the process."""
@@ -181,9 +182,8 @@ class SimulatorNode(Node):
         self._simulator.step(steps)
         self._stepping.advance(steps, _now())
         if self._simulator.diverged.any():
-            self._stepping.paused = True
-            self._trouble = f'diverged at {self._stepping.time / NS:.3f} s; reset to go on'
-            self.get_logger().error(f'the simulation {self._trouble}')
+            self._stepping.interrupt('diverged')
+            self.get_logger().error(f'the simulation {self._stepping.trouble}')
             return
         self._outputs.publish()
 
@@ -219,15 +219,15 @@ class SimulatorNode(Node):
         if trouble:
             self.get_logger().error(f'nothing of draw {draw.episode} was applied:\n{trouble}')
         self._stepping.step = self._step_length()
-        self._to_applied.publish(draw_to_message(applied, self._stepping.time / NS))
+        self._to_applied.publish(draw_to_message(applied, self._stepping.time / NS, self._profile))
 
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         stepping = self._stepping
         values: dict[str, object] = dict(
             simulated=stepping.time / NS, realtime_factor=round(stepping.factor, 4)
         )
-        if self._trouble:
-            return DiagnosticStatus.ERROR, self._trouble, values
+        if stepping.trouble:
+            return DiagnosticStatus.ERROR, stepping.trouble, values
         if stepping.factor < 0.95 * self._config.realtime_factor and not self._config.paced:
             return DiagnosticStatus.WARN, 'slower than asked for', values
         return DiagnosticStatus.OK, 'paused' if stepping.paused else 'running', values

@@ -57,11 +57,13 @@ def await_consumers(
     """
     wanted, settled = set(consumers), time.monotonic()
     deadline = settled + timeout
+    # Who is connected is known from rclpy 4 on; before, who is seen and the settling must do.
+    connections = getattr(commands, 'get_publisher_count', None)
     while wanted and not stop.is_set() and time.monotonic() < settled + SETTLE:
         there = {info.node_name for info in node.get_publishers_info_by_topic('pace')}
         there &= {info.node_name for info in node.get_subscriptions_info_by_topic(topic)}
-        connected = commands.get_publisher_count() >= node.count_publishers(commands.topic_name)
-        if wanted - there or not connected:
+        seen = node.count_publishers(commands.topic_name)
+        if wanted - there or (connections is not None and connections() < seen):
             settled = time.monotonic()
             if settled > deadline:
                 return sorted(wanted - there)
@@ -134,7 +136,7 @@ class Publishers:
             self._imu = node.create_publisher(Imu, profile.topics.imu, sensors)
         self._transforms: Transforms | None = None
         if tf and Transforms.available():
-            self._transforms = Transforms(node, robot)
+            self._transforms = Transforms(node, robot, camera)
         elif tf:
             node.get_logger().warning('tf2_msgs is not installed: no tf is published')
         self._camera = camera
@@ -167,16 +169,18 @@ class Publishers:
 
 
 class Transforms:
-    """``tf`` and ``tf_static`` of the robot's links.
+    """``tf`` and ``tf_static`` of the robot's links, and of a camera that stands in the world.
 
     Args:
         node: publishes.
         robot: the robot.
+        camera: the camera, if there is one.
     """
 
-    def __init__(self, node: Node, robot: Robot) -> None:
+    def __init__(self, node: Node, robot: Robot, camera: CameraPublisher | None) -> None:
         from tf2_msgs.msg import TFMessage
 
+        self._camera = camera
         self._message = TFMessage
         self._robot = robot
         moving: list[tuple[str, str]] = []
@@ -202,9 +206,13 @@ class Transforms:
 
     def publish(self, time: int) -> None:
         """Publish where the moving links are at this simulated time [ns]."""
-        if self._moving:
-            message = self._message(transforms=self._transforms(self._moving, time))
-            self._publisher.publish(message)
+        transforms = self._transforms(self._moving, time) if self._moving else []
+        if self._camera is not None:  # a draw may move it
+            frames = [(self._robot.profile.urdf.root, CAMERA)]
+            stamp = conversions.to_stamp(time)
+            transforms += conversions.transforms(frames, *self._camera.pose(), stamp)
+        if transforms:
+            self._publisher.publish(self._message(transforms=transforms))
 
 
 def _stacked(poses: list[tuple[Array, Array]]) -> tuple[Array, Array]:
@@ -245,6 +253,10 @@ class CameraPublisher:
         self._thread = threading.Thread(target=self._render, daemon=True)
         self._thread.start()
 
+    def pose(self) -> tuple[Array, Array]:
+        """Position (1, 3) [m] and orientation (1, 4) (x, y, z, w) in the robot's root frame."""
+        return self._simulator.camera_pose()
+
     def take(self, time: int) -> None:
         """Take a picture of the present state at simulated time ``time`` [ns]."""
         if self._error is not None:
@@ -263,7 +275,7 @@ class CameraPublisher:
         try:
             # A graphics context belongs to the thread that made it.
             camera = Camera(self._model, CAMERA, *self._size, self._backend)
-            frame = 'camera'
+            frame = CAMERA
             while self._wanted.wait() and not self._closing:
                 self._wanted.clear()
                 mujoco.mj_forward(self._model, self._data)

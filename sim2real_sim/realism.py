@@ -6,15 +6,20 @@ where its parameter is neutral, and is skipped where it is neutral everywhere::
 
     command -> delay -> lag -> servo -> gain -> saturation -> joint
     joint -> play -> offset -> (servo) -> delay -> bias -> noise -> quantization -> dropout
+
+A joint that is commanded by velocity or effort and has no command is held by a brake.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
+NO_COMMAND = np.nan  # travels through delay and lag as a command does
 NEUTRAL = {
     'gain': 1.0,
     'torque_constant': 1.0,
@@ -167,12 +172,21 @@ class Actuators:
         damping: (nj,) gain of their velocity loop.
         saturation: (nj,) largest effort; may be infinite.
         nsim: number of simulations.
+        brake: ((nj,), (nj,)) stiffness and damping that hold a joint without a command, beside
+            the effort that carries its load.
     """
 
     def __init__(
-        self, interface: str, stiffness: Array, damping: Array, saturation: Array, nsim: int
+        self,
+        interface: str,
+        stiffness: Array,
+        damping: Array,
+        saturation: Array,
+        nsim: int,
+        brake: tuple[Array, Array],
     ) -> None:
         self._interface = interface
+        self._brake = brake
         self._stiffness = stiffness
         self._damping = damping
         shape = (nsim, len(stiffness))
@@ -184,6 +198,7 @@ class Actuators:
         self._play = np.zeros(shape)
         self._position = np.zeros(shape)
         self._measured = np.zeros(shape), np.zeros(shape)
+        self._stand = np.zeros(shape)  # where brakes hold
         self.effort = np.zeros(shape)
         self._step_length = np.full((nsim, 1), np.nan)
         self._lags = self._amplifies = self._infers = self._plays = self._offsets = False
@@ -215,35 +230,56 @@ class Actuators:
         seen = self._play + p['position_offset'] if self._offsets else self._play
         self._measured = seen, self._measured[1]
 
-    def reset(self, rows: Rows, position: Array, velocity: Array, command: Array) -> None:
+    def reset(self, rows: Rows, position: Array, velocity: Array) -> None:
         """Forget the past of some simulations.
+
+        The position loop is commanded to stay here; brakes hold.
 
         Args:
             rows: which simulations.
             position: (n, nj) of their joints.
             velocity: (n, nj).
-            command: (n, nj) the command in force.
         """
-        self._command[rows] = command
-        self._lagged[rows] = command
-        self._line.fill(rows, command)
         self._position[rows] = self._play[rows] = position
         self._measured[0][rows] = position + self.parameters['position_offset'][rows]
         self._measured[1][rows] = velocity
+        command = self._stay(rows)
+        self._command[rows] = command
+        self._lagged[rows] = command
+        self._line.fill(rows, command)
         self.effort[rows] = 0.0
 
     def command(self, rows: Rows | slice, values: Array) -> None:
         """Set the command (n, nj) of some simulations."""
         self._command[rows] = values
 
-    def hold(self) -> None:
-        """Make where the joints are measured to be the command (rest, for other interfaces)."""
-        self._command[:] = self._measured[0] if self._interface == 'position' else 0.0
+    def _stay(self, rows: Rows | slice) -> Array:
+        """The command (n, nj) to stay where the joints are measured."""
+        here = self._measured[0][rows]
+        if self._interface == 'position':
+            return here
+        self._stand[rows] = here
+        return np.full_like(here, NO_COMMAND)
+
+    def hold(self, load: Callable[[], Array]) -> None:
+        """Hold the joints where they are measured, until the next command.
+
+        Args:
+            load: gives the effort (nsim, nj) that carries the joints at rest. The position loop
+                is commanded as far ahead as it needs for that.
+        """
+        self._command[:] = self._stay(slice(None))
+        if self._interface == 'position':
+            p = self.parameters
+            stiffness = self._stiffness * p['gain'] * p['torque_constant']
+            stiff = stiffness > 0
+            ahead = np.divide(load(), stiffness, out=np.zeros_like(stiffness), where=stiff)
+            self._command += ahead
 
     @property
     def commanded(self) -> Array:
-        """The command in force (nsim, nj); not to be written."""
-        return self._command
+        """The command in force (nsim, nj), zero where a brake holds."""
+        return np.where(np.isnan(self._command), 0.0, self._command)
 
     def measure(self, position: Array, velocity: Array) -> tuple[Array, Array]:
         """Joint position and velocity as the drives see them, (nsim, nj) each.
@@ -272,12 +308,17 @@ class Actuators:
         """What :meth:`measure` gave last."""
         return self._measured
 
-    def drive(self) -> Array:
-        """Effort (nsim, nj) on the joints in the next step, from what was measured last."""
+    def drive(self, load: Callable[[], Array]) -> Array:
+        """Effort (nsim, nj) on the joints in the next step, from what was measured last.
+
+        Args:
+            load: gives the effort (nsim, nj) that carries the joints; asked where brakes hold.
+        """
         p = self.parameters
         command = self._line.push(self._command)
         if self._lags:
-            followed = self._lagged + self._smoothing * (command - self._lagged)
+            before = np.where(np.isnan(self._lagged), 0.0, self._lagged)
+            followed = before + self._smoothing * (command - before)
             self._lagged = np.where(p['time_constant'] > 0, followed, command)
             command = self._lagged
         position, velocity = self._measured
@@ -289,6 +330,10 @@ class Actuators:
             effort = command
         if self._amplifies:
             effort = effort * (p['gain'] * p['torque_constant'])
+        if self._interface != 'position' and (braked := np.isnan(command)).any():
+            stiffness, damping = self._brake
+            held = stiffness * (self._stand - position) - damping * velocity + load()
+            effort = np.where(braked, held, effort)
         applied = np.minimum(np.maximum(effort, -p['saturation']), p['saturation'])
         self.effort = applied / p['torque_constant'] if self._infers else applied
         return applied

@@ -24,12 +24,12 @@ class Control(Protocol):
         """Simulated time to zero, the robot to its default pose, or both."""
         ...
 
-    def pause(self, paused: bool) -> None:
-        """Stop simulated time, or let it run."""
+    def pause(self, paused: bool) -> str:
+        """Stop simulated time, or let it run; says why that cannot be, or ``''``."""
         ...
 
-    def step_world(self, steps: int) -> None:
-        """Take physics steps while paused."""
+    def step_world(self, steps: int) -> str:
+        """Take physics steps while paused; says why they were not all taken, or ``''``."""
         ...
 
     def quit(self) -> None:
@@ -87,16 +87,17 @@ class StandardServices:
         return response
 
     def _on_pause(self, request: Any, response: Any) -> Any:
-        self._control.pause(request.data)
-        response.success, response.message = True, 'paused' if request.data else 'running'
+        trouble = self._control.pause(request.data)
+        response.success = not trouble
+        response.message = trouble or ('paused' if request.data else 'running')
         return response
 
     def _on_step(self, _: Any, response: Any) -> Any:
-        response.success = self._control.paused
-        response.message = 'pause the simulation first'
-        if response.success:
-            self._control.step_world(self._steps)
-            response.message = f'{self._steps} physics steps taken'
+        trouble = 'pause the simulation first'
+        if self._control.paused:
+            trouble = self._control.step_world(self._steps)
+        response.success = not trouble
+        response.message = trouble or f'{self._steps} physics steps taken'
         return response
 
 
@@ -140,6 +141,8 @@ class SimulationInterfaces:
         return self._done(response, self._result.RESULT_OPERATION_FAILED, why)
 
     def _done(self, response: Any, result: int = -1, message: str = '') -> Any:
+        if message and result < 0:
+            result = self._result.RESULT_OPERATION_FAILED
         response.result.result = self._result.RESULT_OK if result < 0 else result
         response.result.error_message = message
         return response
@@ -156,8 +159,7 @@ class SimulationInterfaces:
         if not self._control.paused:
             wrong = self._result.RESULT_INCORRECT_STATE
             return self._done(response, wrong, 'pause the simulation first')
-        self._control.step_world(int(request.steps))
-        return self._done(response)
+        return self._done(response, message=self._control.step_world(int(request.steps)))
 
     def _present(self) -> int:
         if not self._control.paused:
@@ -174,8 +176,8 @@ class SimulationInterfaces:
         if wanted == self._present():
             return self._done(response, self._set.ALREADY_IN_TARGET_STATE, 'already so')
         if wanted == state.STATE_PLAYING:
-            self._control.pause(False)
-        elif wanted == state.STATE_PAUSED:
+            return self._done(response, message=self._control.pause(False))
+        if wanted == state.STATE_PAUSED:
             if self._stopped:
                 wrong = self._set.INCORRECT_TRANSITION
                 return self._done(response, wrong, 'a stopped simulation can be played')

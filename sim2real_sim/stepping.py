@@ -49,6 +49,7 @@ class Stepping:
     Attributes:
         time: simulated time [ns].
         paused: simulated time stands still, except for steps that are asked for.
+        trouble: why it must stand still, or ``''``; see :meth:`interrupt`.
         factor: simulated per steady time as measured over the last second; nan at first.
 
     Args:
@@ -70,7 +71,8 @@ class Stepping:
         self.time = 0
         self.paused = False
         self.factor = math.nan
-        self.given_up = 0.0
+        self.trouble = ''
+        self._ran = False
         self._asked = factor
         self._instants = [Ticker(period) for period in instants.values()]
         self._tickers = dict(zip(instants, self._instants, strict=True))
@@ -82,6 +84,23 @@ class Stepping:
         """Let simulated time run from here on (also after a pause)."""
         self.paused = False
         self._since = self._measured = (now, self.time)
+
+    def pause(self) -> None:
+        """Let simulated time stand still."""
+        self.paused, self._ran = True, False
+
+    def interrupt(self, what: str) -> None:
+        """Let simulated time stand still until :meth:`mended`, as something happened."""
+        self._ran = not self.paused
+        self.paused = True
+        self.trouble = f'{what} at {self.time * 1e-9:.3f} s; reset to go on'
+
+    def mended(self, now: float) -> None:
+        """What interrupted is over: go on, where time ran before."""
+        self.trouble = ''
+        if self._ran:
+            self._ran = False
+            self.start(now)
 
     def reset(self, now: float, time: int | None = None) -> None:
         """Everything is due at once; simulated time becomes ``time`` [ns], or stays."""
@@ -118,7 +137,6 @@ class Stepping:
             return self.to_next()
         behind = (now - self._since[0]) * self._asked * 1e9 - (self.time - self._since[1])
         if behind > CATCH_UP * self._asked * 1e9:
-            self.given_up += behind * 1e-9 - CATCH_UP * self._asked
             self._since = (now - CATCH_UP, self.time)
             behind = CATCH_UP * self._asked * 1e9
         # A step that ends within a microsecond from now is due: clocks are not exact.

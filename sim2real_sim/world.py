@@ -35,6 +35,10 @@ class Pose(NamedTuple):
     orientation: Quaternion = (0.0, 0.0, 0.0, 1.0)
 
 
+HOME = Pose()
+"""At the origin of the world, unturned."""
+
+
 class LinkState(NamedTuple):
     """Motion of a link.
 
@@ -90,7 +94,7 @@ class World(Protocol):
         ...
 
     def reset(self) -> None:
-        """Time to zero and every model to where it was spawned, at rest. Models stay as applied."""
+        """Time to zero, every model at rest where it was spawned; parameters stay as applied."""
         ...
 
     def models(self) -> tuple[str, ...]:
@@ -101,7 +105,7 @@ class World(Protocol):
         """The model's SDF as it came into the world, before anything was applied."""
         ...
 
-    def spawn(self, model: str, sdf: str, pose: Pose = Pose()) -> None:
+    def spawn(self, model: str, sdf: str, pose: Pose = HOME) -> None:
         """Put a model into the world; what bears its name already is replaced."""
         ...
 

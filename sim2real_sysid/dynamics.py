@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from lxml import etree
 
-from sim2real_core.kinematics import build_model
+from sim2real_core.kinematics import Coordinates, build_model
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
@@ -45,8 +45,6 @@ def payload_urdf(text: str, link: str) -> str:
 class RigidBody:
     """Efforts that the URDF's rigid bodies ask for; friction and armature are not in it.
 
-    Joints of the URDF that are neither actuated nor mimic stay at zero.
-
     Args:
         profile: the robot.
 
@@ -67,23 +65,8 @@ class RigidBody:
         )
         self._data = self._model.createData()
         self._payload_data = self._payload.createData()
-        self._neutral = pinocchio.neutral(self._model)
-        self._curved = self._model.nq != self._model.nv  # continuous joints are (cos, sin)
-        self._build_map(profile)
+        self._coordinates = Coordinates(self._model, profile)
         self.payload_mass = float(profile.urdf.links[profile.payload_link].mass)
-
-    def _build_map(self, profile: RobotProfile) -> None:
-        """Joint coordinates of the model from the actuated ones: ``full = map @ q + shift``."""
-        joints = self._model.joints
-        self._map = np.zeros((self._model.nv, len(profile.joint_names)))
-        self._shift = np.zeros(self._model.nv)
-        for column, name in enumerate(profile.joint_names):
-            self._map[joints[self._model.getJointId(name)].idx_v, column] = 1.0
-        for name, mimic in profile.mimics.items():
-            follower = joints[self._model.getJointId(name)].idx_v
-            leader = joints[self._model.getJointId(mimic.joint)].idx_v
-            self._map[follower] = mimic.multiplier * self._map[leader]
-            self._shift[follower] = mimic.offset
 
     def efforts(self, position: Array, velocity: Array, acceleration: Array) -> Array:
         """Efforts of the nominal bodies, and what one more kilogram of payload adds.
@@ -97,10 +80,8 @@ class RigidBody:
             (2, nj): nominal inverse dynamics [N*m or N], and its derivative with respect to
             the mass of the payload link, whose inertia scales along [per kg].
         """
-        q = self._map @ position + self._shift
-        if self._curved:
-            q = np.asarray(self._pin.integrate(self._model, self._neutral, q))
-        v, a = self._map @ velocity, self._map @ acceleration
+        q, spread = self._coordinates.configuration(position), self._coordinates.map
+        v, a = spread @ velocity, spread @ acceleration
         nominal = self._pin.rnea(self._model, self._data, q, v, a)
         payload = self._pin.rnea(self._payload, self._payload_data, q, v, a)
-        return np.stack([nominal @ self._map, payload @ self._map])
+        return np.stack([nominal @ spread, payload @ spread])

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import quantity
+from sim2real_core.joint_states import UNSTAMPED, is_late, shortest
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Estimate, ParameterEstimate
 from sim2real_sysid.config import SysidConfig
@@ -24,8 +25,9 @@ BOTH_WAYS = 0.1  # least share of the rarer direction, before friction counts as
 JUMP = 3.0  # times the speed limit
 GLITCH = 10.0  # times the effort limit
 LARGEST = 1e9  # SI; whatever is beyond is no measurement
-# Effort is sampled at an instant: how late its steps seem differs from one to the next, by a
-# share of the sample period that was found on simulated drives.
+# Effort is sampled at an instant: how late its steps seem differs from one to the next. The share
+# of the sample period is that of the effort that comes in steps, and at least this one, found on
+# simulated drives with a lag.
 TIMING_SPREAD = 0.1
 
 
@@ -103,8 +105,9 @@ class OnlineIdentifier:
         Returns:
             Whether it told anything, so that the estimate changed.
         """
-        if not math.isfinite(stamp) or stamp == self._stamp:
-            self.faults['stamp does not advance'] += 1
+        if not math.isfinite(stamp) or is_late(stamp, self._stamp):
+            unstamped = stamp == self._stamp == 0.0
+            self.faults[UNSTAMPED if unstamped else 'stamp does not advance'] += 1
             return False
         effort = self._measured(effort)
         missing = ~(np.abs(position) < LARGEST)
@@ -144,7 +147,7 @@ class OnlineIdentifier:
         dt = stamp - self._stamp
         step = position - self._position
         if self._turns:
-            step -= 2.0 * np.pi * np.round(step / (2.0 * np.pi)) * self._continuous
+            step = shortest(step, self._continuous)
         reason = ''
         if dt < 0.0:
             reason = 'backward stamp'
@@ -184,12 +187,12 @@ class OnlineIdentifier:
         if len(self._moments.cross):
             # Between samples the signals are taken as straight: relative error of that for
             # motion at the bandwidth, w^2 T^2 / 12.
-            between = (2.0 * math.pi * self.config.bandwidth * self._period) ** 2 / 12.0
+            between = (2.0 * math.pi * self._rows.bandwidth * self._period) ** 2 / 12.0
             found = solve(
                 self._moments,
                 self._nominal,
                 timing_error=max(self.config.timing_error, 0.5 * self._period),
-                timing_spread=TIMING_SPREAD * self._period,
+                timing_spread=np.maximum(TIMING_SPREAD, self._rows.jumps.share) * self._period,
                 model_error=math.hypot(self.config.model_error, between),
             )
             covariance = found.covariance

@@ -17,7 +17,7 @@ from sim2real_core.profile import load_profile
 from sim2real_core.qos import LATCHED, sensor_qos
 from sim2real_core.records import Estimate
 from sim2real_sysid.config import SysidConfig
-from sim2real_sysid.conversions import JointStateReader
+from sim2real_sysid.conversions import Array, JointStateReader
 from sim2real_sysid.estimator import OnlineIdentifier
 
 LAST_WORD = Duration(seconds=1.0)  # how long the last estimate may take to arrive
@@ -51,7 +51,12 @@ class SysidNode(Node):
         )
 
     def _on_sample(self, message: JointState) -> None:
-        stamp, position, effort = self._reader.read(message)
+        sample = self._reader.read(message)
+        if sample is not None:  # else it is about another robot's joints
+            self._take(*sample)
+        self._pace.done(message.header.stamp)
+
+    def _take(self, stamp: float, position: Array, effort: Array) -> None:
         self._samples += 1
         self._identifier.update(stamp, position, effort)
         period = self._config.publish_period
@@ -61,7 +66,6 @@ class SysidNode(Node):
             regular = self._estimate is not None and abs(late) < period
             self._due = (self._due if regular else stamp) + period
             self._publish()
-        self._pace.done(message.header.stamp)
 
     def _publish(self) -> None:
         self._estimate = self._identifier.estimate()

@@ -109,7 +109,7 @@ def solve(
     nominal: Array,
     *,
     timing_error: float,
-    timing_spread: float,
+    timing_spread: Array,
     model_error: float,
 ) -> Posterior:
     """Estimate from moments.
@@ -119,8 +119,8 @@ def solve(
         nominal: (n,) nominal values: ``LOCAL`` for each joint in turn, then the payload's if
             rows have one.
         timing_error: prior standard deviation of the delays [s].
-        timing_spread: standard deviation [s] of a joint's delay from one part of its effort to
-            another, which one delay cannot express.
+        timing_spread: (nj,) standard deviation [s] of a joint's delay from one part of its
+            effort to another, which one delay cannot express.
         model_error: relative standard deviation of the model's terms.
     """
     noisy, rows = moments.mean.sum(axis=0), moments.count.sum(axis=(0, 2))

@@ -31,6 +31,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.filters import TwinFilter
+from sim2real_sysid.jumps import Jumps
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -86,12 +87,13 @@ class RowBuilder:
     Args:
         profile: the robot.
         config: settings.
-        period: time between samples [s].
+        body: its inverse dynamics.
 
     Attributes:
+        columns: of a row.
         has_payload: whether rows have a payload column.
-        payload_mass: nominal mass of the payload link [kg].
-        bandwidth: of the filters [Hz].
+        bandwidth: of the filters [Hz]; 0 before they are open.
+        jumps: those of the measured efforts.
     """
 
     def __init__(self, profile: RobotProfile, config: SysidConfig, body: RigidBody) -> None:
@@ -109,6 +111,7 @@ class RowBuilder:
         self._ticks = 0
         self.bandwidth = 0.0
         self._filter: TwinFilter | None = None
+        self.jumps = Jumps(self._nj)
         self.restart()
 
     def open(self, period: float) -> None:
@@ -125,6 +128,7 @@ class RowBuilder:
         """Forget the signals, not the speeds and noises seen."""
         if self._filter is not None:
             self._filter.restart()
+        self.jumps.restart()
         self._direction = np.zeros(self._nj)
         self._since = np.full(self._nj, math.inf)
         self._effort_bad = np.full(self._nj, -math.inf)
@@ -135,6 +139,7 @@ class RowBuilder:
         """Take a sample; see :meth:`OnlineIdentifier.update`."""
         filter_ = self._filter
         assert filter_ is not None, 'open() comes first'
+        self.jumps.push(effort)
         bad = ~np.isfinite(effort)
         if bad.any():
             self._effort_bad[bad] = stamp

@@ -2,6 +2,10 @@
 
 import contextlib
 import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
 
 _reserved = contextlib.ExitStack()
 
@@ -25,3 +29,20 @@ def pytest_configure(config):
 def pytest_report_header(config):
     """Name the domain, so that a test can be watched from outside."""
     return f'ROS_DOMAIN_ID: {os.environ.get("ROS_DOMAIN_ID", "none")}'
+
+
+@pytest.fixture(scope='session', name='joint_states_in')
+def fixture_joint_states_in():
+    """Reads JointStates from a clip: time (n,) [s], and positions (n,) by joint."""
+    from rosbags.highlevel import AnyReader
+    from rosbags.typesys import Stores, get_typestore
+
+    def read(folder, topic='/joint_states'):
+        with AnyReader([folder], default_typestore=get_typestore(Stores.LATEST)) as reader:
+            wanted = [c for c in reader.connections if c.topic == topic]
+            rows = [(t, reader.deserialize(d, c.msgtype)) for c, t, d in reader.messages(wanted)]
+        names = rows[0][1].name
+        position = {n: np.array([m.position[m.name.index(n)] for _, m in rows]) for n in names}
+        return SimpleNamespace(time=np.array([t * 1e-9 for t, _ in rows]), position=position)
+
+    return read

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sim2real_bringup.requirements import HOW_TO_GET
-from sim2real_core.errors import MissingError, Sim2RealError
+from sim2real_core.errors import InputError, MissingError, Sim2RealError
 
 GROUPS = {
     'Run': ('demo', 'up', 'replay'),
@@ -53,19 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = next((' '.join(arguments[:n]) for n in (2, 1) if ' '.join(arguments[:n]) in known), '')
     if not verb:
         return _without_verb(arguments, known)
-    module = load(known[verb])
-    parser = _parser(verb, module)
-    args = parser.parse_args(arguments[len(verb.split()) :])
     try:
+        module = load(known[verb])
+        args = _parser(verb, module).parse_args(arguments[len(verb.split()) :])
         return int(module.run(args))
     except Sim2RealError as error:
         print(f'sim2real {verb}: {error}', file=sys.stderr)
         return error.exit_code
     except ModuleNotFoundError as error:
-        how = HOW_TO_GET.get((error.name or '').partition('.')[0])
-        if how is None:
+        package = (error.name or '').partition('.')[0]
+        if package not in HOW_TO_GET:
             raise
-        print(f'sim2real {verb}: {error.name} is missing: {how}', file=sys.stderr)
+        print(f'sim2real {verb}: {package} is missing: {HOW_TO_GET[package]}', file=sys.stderr)
         return MissingError.exit_code
     except KeyboardInterrupt:
         return 130
@@ -73,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough of it; Python would complain at exit.
         sys.stderr.close()
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f'sim2real {verb}: {error.filename}: {error.strerror}', file=sys.stderr)
+        return InputError.exit_code
 
 
 def _parser(verb: str, module: Any) -> argparse.ArgumentParser:

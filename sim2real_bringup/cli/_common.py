@@ -3,17 +3,129 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from sim2real_core.config import Config
 from sim2real_core.files import write_json
+
+EVERY = 15.0
+"""Time between two lines about the same stage, where there is no terminal [s]."""
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """``--json FILE``."""
-    parser.add_argument('--json', metavar='FILE', help='write the result here as JSON')
+    parser.add_argument(
+        '--json', type=output, metavar='FILE', help='write the result here as JSON'
+    )
+
+
+def output(text: str) -> Path:
+    """A file that can be written, found out before the work (for argparse)."""
+    path = Path(text).expanduser()
+    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if path.is_dir() or (there != path and not there.is_dir()):
+        raise argparse.ArgumentTypeError(f'{text}: must be a file, {there} is not')
+    if not os.access(there, os.W_OK):
+        raise argparse.ArgumentTypeError(f'{text}: {there} cannot be written')
+    return path
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 or more (for argparse)."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{text}: must not be negative')
+    return value
+
+
+def add_config(parser: argparse.ArgumentParser, kind: type[Config]) -> None:
+    """An option for each field of a configuration; :func:`given` finds those that were given."""
+    for row in kind.table():
+        unit = f' [{row.unit}]' if row.unit else ''
+        parser.add_argument(
+            f'--{row.name.replace("_", "-")}',
+            type=type(row.default),
+            help=f'{row.description.rstrip(".")}{unit} (default: {row.default})',
+        )
+
+
+def given(args: argparse.Namespace, kind: type[Config]) -> dict[str, Any]:
+    """Fields of a configuration that were given on the command line."""
+    values = {row.name: getattr(args, row.name) for row in kind.table()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextmanager
+def progress(stages: Mapping[str, str]) -> Iterator[Callable[..., None]]:
+    """Shows on standard error how far the work is: bars; without a terminal, plain lines.
+
+    Args:
+        stages: name of each stage, in order, and what to call it for people.
+
+    Yields:
+        A function that is told a stage, how much of it is done (0 to 1) and what else to say.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    show = (
+        _bars(stages, console) if console.is_terminal else contextlib.nullcontext(_Lines(stages))
+    )
+    with show as tell:
+        yield tell
+
+
+@contextmanager
+def _bars(stages: Mapping[str, str], console: Any) -> Iterator[Callable[..., None]]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    width = max(map(len, stages.values()))
+    text = TextColumn(f'{{task.description:<{width}}}')
+    with Progress(
+        text, BarColumn(), TimeElapsedColumn(), TextColumn('{task.fields[more]}'), console=console
+    ) as bars:
+        tasks = {
+            stage: bars.add_task(title, total=1.0, start=False, more='')
+            for stage, title in stages.items()
+        }
+
+        def tell(stage: str, share: float, more: str = '') -> None:
+            for other in tasks:
+                if other == stage:
+                    break
+                bars.update(tasks[other], completed=1.0)
+                bars.stop_task(tasks[other])
+            if not bars.tasks[tasks[stage]].started:
+                bars.start_task(tasks[stage])
+            bars.update(tasks[stage], completed=share, more=more)
+
+        yield tell
+
+
+class _Lines:
+    """A line when a stage begins, and how far it is now and then."""
+
+    def __init__(self, stages: Mapping[str, str]) -> None:
+        self._stages = stages
+        self._stage = ''
+        self._said = 0.0
+
+    def __call__(self, stage: str, share: float, more: str = '') -> None:
+        now = time.monotonic()
+        if stage == self._stage and now - self._said < EVERY:
+            return
+        begins = stage != self._stage
+        self._stage, self._said = stage, now
+        far = '' if begins else f': {share:.0%} {more}'.rstrip()
+        print(f'{self._stages[stage]}{far}', file=sys.stderr, flush=True)
 
 
 def add_robot(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -75,13 +187,15 @@ def warn(warnings: Iterable[str]) -> None:
         print(f'warning: {words}', file=sys.stderr)
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = '') -> None:
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None
+) -> None:
     """Print a table, as wide as the terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify='left')
+    table = Table(title=title, title_justify='left')
     for column in columns:
         table.add_column(column, overflow='fold')
     for row in rows:

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_randomizer.space import load_space
 
     profile = load_profile(args.robot)
-    space = load_space(args.space or profile.name, profile)
+    space = load_space(args.space, profile)
     draw = space.draw(args.seed, args.episode, args.env)
     _common.warn(space.warnings)
     _common.finish(args, {'values': dict(draw.values)})

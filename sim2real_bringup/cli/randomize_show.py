@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _common.add_robot(parser, required=False)
     parser.add_argument(
-        '--plot', type=Path, metavar='PNG', help='plot what is drawn, one small plot an address'
+        '--plot',
+        type=_common.output,
+        metavar='PNG',
+        help='plot what is drawn, one small plot an address',
     )
     _common.add_json(parser)
 
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     name = args.name or args.space
     profile = load_profile(args.robot or _robot_of(name))
-    space = load_space(name or profile.name, profile)
+    space = load_space(name, profile)
     # By the last episode every schedule has ended.
     drawn = space.draw_many(0, np.iinfo(np.int64).max // 2, np.arange(SAMPLES))
     rows: dict[str, dict[str, Any]] = {}
@@ -156,7 +159,7 @@ def _plot(path: Path, space: Any, drawn: dict[str, Any], rows: dict[str, dict[st
     for axis in axes[len(drawn) :]:
         axis.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format='png')
 
 
 def _courses(space: Any) -> tuple[Any, dict[str, Any]]:

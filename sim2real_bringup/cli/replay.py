@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--duration', type=_common.duration, metavar='S', help='play so much')
     parser.add_argument(
-        '--bag-namespace', default='', metavar='N', help='namespace the bag was recorded under'
+        '--bag-namespace',
+        default='',
+        metavar='N',
+        help='namespace the bag was recorded under, / for none; found out if not given',
     )
     parser.add_argument('--out', default='', metavar='BAG', help='write what came out as a bag')
     parser.add_argument(

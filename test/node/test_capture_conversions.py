@@ -14,6 +14,7 @@ from sim2real_capture.conversions import (
     estimate_json,
     joint_values,
     message_class,
+    missing_values,
 )
 from sim2real_core.messages import draw_to_message, estimate_to_message
 from sim2real_core.records import Draw, Estimate, ParameterEstimate
@@ -39,6 +40,19 @@ def test_joint_values(message, field, want):
 
 
 @pytest.mark.parametrize(
+    ('message', 'said'),
+    [
+        (JointState(name=['b', 'x'], velocity=[2.0, 9.0]), 'lack a'),
+        (JointState(name=['a', 'b'], position=[3.0, 4.0]), '0 of 2 velocity values'),
+        (JointState(name=['a', 'b'], velocity=[3.0, float('nan')]), 'velocity is not finite'),
+    ],
+)
+def test_what_is_missing_is_named(message, said):
+    assert joint_values(message, NAMES, 'velocity') is None
+    assert said in missing_values(message, NAMES, 'velocity')
+
+
+@pytest.mark.parametrize(
     ('message', 'interface', 'want'),
     [
         (Float64MultiArray(data=[1.0, 2.0]), 'position', [1.0, 2.0]),
@@ -55,14 +69,23 @@ def test_command_values(message, interface, want):
     np.testing.assert_equal(command_values(message, NAMES, interface), want)
 
 
-def test_the_bundle_is_known_by_its_hash():
-    def health(**values):
+def test_the_bundle_is_that_of_the_policy_beside_it():
+    def health(name, **values):
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-        return DiagnosticStatus(name='/policy: health', values=pairs)
+        return DiagnosticStatus(name=name, values=pairs)
 
-    other, policy = health(content_hash='x'), health(bundle='p.onnx', content_hash='b1')
-    assert bundle_of(DiagnosticArray(status=[other, policy])) == 'b1'
-    assert bundle_of(DiagnosticArray(status=[other, health(bundle='p.onnx')])) == ''
+    told = DiagnosticArray(
+        status=[
+            health('/b/policy: health', content_hash='of b'),
+            health('/a/sysid: health', content_hash='no bundle'),
+            health('/a/policy: health', commands='3', content_hash='of a'),
+            health('/policy: health', content_hash='of no namespace'),
+        ]
+    )
+    assert bundle_of(told, '/a') == 'of a'
+    assert bundle_of(told, '/') == 'of no namespace'
+    assert bundle_of(told, '/c') == ''
+    assert bundle_of(DiagnosticArray(status=[health('/policy: health')]), '/') == ''
 
 
 def test_records_as_json():

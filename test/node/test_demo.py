@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sim2real_bringup.demo import DemoConfig, run_demo
+from sim2real_bringup.config import DemoConfig
+from sim2real_bringup.demo import run_demo
 from sim2real_bringup.report import write_report
 
 

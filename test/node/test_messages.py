@@ -16,6 +16,7 @@ from sim2real_core.messages import (
     event_from_message,
     event_to_message,
 )
+from sim2real_core.profile import load_profile
 from sim2real_core.records import Draw, Estimate, Event, ParameterEstimate
 
 AWKWARD = [1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 0.1 + 0.2, math.pi * 1e-17]
@@ -35,13 +36,22 @@ def test_draw():
     ]
 
 
+def test_units_are_those_of_the_robot():
+    draw = Draw(0, 0, values={'joint.slider.armature': 90.0, 'joint.nobody.armature': 1.0})
+    message = draw_to_message(draw, profile=load_profile('slider'))
+    units = [p.value for s in message.status[1:] for p in s.values if p.key == 'unit']
+    assert units == ['kg', 'kg*m^2']
+
+
 def test_estimate():
     parameters = {
         'joint.a.armature': ParameterEstimate(1 / 3, 1e-3 / 7, 'identified', 'kg*m^2'),
+        'joint.the elbow.armature': ParameterEstimate(0.2, 0.1, 'identified', 'kg*m^2'),
         'joint.a.viscous_friction': ParameterEstimate(0.1, math.inf, 'not_identified', 'x'),
     }
-    covariance = np.array([[1 / 7]])
-    estimate = Estimate(12.25 + 1e-7, parameters, ('joint.a.armature',), covariance)
+    covariance = np.array([[1 / 7, 1e-9], [1e-9, 0.3]])
+    order = ('joint.the elbow.armature', 'joint.a.armature')
+    estimate = Estimate(12.25 + 1e-7, parameters, order, covariance)
     back = estimate_from_message(over_the_wire(estimate_to_message(estimate)))
     assert back.stamp == estimate.stamp
     assert back.parameters == parameters

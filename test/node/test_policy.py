@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -330,6 +331,28 @@ def test_an_unusable_joint_state_holds_and_is_reported(running, bad, said):
     made.status(lambda s: s.message == 'active', feed={})
 
 
+def test_a_gripper_on_the_same_topic_disturbs_nothing(running):
+    """Its joint states follow the arm's at once, stamped a little earlier."""
+    made = running(bias=1.0, stale_after=10.0)
+    gripper = made.robot.create_publisher(JointState, 'joint_states', SENSOR_RELIABLE)
+    made.until(lambda: gripper.get_subscription_count() > 0)
+    made.ask()
+    publish = made.sensor.publish
+
+    def publish_both(message):
+        publish(message)
+        for _ in range(2):
+            other = JointState(name=['finger'], position=[0.1])
+            other.header.stamp = to_time(made.stamp - 1e-3)
+            gripper.publish(other)
+
+    made.sensor = SimpleNamespace(publish=publish_both)
+    first = made.ask()
+    sent = np.array([made.ask() for _ in range(10)])
+    assert (np.diff(sent[:, 0]) > 0).all() and sent[0, 0] > first[0]
+    assert values(made.status(lambda s: s.message == 'active', feed={}))['hold'] == '0'
+
+
 def test_a_dead_sensor_holds_then_damps(running):
     made = running(bias=1.0, stale_after=0.1, hold_time=0.3, damp_time=0.05)
     for _ in range(20):
@@ -506,6 +529,8 @@ def test_reading_joint_states():
     np.testing.assert_array_equal(into['effort'], [[6.0, 4.0]])
     assert 'twice' in reader.read(JointState(name=['a', 'b', 'a'], position=[0.0] * 3))
     assert 'lacks b' in reader.read(JointState(name=['a']))
+    for other in (['gripper'], []):  # of another publisher
+        assert reader.read(JointState(name=other, position=[0.0] * len(other))) is None
     assert reader.read(message) == ''
     message.effort = []
     assert '0 of 3 effort' in reader.read(message)

@@ -1,16 +1,27 @@
 """Bags played through the real nodes over ROS: nothing dropped, the same result each time."""
 
 import importlib.util
+import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rclpy
 from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
 
+from sim2real_bringup import player
 from sim2real_bringup.bags import BagWriter, open_bag, summary
+from sim2real_bringup.launching import check_alone
 from sim2real_bringup.testing import replay
+from sim2real_core.errors import Sim2RealError
 from sim2real_core.profile import load_profile
+from sim2real_core.qos import RELIABLE, SENSOR
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.observation import Term
@@ -165,3 +176,62 @@ def test_all_consumers_at_once_give_the_same_twice(recorded, bundle, tmp_path):
     said = summary(tmp_path / 'out0')['topics']
     assert said['/policy/action_applied']['messages'] == 200
     assert said['/position_controller/commands']['messages'] == 200
+
+
+def test_what_was_latched_before_the_start_is_in_force(recorded, bundle):
+    options = ['--bundle', str(bundle), '--start', '1', '--duration', '1']
+    result = replay(recorded, 'slider', ['policy'], timeout=LONG, options=options)
+    assert result['policy']['commands'] == 50  # without a goal the policy would wait
+
+
+def test_up_replays_in_a_domain_of_its_own(tmp_path):
+    """A robot in the domain of this test neither hears the replay nor disturbs it."""
+    command = [sys.executable, '-m', 'sim2real_bringup.cli', 'up', 'replay', '--robot', 'slider']
+    command += ['--nodes', 'sysid', '--bag', str(GOLDEN / 'slider')]
+    command += ['--param', f'player.json={tmp_path / "result.json"}']
+    heard = []
+    rclpy.init()
+    try:
+        robot = rclpy.create_node('robot')
+        robot.create_subscription(JointState, 'joint_states', heard.append, SENSOR)
+        process = subprocess.Popen(command, cwd=GOLDEN.parents[1])
+        while process.poll() is None:
+            rclpy.spin_once(robot, timeout_sec=0.1)
+        robot.destroy_node()
+    finally:
+        rclpy.shutdown()
+    assert process.returncode == 0
+    assert json.loads((tmp_path / 'result.json').read_text())['samples'] == 2000
+    assert heard == []
+
+
+def test_a_launched_replay_keeps_away_from_a_robot():
+    slider = load_profile('slider')
+    check_alone(slider, '/left', look=0.1)
+    rclpy.init()
+    try:
+        robot = rclpy.create_node('robot', namespace='left')
+        robot.create_publisher(JointState, 'joint_states', SENSOR)
+        robot.create_subscription(Float64MultiArray, slider.command.topic, print, RELIABLE)
+        with pytest.raises(Sim2RealError) as caught:
+            check_alone(slider, '/left')
+        check_alone(slider, '/right', look=0.1)
+        robot.destroy_node()
+    finally:
+        rclpy.shutdown()
+    assert 'publishes /left/joint_states' in str(caught.value)
+    assert f'listens to /left/{slider.command.topic}' in str(caught.value)
+
+
+def test_a_replay_does_not_wait_for_others_for_ever(monkeypatch):
+    now = itertools.count(step=0.1)
+    monkeypatch.setattr(player, 'time', SimpleNamespace(monotonic=lambda: next(now)))
+    replaying = SimpleNamespace(_heard='/sysid/estimate', _changed=0.0)
+
+    def somebody_talks(timeout):
+        replaying._changed = next(now)
+        return True
+
+    with pytest.raises(Sim2RealError, match='/sysid/estimate does not end'):
+        player.PlayerNode._wait_for_quiet(replaying, somebody_talks)
+    assert player.PlayerNode._wait_for_quiet(replaying, lambda timeout: True)

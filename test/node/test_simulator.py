@@ -10,6 +10,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
 from std_msgs.msg import Float64MultiArray, Header, String
@@ -104,6 +105,11 @@ class World:
         assert self.simulator.paused
         return self.simulator._stepping.time * 1e-9, self.simulator._simulator.state()[0][0]
 
+    def held(self):
+        """Whether commands came and stopped."""
+        commanded = self.simulator._simulator.commanded[0]
+        return not np.isin(commanded, [DEFAULT, DEFAULT + 0.1]).any()
+
     def draw(self, **fields):
         self.connected()
         before = len(self.applied)
@@ -174,6 +180,17 @@ def test_it_holds_when_commands_stop():
 
         world.until(stands, 'the arm stands')
     assert world.joints[-1].position[0] < 2.8
+
+
+def test_it_carries_its_weight_when_commands_stop():
+    with World() as world:
+        world.connected()
+        world.commands.publish(Float64MultiArray(data=list(DEFAULT + 0.1)))
+        world.until(lambda: world.held(), 'the arm is held')
+        tool = world.simulator._simulator.link_position('tool0')[0]
+        count = len(world.joints)
+        world.until(lambda: len(world.joints) > count + 250, 'a second')
+        assert np.linalg.norm(world.simulator._simulator.link_position('tool0')[0] - tool) < 0.01
 
 
 def test_pause_step_and_reset():
@@ -414,6 +431,12 @@ def test_a_paced_run_holds_by_simulated_time():
     np.testing.assert_allclose(positions[219], simulator.state()[0][0], atol=1e-3)
 
 
+def test_a_paced_run_begins_where_connections_cannot_be_counted(monkeypatch):
+    monkeypatch.delattr(Subscription, 'get_publisher_count')  # as in rclpy 3 (Humble)
+    run = paced_run(20, commands=10)
+    np.testing.assert_allclose(stamps(run.seen)[:20], 0.004 * np.arange(20), atol=1e-9)
+
+
 def test_a_consumer_that_falls_silent_is_given_up():
     world = World(realtime_factor=0.0, paced=True, pace_consumers=['policy'], pace_timeout=0.3)
     consumer = Consumer(world, commands=0, acknowledges=lambda count: count < 10)
@@ -433,12 +456,60 @@ def test_consumers_that_never_appear_do_not_stop_it():
         assert world.simulator._lockstep.keeper.late == {'ghost'}
 
 
+WILD = {'world.timestep': 0.1}
+for name in ARM6.joint_names:
+    WILD |= {f'actuator.{name}.gain': 10.0, f'actuator.{name}.saturation': 1e6}
+
+
+@pytest.mark.parametrize('paused', [False, True])
+def test_after_a_divergence_a_reset_goes_on_as_before(paused):
+    with World(realtime_factor=0.0) as world:
+        world.call(SetBool, 'pause', SetBool.Request(data=True))
+        world.draw(values=WILD)
+        if paused:
+            while (answer := world.call(Trigger, 'step')).success:
+                pass
+            assert 'diverged' in answer.message
+        else:
+            world.call(SetBool, 'pause', SetBool.Request(data=False))
+            world.until(lambda: world.simulator.paused, 'divergence')
+        for service, kind, request in (
+            ('step', Trigger, Trigger.Request()),
+            ('pause', SetBool, SetBool.Request(data=False)),
+        ):
+            answer = world.call(kind, service, request)
+            assert (answer.success, 'diverged' in answer.message) == (False, True)
+        interfaces = pytest.importorskip('simulation_interfaces.srv')
+        step = interfaces.StepSimulation.Request(steps=1)
+        result = world.call(interfaces.StepSimulation, 'step_simulation', step).result
+        assert result.result != result.RESULT_OK and 'diverged' in result.error_message
+        play = interfaces.SetSimulationState.Request()
+        play.state.state = play.state.STATE_PLAYING
+        result = world.call(interfaces.SetSimulationState, 'set_simulation_state', play).result
+        assert result.result != result.RESULT_OK and 'diverged' in result.error_message
+        world.draw(values={})
+        assert world.call(Trigger, 'reset').success
+        assert world.simulator.paused is paused
+
+
+def test_endless_steps_end_with_the_node():
+    interfaces = pytest.importorskip('simulation_interfaces.srv')
+    with World(realtime_factor=0.0) as world:
+        world.call(SetBool, 'pause', SetBool.Request(data=True))
+        client = world.watcher.create_client(
+            interfaces.StepSimulation, 'simulator/step_simulation'
+        )
+        world.until(client.service_is_ready, 'service')
+        client.call_async(interfaces.StepSimulation.Request(steps=2**63))
+        world.until(lambda: world.simulator._stepping.time > 10**9, 'steps')
+        world.stop.set()
+        world.until(lambda: not world.thread.is_alive(), 'the end')
+        assert world.failure is None
+
+
 def test_a_diverging_world_stops_and_says_so():
     with World(realtime_factor=0.0) as world:
-        values = {'world.timestep': 0.1}
-        for joint in ARM6.joint_names:
-            values |= {f'actuator.{joint}.gain': 10.0, f'actuator.{joint}.saturation': 1e6}
-        world.draw(values=values)
+        world.draw(values=WILD)
         world.until(
             lambda: any('diverged' in s.message for m in world.health for s in m.status),
             'the report',
@@ -447,6 +518,8 @@ def test_a_diverging_world_stops_and_says_so():
 
 
 def test_pictures():
+    from tf2_msgs.msg import TFMessage
+
     try:
         find_backend()
     except MissingError as error:
@@ -454,7 +527,19 @@ def test_pictures():
     with World(camera=True, camera_width=64, camera_height=48) as world:
         images = world.hear(Image, 'camera/image_raw', sensor_qos(False), [])
         infos = world.hear(CameraInfo, 'camera/camera_info', sensor_qos(False), [])
-        world.until(lambda: images and infos, 'a picture')
+        frames = world.hear(TFMessage, 'tf', COMMAND, [])
+        world.until(lambda: images and infos and frames, 'a picture')
+    placed = {t.child_frame_id: t for t in frames[-1].transforms}[images[0].header.frame_id]
+    assert placed.header.frame_id == ARM6.urdf.root
+    # The camera looks at the robot: the view along z meets its middle, and y is down.
+    at, turn = placed.transform.translation, placed.transform.rotation
+    x, y, z, w = turn.x, turn.y, turn.z, turn.w
+    view = [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)]
+    down = [2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)]
+    there = np.array([at.x, at.y, at.z])
+    distance = -(there @ view)
+    assert np.linalg.norm(there + distance * np.array(view)) < 0.8
+    assert distance > 1 and down[2] < -0.5
     pixels = np.frombuffer(images[0].data, dtype=np.uint8).reshape(48, 64, 3)
     assert pixels.std() > 10
     assert infos[0].k[2] == 32 and infos[0].k[0] == infos[0].k[4]

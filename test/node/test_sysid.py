@@ -146,7 +146,10 @@ def test_the_last_estimate_is_published_before_the_end(world):
 
 
 def test_names_what_is_missing(world):
-    world.send(joint_state(1.0, other=(0.0, 0.0)))
+    world.send(joint_state(1.0, other=(0.0, 0.0)))  # somebody else's
+    message = joint_state(1.0, other=(0.0, 0.0), slider=(0.0, 0.0))
+    message.position = message.position[:1]
+    world.send(message)
     wait(lambda: world.health and world.health[-1].message == 'no position of slider (1)')
     assert world.health[-1].level == b'\x01'
 
@@ -172,6 +175,7 @@ def test_joints_are_matched_by_name():
     message = joint_state(2.5, c=(3, 30), x=(9, 90), a=(1, 10))
     stamp, position, effort = reader.read(message)
     assert stamp == 2.5
+    assert reader.read(joint_state(2.5, x=(9, 90))) is None
     assert position == pytest.approx([1, np.nan, 3], nan_ok=True)
     assert effort == pytest.approx([10, np.nan, 30], nan_ok=True)
 

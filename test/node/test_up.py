@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -122,7 +123,10 @@ def up(tmp_path):
     def start(*arguments):
         arguments = (*arguments, '--param', f'capture.folder={tmp_path}/spool')
         arguments = (*arguments, '--param', f'receiver.folder={tmp_path}/clips')
-        started.append(Up(*arguments, '--param', 'receiver.port=0'))
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        started.append(Up(*arguments, '--param', f'receiver.port={port}'))
         return started[-1]
 
     yield start
@@ -197,6 +201,10 @@ def test_two_stacks_side_by_side(up, watcher, bundle):
     }
     assert outside <= OWN | {'/diagnostics'}
     for node in ALL:
+        # Its health was heard, but the graph may learn of it a moment later.
+        watcher.until(
+            lambda node=node: (node, '/left') in watcher.node.get_node_names_and_namespaces(), node
+        )
         check_against_catalog(watcher.node, node, '/left')
     # Each node follows the clock of its own namespace.
     clocks = watcher.node.get_subscriptions_info_by_topic('/left/clock')
@@ -245,8 +253,8 @@ def test_a_killed_node_is_noticed_and_ends_the_stack(up, watcher, bundle, victim
     # They notice within 2 s where they get the processor; here they may have to wait for it.
     stack = up(*everything(bundle), '--grace', '6')
     healthy(watcher, *(f'/{name}' for name in ALL))
-    # Each has heard the others before it can miss one.
-    done = time.monotonic() + 1.5
+    # Each must have heard the others before it can miss one; discovery may take them longer.
+    done = time.monotonic() + 4.0
     watcher.until(lambda: time.monotonic() > done, 'a moment')
     stack.node(victim).kill()
     assert stack.wait() == 1

@@ -160,3 +160,16 @@ def test_a_joint_missing_shows_nothing_wrong(show):
 def test_an_unknown_robot_is_named(show):
     with pytest.raises(InputError, match='nobody'):
         show(lambda: None, lambda *_: True, robot='nobody')
+
+
+def test_a_standing_robot_is_sent_once(show):
+    publisher = show.robot.create_publisher(JointState, 'joint_states', SENSOR)
+    rounds, sent = [], []
+    show.robot.create_subscription(MarkerArray, 'sim2real/markers', rounds.append, RELIABLE)
+    show.robot.create_subscription(TFMessage, 'tf', sent.append, RELIABLE)
+
+    def say():
+        publisher.publish(state(HOME, 5.0))
+
+    show(say, lambda *_: len(rounds) >= 10 and sent, robot_state=True)
+    assert len(sent) == 1

@@ -164,6 +164,16 @@ def test_wrong_joints(tmp_path, joints, message):
             'coupling: {joints: [a, b], matrix: [[1, 1]]}',
             'must be 2 rows of 2 numbers',
         ),
+        (
+            'time: {rate: 10}\njoints: {a: {position: q}, b: {position: q}}\n'
+            'coupling: {joints: [a, a], matrix: [[1, 0], [0, 1]]}',
+            'list joints of this mapping, each once',
+        ),
+        (
+            'time: {rate: 10}\njoints: {a: {position: q}, b: {position: q}}\n'
+            'coupling: {joints: [[a], b], matrix: [[1, 0], [0, 1]]}',
+            'list joints of this mapping, each once',
+        ),
         ('time: {rate: 10}\njoints: {}', 'map each joint'),
         ('joints: {a: {position: q}}', 'time = None'),
     ],
@@ -181,6 +191,16 @@ def test_every_fault_of_a_log_is_named(tmp_path):
     assert 'joints.a.effort.column' in message and 'log.csv has: t, q, v' in message
     assert 'row 2: column q = nan: 2 values are not finite' in message
     assert 'row 3: column t = 0.1: time must advance' in message
+
+
+def test_columns_of_different_lengths_are_refused(tmp_path):
+    text = 'time: {column: t}\njoints: {a: {position: q, effort: f}}\n'
+    with pytest.raises(InputError, match=r"'a.effort': 3.*the same number of rows"):
+        series(tmp_path, text, t=[0, 1], q=[0, 1], f=[0, 1, 2])
+    with pytest.raises(InputError, match=r"'time': 3.*the same number of rows"):
+        series(tmp_path, text, t=[0, 1, 2], q=[0, 1], f=[0, 1])
+    _, found = series(tmp_path, text, t=[0, 1], q=[0, 1], f=[0, 1], calibration=[0, 1, 2])
+    assert found['position'].shape == (2, 1)
 
 
 def test_time_before_zero_is_refused(tmp_path):

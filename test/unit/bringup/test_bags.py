@@ -43,6 +43,24 @@ def test_what_is_written_is_read(tmp_path):
     assert summary(tmp_path / 'bag')['messages'] == 3
 
 
+def test_what_was_in_force(tmp_path):
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.topic('/spoken', KIND)
+        bag.topic('/goal', KIND, latched=True)
+        bag.topic('/draw', KIND, latched=True)
+        for topic, time in (
+            ('/goal', 1),
+            ('/spoken', 2),
+            ('/goal', 3),
+            ('/draw', 4),
+            ('/goal', 9),
+        ):
+            bag.write(topic, time, state(time))
+    with open_bag(tmp_path / 'bag') as bag:
+        for before, meant in ((9, [('/goal', 3), ('/draw', 4)]), (1, [])):
+            assert [(m.topic, m.time) for m in bag.latched(bag.topics, before)] == meant
+
+
 def test_sqlite(tmp_path):
     with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.SQLITE3) as bag:
         connection = bag.add_connection('/joint_states', KIND, typestore=STORE)
@@ -80,6 +98,12 @@ def test_a_bag_that_failed_does_not_appear(tmp_path):
     with pytest.raises(KeyError), BagWriter(tmp_path / 'bag') as bag:
         bag.write('/unknown', 0, b'')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_beside_a_bag_stays(tmp_path):
+    (tmp_path / 'bag.part').mkdir()
+    write(tmp_path / 'bag')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['bag', 'bag.part']
 
 
 def test_an_unknown_type_is_refused(tmp_path):

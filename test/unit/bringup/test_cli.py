@@ -1,14 +1,18 @@
 """The command: its map, its errors and its exit status."""
 
+import argparse
 import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from sim2real_bringup import cli
+from sim2real_bringup.cli import _common
 from sim2real_core.errors import InputError, MissingError
+from sim2real_learning.config import ReachTask
 
 
 class Verb:
@@ -55,6 +59,7 @@ def verb(monkeypatch):
         (fail(ModuleNotFoundError(name='mujoco')), 3, "pip install 'sim2real[sim]'"),
         (fail(ModuleNotFoundError(name='std_msgs.msg')), 3, 'setup.bash'),
         (fail(KeyboardInterrupt()), 130, ''),
+        (lambda: Path('/none/such').read_text(), 2, '/none/such: No such file'),
     ],
 )
 def test_exit_status(verb, capsys, does, status, said):
@@ -155,3 +160,51 @@ def test_bag_verbs(tmp_path, capsys):
 def test_bad_input_is_named(capsys, command, said):
     assert cli.main(command) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'command, said',
+    [
+        (['evaluate', '--bundle', 'arm6', '--robot', 'arm6', '--seed', '-1'], 'not be negative'),
+        (['evaluate', '--bundle', 'arm6', '--robot', 'arm6', '--json', '/'], 'must be a file'),
+        (['doctor', '--json', '/dev/null/x.json'], '/dev/null is not'),
+        (['randomize', 'show', '--robot', 'arm6', '--plot', '/'], 'must be a file'),
+        (['demo', '--json', '/'], 'must be a file'),
+    ],
+)
+def test_arguments_are_checked_before_the_work(capsys, command, said):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_plot_is_a_png_whatever_it_is_called(tmp_path, capsys):
+    plot = tmp_path / 'new' / 'space.picture'
+    assert cli.main(['randomize', 'show', '--robot', 'slider', '--plot', str(plot)]) == 0
+    assert plot.read_bytes().startswith(b'\x89PNG')
+
+
+def test_options_of_a_configuration():
+    parser = argparse.ArgumentParser()
+    _common.add_config(parser, ReachTask)
+    assert _common.given(parser.parse_args([]), ReachTask) == {}
+    args = parser.parse_args(['--clearance', '-0.5', '--reach', '0.4'])
+    assert _common.given(args, ReachTask) == {'clearance': -0.5, 'reach': 0.4}
+
+
+def test_progress_without_a_terminal_is_lines(capsys, monkeypatch):
+    now = iter([0.0, 1.0, 16.0, 17.0])
+    monkeypatch.setattr(_common.time, 'monotonic', lambda: next(now))
+    with _common.progress({'a': 'first', 'b': 'second'}) as tell:
+        tell('a', 0.0)
+        tell('a', 0.1)  # a second later: nothing to say yet
+        tell('a', 0.5, 'so far')
+        tell('b', 0.0)
+    assert capsys.readouterr().err == 'first\nfirst: 50% so far\nsecond\n'
+
+
+def test_a_pipe_gets_whole_lines():
+    program = 'from sim2real_bringup.cli._common import show_table\nshow_table("a", [["x" * 300]])'
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+    assert 'x' * 300 in done.stdout

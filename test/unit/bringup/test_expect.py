@@ -38,6 +38,7 @@ def check(tmp_path, *lines):
         (f'metric: final/{FRICTION}/status, equals: stale, at: 0.5', 'is not in the result'),
         (f'metric: final/{FRICTION}/status, min: 1', 'must be a number'),
         ('metric: final/joint.slider.armature/mean, min: 1', 'is not in the result'),
+        (f'metric: final/{FRICTION}/std, max: 1, at: 1', 'std at 1 s = None, must be a number'),
         ('metric: events, max: 0', 'events = 1, must be at most 0'),
         ('metric: policy/commands, min: 7, max: 7', ''),
     ],
@@ -65,8 +66,9 @@ def test_every_fault_of_the_file_is_named(tmp_path):
             'max: 1',
             'metric: events, equals: 1, max: 1',
             'metric: events, value: 1, relative: -1',
+            'metric: samples, equals: ',
         )
-    assert [fault.line for fault in caught.value.faults] == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert [fault.line for fault in caught.value.faults] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 
 def test_a_file_without_metrics_is_refused(tmp_path):

@@ -251,6 +251,46 @@ def test_names_that_yaml_would_take_for_something_else(made):
     assert 'joint.yes.viscous_friction' in space.addresses
 
 
+def test_what_follows_a_joint_is_its_load(made):
+    follower = joint('other', 'prismatic', 'base', 'right', TURN,
+                     more='<mimic joint="slide" multiplier="-3"/>')  # fmt: skip
+    profile, _ = made(
+        robot('twin', BASE, joint('slide', 'prismatic', 'base', 'left', TURN), link('left', 2),
+              follower, link('right', 5))
+    )  # fmt: skip
+    assert f'moves up to {2 + 9 * 5}' in profile.path.read_text()
+
+
+@pytest.mark.parametrize(('low', 'high'), [(1.0012, 1.0043), (-1e-7, -0.9e-7), (3, 5)])
+def test_a_default_pose_is_within_its_limits(made, low, high):
+    limit = f'lower="{low}" upper="{high}" effort="80" velocity="3"'
+    profile, _ = made(
+        robot('narrow', BASE, joint('a', 'revolute', 'base', 'b', limit), link('b', 1))
+    )
+    assert low < profile.joint('a').default_position < high
+
+
+def test_what_the_limits_make_impossible_is_named_and_leaves_nothing(made, tmp_path):
+    limit = 'lower="-1" upper="1" effort="1e8" velocity="3"'
+    with pytest.raises(InputError) as error:
+        made(robot('strong', BASE, joint('a', 'revolute', 'base', 'b', limit), link('b', 1)))
+    for fault in error.value.faults:
+        assert (fault.file.rsplit('/', 1)[1], fault.line) == ('robot.urdf', 3)
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('name', ['x/y', '../x', '.'])
+def test_a_name_is_that_of_a_file(made, name):
+    with pytest.raises(InputError, match='name = '):
+        made(SCARA, name=name)
+
+
+def test_a_folder_that_is_none(made, tmp_path):
+    (tmp_path / 'out').write_text('a file')
+    with pytest.raises(InputError, match='out = '):
+        made(SCARA)
+
+
 BASE = link('base', 1)
 
 
@@ -270,6 +310,8 @@ BASE = link('base', 1)
           link('b', 1, '<visual><geometry><mesh filename="b.stl"/></geometry></visual>')],
          'link.b.mesh', 4),
         ([BASE, joint('a', 'fixed', 'base', 'b'), link('b', 1)], 'joints', 1),
+        ([BASE, joint('a', 'revolute', 'base', 'b', 'lower="0" upper="0" effort="1" velocity="1"'),
+          link('b', 1)], 'joint.a.limit', 3),
     ],
 )  # fmt: skip
 def test_broken_robots(made, tmp_path, parts, field, line):

@@ -27,14 +27,19 @@ def test_arguments_reach_the_nodes():
     assert found['simulator'].namespace == '/left'
     assert found['visualizer'].parameters['robot'] == 'slider'
     assert found['visualizer'].parameters['use_sim_time'] is True
+    found = {p.name: p for p in processes('sim', given('sim', use_sim_time='false'))}
+    assert found['visualizer'].parameters['use_sim_time'] is False
 
 
 def test_replay():
-    changed = given('replay', bag='some/bag', rate='2', nodes='sysid, capture')
+    changed = given(
+        'replay', bag='some/bag', rate='2', start='1.5', bag_namespace='/', nodes='sysid, capture'
+    )
     player, *others = processes('replay', changed)
     assert [p.name for p in others] == ['sysid', 'capture']
     assert player.parameters['bag'] == 'some/bag'
-    assert player.parameters['rate'] == 2.0
+    assert (player.parameters['rate'], player.parameters['start']) == (2.0, 1.5)
+    assert player.parameters['bag_namespace'] == '/'
     assert player.parameters['pace_consumers'] == ['sysid', 'capture']
     assert arguments('replay')['bag'][0] is None
 

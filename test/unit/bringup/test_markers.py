@@ -33,6 +33,13 @@ def test_a_trail_begins_anew_when_time_goes_back():
     np.testing.assert_array_equal(trail.points(), [[1, 1, 1]])
 
 
+def test_a_trail_does_not_grow_while_time_stands_still():
+    trail = Trail(1.0)
+    for x in range(3):
+        trail.add(5.0, np.full(3, x))
+    np.testing.assert_array_equal(trail.points(), [[2, 2, 2]])
+
+
 def test_a_tool_is_a_sphere_and_its_trail():
     trail = Trail(1.0)
     assert tool('commanded', trail, 'base', COMMANDED, 0.04) == []

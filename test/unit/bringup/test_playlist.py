@@ -49,6 +49,8 @@ def test_of_two_robots_one_must_be_named(profile):
     with pytest.raises(InputError, match='/left/joint_states, /right/joint_states'):
         playlist(recorded, profile, ['sysid'])
     assert playlist(recorded, profile, ['sysid'], 'right').sensor == '/right/joint_states'
+    recorded = topics('/joint_states', '/left/joint_states')
+    assert playlist(recorded, profile, ['sysid'], '/').sensor == '/joint_states'
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from sim2real_bringup.catalog import CONSUMERS, NODES
 from sim2real_bringup.stacks import STACKS, Process, build, check_namespace, receiver_port
 from sim2real_core.errors import InputError
+from sim2real_core.profile import load_profile
 
 BAG = {'player': {'bag': 'somewhere'}}
 
@@ -61,6 +62,26 @@ def test_without_a_namespace_nothing_is_remapped():
         assert (process.namespace, process.remappings) == ('', ())
 
 
+def test_a_robot_of_ones_own_brings_its_space(tmp_path):
+    def randomizer():
+        stack = build('workstation', nodes=['randomizer'], robot=str(tmp_path / 'mine.yaml'))
+        return parameters(stack)['randomizer']['space']
+
+    arm6 = load_profile('arm6')
+    text = arm6.path.read_text().replace('name: arm6', 'name: mine')
+    text = text.replace('../../description/arm6/arm6.urdf', str(arm6.urdf.path))
+    (tmp_path / 'mine.yaml').write_text(text)
+    assert randomizer().endswith('randomization/none.yaml')
+    (tmp_path / 'mine.yaml').write_text(text.replace('name: mine', 'name: arm6'))
+    assert randomizer().endswith('randomization/arm6.yaml')
+    beside = tmp_path / 'mine_space.yaml'
+    beside.write_text('parameters: {}\n')
+    assert randomizer() == str(beside)
+    beside.write_text('parameters: {joint.nope.armature: {distribution: constant, value: 1}}\n')
+    with pytest.raises(InputError, match=r'mine_space.yaml:1: parameters'):
+        randomizer()
+
+
 def test_what_comes_later_wins(tmp_path):
     file = tmp_path / 'params.yaml'
     file.write_text('/**:\n  ros__parameters: {robot: slider}\n')
@@ -71,8 +92,48 @@ def test_what_comes_later_wins(tmp_path):
     assert parameters(assigned)['sysid']['robot'] == 'mine.yaml'
 
 
+@pytest.mark.parametrize('namespace', ['', 'left'])
+def test_capture_finds_the_receiver_wherever_it_was_put(namespace):
+    assigned = ['receiver.port=9000', 'receiver.host=10.0.0.1', 'receiver.folder=/data']
+    stack = parameters(build('all', bundle='some.onnx', namespace=namespace, assignments=assigned))
+    assert stack['capture']['receiver'] == 'http://10.0.0.1:9000'
+    assert stack['receiver']['folder'] == '/data'
+    with pytest.raises(InputError, match='receiver.port = 0: capture must know it'):
+        build('all', bundle='some.onnx', assignments=['receiver.port=0'])
+
+
+def test_use_sim_time(tmp_path):
+    file = tmp_path / 'params.yaml'
+    file.write_text('/**:\n  ros__parameters: {use_sim_time: true}\n')
+
+    def found(**given):
+        stack = build('replay', bundle='b', params_file=file, settings=BAG, **given)
+        return {p.name: p.parameters.get('use_sim_time') for p in stack.processes}
+
+    assert found() == {'player': None, 'sysid': True, 'policy': True, 'capture': True}
+    assert found(use_sim_time=False)['sysid'] is False  # a given argument wins
+    assert found(assignments=['sysid.use_sim_time=false'])['sysid'] is False
+    file.write_text('/**:\n  ros__parameters:\n    use_sim_time: "yes"\n')
+    with pytest.raises(InputError, match=r'params.yaml:3: sysid.use_sim_time = .yes.: must be'):
+        found()
+    with pytest.raises(InputError, match='player has: robot'):
+        build('replay', settings=BAG, assignments=['player.use_sim_time=true'])
+
+
+def test_a_replay_needs_a_bag_and_keeps_its_clips_apart():
+    with pytest.raises(InputError, match=r'player.bag = .*: name the bag'):
+        build('replay', nodes=['sysid'])
+    real = parameters(build('robot', nodes=['capture'], namespace='left'))['capture']
+    shipping = {'capture': {'receiver': 'http://host:1'}}
+    assert parameters(build('robot', nodes=['capture'], settings=shipping))['capture']['receiver']
+    replayed = parameters(build('replay', nodes=['capture'], namespace='left', bag='some/bag'))
+    assert replayed['player']['bag'] == 'some/bag'
+    assert replayed['capture']['folder'] != real['folder']
+    assert replayed['capture']['receiver'] == ''
+
+
 def test_a_replay_paces_its_consumers():
-    stack = build('replay', nodes=['player', 'sysid'], settings=BAG)
+    stack = build('replay', nodes=['sysid'], settings=BAG)
     assert parameters(stack)['player']['pace_consumers'] == ['sysid']
     assert parameters(stack)['sysid']['paced'] is True
     assert [process.finishes for process in stack.processes] == [True, False]

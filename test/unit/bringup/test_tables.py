@@ -23,6 +23,8 @@ def csv(tmp_path, text, name='log.csv'):
         ('t q\n0   1\n1 2\n', {'t': [0, 1], 'q': [1, 2]}),
         ('0,1\n0.1,2\n', {'0': [0, 0.1], '1': [1, 2]}),
         ('# a log\n# t, q\n0,1\n0.1,2\n', {'t': [0, 0.1], 'q': [1, 2]}),
+        ('0,0 1,5\n0,1 2,5\n', {'0': [0, 0.1], '1': [1.5, 2.5]}),
+        ('0, 1\n0.1, 2\n', {'0': [0, 0.1], '1': [1, 2]}),
         ('% made by hand\n0 1\n1 2\n', {'0': [0, 1], '1': [1, 2]}),
         ('\ufefft,q\r\n\r\n0,1\r\n1,2\r\n', {'t': [0, 1], 'q': [1, 2]}),
         ('t,"joint, left"\n0,1\n1,2\n', {'t': [0, 1], 'joint, left': [1, 2]}),
@@ -73,6 +75,19 @@ def test_mat(tmp_path):
     assert table.find('log.q') is None and table.find('log.q[3]') is None
     assert table.find('k') is None
     assert 'log.q[0] to log.q[2]' in table.known()
+
+
+def test_mat_of_several_lengths(tmp_path):
+    path = tmp_path / 'log.mat'
+    savemat(
+        path, {'t': np.arange(100.0), 'q': np.ones((3, 100)), 'calibration': np.zeros((200, 3))}
+    )
+    table = read_table(path)
+    assert [table.find(n).shape for n in ('t', 'q[2]', 'calibration[2]')] == [
+        (100,),
+        (100,),
+        (200,),
+    ]
 
 
 def test_mat_that_is_none(tmp_path):

@@ -1,5 +1,6 @@
 """Records whose bytes are real CDR, made without ROS."""
 
+import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
 
@@ -22,8 +23,6 @@ def joint_state(store):
     """Makes a joint state record: stamp [s], positions by name."""
 
     def make(stamp, **positions):
-        import numpy as np
-
         t = store.types
         now = round(stamp * SECOND)
         message = t[JOINT_STATE](

@@ -1,6 +1,7 @@
 """Everything wired together, without ROS."""
 
 import queue
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 
 from sim2real_capture.capture import Capture, tracking_detector
 from sim2real_capture.config import CaptureConfig
-from sim2real_capture.library import list_clips, read_clip
+from sim2real_capture.detectors import default_threshold
+from sim2real_capture.library import list_clips
 from sim2real_capture.receiver import ReceiverServer
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
 from sim2real_core.errors import InputError
+from sim2real_core.joint_states import UNSTAMPED
 from sim2real_core.profile import load_profile
 
 S = 10**9
@@ -79,7 +82,7 @@ def rig(profile, tmp_path, context, joint_state):
         assert one.capture.close(10.0)
 
 
-def test_an_error_becomes_an_event_and_a_clip_with_both_windows(rig):
+def test_an_error_becomes_an_event_and_a_clip_with_both_windows(rig, joint_states_in):
     one = rig()
     one.run(100.0, 104.0, error=0.6)
     ((event, clip),) = one.clips
@@ -87,12 +90,11 @@ def test_an_error_becomes_an_event_and_a_clip_with_both_windows(rig):
     assert 102.1 <= event.stamp < 102.5
     report = one.report()
     assert isinstance(report, Sealed) and report.folder.name == clip
-    series = read_clip(report.folder)
     for topic in ('/joint_states', '/policy/action_applied'):
         # One time line, whatever ROS time says.
-        assert series[topic].time[0] == pytest.approx(event.stamp - 1.0, abs=0.021)
-        assert series[topic].time[-1] == pytest.approx(event.stamp + 0.5, abs=0.021)
-    assert len(series['/joint_states'].time) == 376
+        time = joint_states_in(report.folder, topic).time
+        assert time[[0, -1]] == pytest.approx([event.stamp - 1.0, event.stamp + 0.5], abs=0.021)
+    assert len(joint_states_in(report.folder).time) == 376
     well, message, values = one.capture.status()
     assert well and message == 'watching' and values['clips'] == 1
 
@@ -131,7 +133,7 @@ def test_an_unusable_command_is_counted(rig):
     assert one.capture.status()[2]['samples_ignored'] == 1
 
 
-def test_a_reset_of_time_ends_the_clip_and_the_next_episode_has_its_own(rig):
+def test_a_reset_of_time_ends_the_clip_and_the_next_episode_has_its_own(rig, joint_states_in):
     one = rig()
     one.run(10.0, 11.0, error=0.6)
     one.run(0.0, 3.0, error=0.6)
@@ -140,14 +142,14 @@ def test_a_reset_of_time_ends_the_clip_and_the_next_episode_has_its_own(rig):
     infos = {info.clip: info for info in list_clips(first.folder.parent)}
     assert infos[first.folder.name].end == 'clock went back'
     assert infos[second.folder.name].end == 'complete'
-    assert read_clip(second.folder)['/joint_states'].time[-1] < 3.0
+    assert joint_states_in(second.folder).time[-1] < 3.0
 
 
 def test_a_person_may_ask_before_anything_is_heard(rig):
     one = rig()
     event, clip = one.capture.trigger('by hand', 7 * S)
     assert clip and (event.detector, event.stamp) == ('operator', 7.0)
-    assert one.capture.status()[1] == f'recording {clip}'
+    assert one.capture.status()[1].startswith(f'recording {clip}; ')
     one.capture.watch(8 * S)
     report = one.report()
     assert isinstance(report, Failed) and 'no message' in report.reason
@@ -177,9 +179,14 @@ def test_no_room_is_said(rig):
     assert one.capture.trigger('by hand', one.SKEW + S)[1]
     one.capture.recorder.finish('complete')
     one.report()
-    assert one.capture.trigger('by hand', one.SKEW + S)[1] == ''
+    clip = one.capture.trigger('by hand', one.SKEW + S)[1]
+    report = one.report()
+    assert (report.clip, one.capture.recorder.clip) == (
+        clip,
+        '',
+    ) and 'spool_bytes' in report.reason
     well, message, values = one.capture.status()
-    assert not well and 'clips refused: 1' in message and values['clips_refused'] == 1
+    assert not well and 'no room' in message and values['clips_failed'] == 1
 
 
 def test_sealed_clips_are_shipped(rig, tmp_path):
@@ -232,3 +239,54 @@ def test_in_a_paced_run_it_does_not_matter_whether_command_or_sample_is_taken_fi
     assert [run[0] for run in commands] == [None, None]
     for one, other in zip(*(run[1:] for run in commands)):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_keeps_it_from_watching_is_said(rig):
+    """Sample by sample: no joint states, none usable, no command, then all it needs."""
+    one = rig()
+
+    def said():
+        well, message, _ = one.capture.status()
+        assert well == (message == 'watching')
+        return message
+
+    assert 'no joint states' in said()
+    one.capture.sample(one.joint_state(1.0), None, S, 'joint states lack elbow')
+    assert 'blind: joint states lack elbow' in said()
+    one.run(1.1, 1.2, source=None)
+    assert 'no command' in said() and one.profile.command.topic in said()
+    one.run(1.2, 1.3)
+    assert said() == 'watching'
+
+
+def test_joint_states_without_a_stamp_are_recorded_and_named_as_the_cause(rig, joint_states_in):
+    one = rig()
+    home = one.profile.array('default_position')
+    for k in range(100):
+        record = one.joint_state(0.0, **dict(zip(one.profile.joint_names, home)))
+        one.capture.sample(record, home + 1.0 * (k > 50), 7 * S + k * PERIOD)
+        one.capture.command('sent', home, 7 * S + k * PERIOD)
+    assert one.clips == [] and UNSTAMPED in one.capture.status()[1]
+    one.capture.trigger('by hand', 8 * S)
+    one.capture.recorder.finish('complete')
+    times = joint_states_in(one.report().folder).time
+    np.testing.assert_allclose(np.diff(times), PERIOD / S)  # on the clock of receipt
+
+
+def test_a_folder_that_is_a_file_is_bad_input(profile, tmp_path, context):
+    (tmp_path / 'spool').write_text('')
+    with pytest.raises(InputError, match='folder = .*spool'):
+        Capture(CaptureConfig(folder=str(tmp_path / 'spool')), profile, lambda: context, print)
+
+
+def test_a_joint_whose_limits_nobody_gives_is_named(profile):
+    joints = [replace(joint, velocity=np.inf, effort=np.inf) for joint in profile.joints]
+    # For positions there is always something sensible.
+    assert np.isfinite(default_threshold(replace(profile, joints=tuple(joints)))).all()
+    command = replace(profile.command, interface='velocity')
+    joints = [replace(j, velocity=np.inf) if j.name == 'elbow' else j for j in profile.joints]
+    other = replace(profile, command=command, joints=tuple(joints))
+    with pytest.raises(InputError, match='threshold.*elbow has no velocity limit') as caught:
+        tracking_detector(CaptureConfig(), other)
+    assert len(caught.value.faults) == 1
+    assert tracking_detector(CaptureConfig(threshold=(0.5,)), other).threshold[2] == 0.5

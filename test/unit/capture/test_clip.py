@@ -21,7 +21,7 @@ from sim2real_capture.clip import (
     seal,
     sha256_of,
 )
-from sim2real_capture.library import clip_info, read_clip, verify
+from sim2real_capture.library import clip_info, verify
 from sim2real_capture.ring import Record
 from sim2real_core.errors import InputError
 
@@ -102,7 +102,9 @@ def test_messages_out_of_order_and_of_unknown_types_survive(tmp_path, journal):
 
 
 @pytest.mark.parametrize('cut', [-1, 0, 1, 30])
-def test_a_torn_journal_loses_the_torn_message_alone(tmp_path, journal, joint_state, cut):
+def test_a_torn_journal_loses_the_torn_message_alone(
+    tmp_path, journal, joint_state, joint_states_in, cut
+):
     ends = []
     for i in range(200, 300):
         journal.message(joint_state(10 + 0.01 * i, elbow=0.1 * i, wrist=-1.0))
@@ -116,7 +118,7 @@ def test_a_torn_journal_loses_the_torn_message_alone(tmp_path, journal, joint_st
     verify(recovered[0])
     info = clip_info(recovered[0])
     assert info.end == 'recovered' and info.detectors == ('tracking_error',)
-    positions = read_clip(recovered[0])['/joint_states'].column('position.elbow')
+    positions = joint_states_in(recovered[0]).position['elbow']
     whole = 200 + 61 - (cut < 0)
     np.testing.assert_array_equal(positions, [0.1 * i for i in range(whole)])
 

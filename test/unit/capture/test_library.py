@@ -1,20 +1,17 @@
-"""Clips as listings and as curves."""
+"""Clips as listings."""
 
 import json
 
-import numpy as np
 import pytest
 
-from sim2real_capture.clip import MANIFEST, Journal, seal, write_synced
+from sim2real_capture.clip import MANIFEST, SHIPPED, write_synced
 from sim2real_capture.library import (
     clip_info,
     list_clips,
     parse_manifest,
-    read_clip,
     show_clip,
     verify,
 )
-from sim2real_capture.ring import Record
 from sim2real_core.errors import InputError
 
 
@@ -39,6 +36,13 @@ def test_a_damaged_clip_hides_no_other(clip):
     bad, good = list_clips(clip.parent)
     assert (bad.clip, bad.end) == ('bad', 'damaged') and 'files' in bad.detail
     assert good.end == 'complete'
+
+
+@pytest.mark.parametrize('left', ['', '{"recei', '[]', '{}'])
+def test_a_receipt_that_a_power_cut_spoiled_is_none(clip, left):
+    (clip / SHIPPED).write_text(left)
+    (info,) = list_clips(clip.parent)
+    assert (info.end, info.shipped) == ('complete', '')
 
 
 def test_a_missing_folder_is_bad_input(tmp_path):
@@ -69,53 +73,6 @@ def test_show_refuses_a_tampered_clip(clip):
 def test_show_refuses_what_is_no_clip(tmp_path):
     with pytest.raises(InputError, match=r'manifest\.json'):
         show_clip(tmp_path)
-
-
-def test_curves_are_named_by_joint(clip):
-    series = read_clip(clip, ['/joint_states'])
-    assert set(series) == {'/joint_states'}
-    joints = series['/joint_states']
-    np.testing.assert_allclose(joints.time, 10 + 0.01 * np.arange(200))
-    np.testing.assert_array_equal(joints.column('position.wrist'), np.full(200, -1.0))
-    assert joints.column('header.stamp.sec')[0] == 10
-    with pytest.raises(KeyError):
-        joints.column('position.nose')
-
-
-def test_labels_of_arrays_text_and_changing_joints(tmp_path, store, context, joint_state):
-    from datetime import datetime, timezone
-
-    t = store.types
-    kind = 'std_msgs/msg/Float64MultiArray'
-    layout = t['std_msgs/msg/MultiArrayLayout'](
-        dim=[t['std_msgs/msg/MultiArrayDimension'](label='q.elbow,goal.x', size=2, stride=2)],
-        data_offset=0,
-    )
-    journal = Journal(tmp_path, 'c', context, datetime.now(timezone.utc))
-    for i, message in enumerate(
-        (
-            t[kind](layout=layout, data=np.array([1.0, 2.0])),
-            t[kind](layout=layout, data=np.array([3.0, 4.0])),
-        )
-    ):
-        data = bytes(store.serialize_cdr(message, kind))
-        journal.message(Record('/policy/observation', kind, i * 10**9, data))
-    text = 'std_msgs/msg/String'
-    data = bytes(store.serialize_cdr(t[text](data='hello'), text))
-    journal.message(Record('/robot_description', text, 0, data))
-    journal.message(joint_state(0.0, a=1.0))
-    journal.message(joint_state(1.0, b=2.0))
-    journal.close('complete')
-    series = read_clip(seal(journal.folder))
-    np.testing.assert_array_equal(series['/policy/observation'].column('data.goal.x'), [2.0, 4.0])
-    assert series['/robot_description'].values.shape == (1, 0)
-    np.testing.assert_array_equal(series['/joint_states'].column('position.b'), [np.nan, 2.0])
-
-
-def test_unreadable_bags_are_bad_input(tmp_path):
-    (tmp_path / 'metadata.yaml').write_text('nonsense: 1')
-    with pytest.raises(InputError, match='rosbag2'):
-        read_clip(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,12 @@ import hashlib
 import http.client
 import json
 import shutil
+import socket
+import time
+import urllib.request
 
 import pytest
+from aiohttp import web
 
 from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import list_clips, verify
@@ -167,3 +171,33 @@ def test_a_taken_port_is_said(server, tmp_path):
     port = int(server.url.rsplit(':', 1)[1])
     with pytest.raises(MissingError, match=f'127.0.0.1:{port}'):
         ReceiverServer(tmp_path / 'other', port=port)
+
+
+def test_a_folder_that_is_a_file_is_bad_input(tmp_path):
+    (tmp_path / 'library').write_text('')
+    with pytest.raises(InputError, match='folder = .*library'):
+        ReceiverServer(tmp_path / 'library')
+
+
+def test_old_versions_of_aiohttp_will_do(clip, tmp_path, monkeypatch):
+    """Up to 3.8 (Ubuntu 22.04) a runner hands what it does not know to every connection."""
+    real = web.AppRunner
+    monkeypatch.setattr(web, 'AppRunner', lambda app, *, access_log: real(app, access_log=None))
+    server = ReceiverServer(tmp_path / 'library')
+    with urllib.request.urlopen(server.url + '/clips', timeout=10) as answer:
+        assert json.load(answer) == []
+    assert server.close(10.0)
+
+
+def test_closing_does_not_wait_for_a_sender_that_stopped_in_the_middle(server, clip, tmp_path):
+    (sha256, data), *_ = files_of(clip).items()
+    host, port = server.url.removeprefix('http://').split(':')
+    with socket.create_connection((host, int(port))) as sender:
+        head = f'PUT /blobs/{sha256} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n'
+        sender.sendall(head.encode() + data[: len(data) // 2])
+        blobs = tmp_path / 'library' / BLOBS
+        until = time.monotonic() + 10.0
+        while not list(blobs.iterdir()) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.close(10.0)
+    assert list(blobs.iterdir()) == []

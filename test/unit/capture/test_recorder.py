@@ -12,19 +12,16 @@ S = 10**9
 class Clips:
     """A sink that keeps everything."""
 
-    def __init__(self, room=True):
-        self.room = room
+    def __init__(self):
         self.made = {}
         self.open = None
 
     def start(self, clip, event, records):
-        if self.room:
-            self.open = self.made[clip] = {
-                'stamps': [r.stamp / S for r in records],
-                'events': [event],
-                'end': None,
-            }
-        return self.room
+        self.open = self.made[clip] = {
+            'stamps': [r.stamp / S for r in records],
+            'events': [event],
+            'end': None,
+        }
 
     def write(self, record):
         assert self.open['end'] is None
@@ -91,11 +88,6 @@ def test_a_clip_ends_at_its_bytes_and_the_next_trigger_makes_another():
     assert made['a']['stamps'] == [5, 6, 7, 8, 9, 10, 11]
     assert made['a']['end'] == 'clip_bytes reached'
     assert made['b']['stamps'] == [7, 8, 9, 10, 11, 12, 13]
-
-
-def test_no_room_is_counted_and_nothing_is_written():
-    made, recorder = run([10, 20], sink=Clips(room=False))
-    assert made == {} and recorder.refused == 2 and recorder.clip == ''
 
 
 def test_a_clock_that_goes_back_ends_the_clip_and_empties_the_ring():

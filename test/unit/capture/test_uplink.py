@@ -1,10 +1,12 @@
 """Shipping against a real receiver, a dead one, a wrong one and one that never answers."""
 
+import http.server
 import itertools
 import json
 import queue
 import shutil
 import socket
+import threading
 
 import pytest
 
@@ -32,6 +34,40 @@ def deaf():
 
 
 @pytest.fixture
+def answering():
+    """Starts a server that answers to all content, or all else, with a status."""
+    servers = []
+
+    def make(status):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_PUT(self):
+                body = self.rfile.read(int(self.headers['Content-Length']))
+                asked = self.path.startswith('/clips') and status == 422
+                answer = {}
+                if asked:  # let it send the content first
+                    answer = {'missing': [e['sha256'] for e in json.loads(body)['files'].values()]}
+                text = json.dumps(answer).encode()
+                self.send_response(202 if asked else status)
+                self.send_header('Content-Type', 'application/json')
+                self.send_header('Content-Length', str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_):
+                """Say nothing."""
+
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f'http://127.0.0.1:{server.server_port}'
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
 def start():
     """Starts uplinks, whose reports go to a queue; closes them afterwards."""
     made = []
@@ -39,9 +75,7 @@ def start():
     def make(spool, url, **options):
         reports = queue.SimpleQueue()
         settings = {'first_wait': 0.01, 'longest_wait': 0.05, **options}
-        made.append(
-            Uplink(spool, url, on_shipped=reports.put, on_trouble=reports.put, **settings)
-        )
+        made.append(Uplink(spool, url, on_shipped=reports.put, on_trouble=reports.put, **settings))
         return made[-1], reports
 
     yield make
@@ -65,9 +99,21 @@ def test_a_clip_that_was_tampered_with_is_refused(server, clip, tmp_path):
     data = bytearray(bag.read_bytes())
     data[100] ^= 1
     bag.write_bytes(data)
-    with pytest.raises(RefusedError, match='422'):
+    with pytest.raises(RefusedError, match='damaged here'):
         ship(clip, server.url)
     assert not (clip / SHIPPED).exists() and list_clips(tmp_path / 'library') == []
+
+
+@pytest.mark.parametrize(
+    ('status', 'error'),
+    [(400, RefusedError), (409, RefusedError), (413, RefusedError)]
+    + [(status, ShipError) for status in (404, 408, 422, 429, 500, 507)],
+)
+def test_only_an_answer_that_will_not_change_is_for_good(answering, clip, status, error):
+    """A proxy that restarts, say, or content spoiled on the way, are no reasons to give up."""
+    with pytest.raises(ShipError) as caught:
+        ship(clip, answering(status))
+    assert type(caught.value) is error
 
 
 def test_a_clip_that_lost_a_file_is_refused(server, clip):

@@ -34,7 +34,7 @@ def make(tmp_path, context):
 def test_a_clip_is_sealed_with_all_its_events(make, tmp_path, event, joint_state):
     writer, reports = make()
     later = Event(12.0, 'operator', 0.0, 0.0)
-    assert writer.start('one', event, [joint_state(10.0, a=0.0)])
+    writer.start('one', event, [joint_state(10.0, a=0.0)])
     writer.write(joint_state(11.0, a=1.0))
     writer.event(later)
     writer.finish('complete')
@@ -129,11 +129,27 @@ def test_the_quota_deletes_what_was_shipped_and_refuses_the_rest(
     used = sum(p.stat().st_size for p in tmp_path.rglob('*') if p.is_file())
     one = sum(p.stat().st_size for p in (tmp_path / 'a').iterdir())
     full, reports = make(clip_bytes=MIB, spool_bytes=MIB + used - one // 2)
-    assert not full.start('d', event, [])
+    full.start('x', event, [joint_state(0.0, a=0.0)])
+    full.write(joint_state(0.1, a=0.0))
+    full.finish('complete')
+    refused = reports.get(timeout=10)
+    assert isinstance(refused, Failed) and refused.clip == 'x' and 'spool_bytes' in refused.reason
     assert full.deleted == 0 and len(list_clips(tmp_path)) == 3
     write_json(tmp_path / 'b' / SHIPPED, {'receiver': 'http://there'})
-    assert full.start('d', event, [joint_state(0.0, a=0.0)])
+    full.start('d', event, [joint_state(0.0, a=0.0)])
     full.finish('complete')
     assert reports.get(timeout=10).folder.name == 'd'
     assert sorted(i.clip for i in list_clips(tmp_path)) == ['a', 'c', 'd'] and full.deleted == 1
     assert sha256_of(tmp_path / 'a' / 'a_0.mcap') == list_clips(tmp_path)[0].sha256
+
+
+def test_the_caller_never_waits_for_a_large_spool(make, event, joint_state, monkeypatch):
+    gate = queue.SimpleQueue()
+    real = ClipWriter._make_room
+    monkeypatch.setattr(ClipWriter, '_make_room', lambda self: gate.get(timeout=10) or real(self))
+    writer, reports = make()
+    writer.start('one', event, [joint_state(0.0, a=0.0)])  # returns though nobody looked yet
+    writer.finish('complete')
+    assert reports.empty()
+    gate.put(None)
+    assert reports.get(timeout=10).folder.name == 'one'

@@ -50,11 +50,27 @@ def test_units_follow_the_joint(planar, slider):
 
 @pytest.mark.parametrize(
     'text',
-    ['joint.nope.armature', 'link.nope.mass', 'actuator.nope.gain', 'sensor.nope_effort.noise'],
-)
+    [
+        'joint.nope.armature', 'link.nope.mass', 'actuator.nope.gain', 'sensor.nope_effort.noise',
+        'sensor.elbow.noise', 'sensor.foo.noise', 'surface.nope.friction', 'visual.nope.color.r',
+        'disturbance.nope.period', 'disturbance.floor.period',
+    ],
+)  # fmt: skip
 def test_names_what_the_robot_has(planar, text):
     with pytest.raises(InputError, match='it has: '):
         quantity(text, planar)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'sensor.elbow_velocity.noise', 'sensor.imu_gyro.bias', 'surface.floor.friction',
+        'surface.forearm.friction', 'visual.floor.texture', 'disturbance.tool.period',
+        'camera.mine.exposure', 'light.mine.intensity',
+    ],
+)  # fmt: skip
+def test_accepts_what_the_robot_or_a_world_may_have(planar, text):
+    assert quantity(text, planar).unit
 
 
 def test_every_quantity_is_sane():

@@ -74,6 +74,11 @@ def test_names_every_fault_with_its_line(tmp_path, write_robot):
         ('urdf: planar.urdf\ncommand: {interface: torque}\n', 'interface'),
         ('urdf: planar.urdf\nurdf: planar.urdf\n', 'urdf'),
         ('urdf: [\n', 'yaml'),
+        ('urdf: planar.urdf\nbase_link: forearm\n', 'base_link'),
+        ('urdf: planar.urdf\nrates: {timestep: 0.03}\n', 'rates.timestep'),
+        ('urdf: planar.urdf\nrates: {joint_state_rate: 1001}\n', 'rates.joint_state_rate'),
+        ('urdf: planar.urdf\njoints: {elbow: {damping: 3}}\n', 'joints.elbow.stiffness'),
+        ('urdf: planar.urdf\njoints: {1: {}}\n', 'joints.1'),
     ],
 )
 def test_refuses(tmp_path, write_robot, text, field):
@@ -93,3 +98,25 @@ def test_shipped_profiles_load(name):
     profile = load_profile(name)
     assert profile.name == name
     assert (profile.array('lower') < profile.array('upper')).all()
+
+
+def test_a_name_that_yaml_misreads_is_to_be_quoted(tmp_path, write_robot):
+    write_robot('planar')
+    path = tmp_path / 'wrong.yaml'
+    path.write_text('urdf: planar.urdf\njoints:\n  1: {}\n')
+    (fault,) = faults(path)
+    assert (fault.line, 'quotes' in fault.mend) == (3, True)
+
+
+def test_a_blank_name_is_that_of_the_file(tmp_path, write_robot):
+    write_robot('planar')
+    path = tmp_path / 'nameless.yaml'
+    path.write_text('name:\nurdf: planar.urdf\n')
+    assert load_profile(path).name == 'nameless'
+
+
+def test_positions_may_count_from_a_link_that_is_held(tmp_path, write_robot):
+    write_robot('planar')
+    path = tmp_path / 'held.yaml'
+    path.write_text('urdf: planar.urdf\nbase_link: upper\njoints: {elbow: {}}\n')
+    assert load_profile(path).base_link == 'upper'

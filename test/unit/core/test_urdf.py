@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lxml import etree
 
 from sim2real_core.errors import InputError
 from sim2real_core.urdf import parse_urdf, read_urdf, resolve_mesh
@@ -57,6 +58,14 @@ def joint(name='j', parent='a', child='b', kind='revolute', inside=''):
             + link('b')
             + joint(inside='<limit lower="-1" upper="1"/><mimic joint="x"/>'),
             'no such joint',
+        ),
+        (
+            link('a')
+            + link('b')
+            + link('c')
+            + joint('j', 'a', 'b', inside='<limit lower="-1" upper="1"/><mimic joint="k"/>')
+            + joint('k', 'a', 'c', inside='<limit lower="-1" upper="1"/><mimic joint="j"/>'),
+            'in a circle',
         ),
     ],
 )
@@ -141,3 +150,43 @@ def test_a_limit_of_zero_is_no_limit():
     urdf = parse_urdf(text, Path('r.urdf'))
     assert (urdf.joints['j'].velocity, urdf.joints['j'].effort) == (math.inf, math.inf)
     assert len(urdf.notes) == 2
+
+
+def test_lines_of_a_xacro_are_those_of_what_it_expands_to(tmp_path):
+    path = tmp_path / 'r.urdf.xacro'
+    path.write_text(
+        '<robot name="r" xmlns:xacro="http://www.ros.org/wiki/xacro">' + link('a', '-1')
+        + '</robot>'
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        read_urdf(path)
+    assert caught.value.faults[0].file == f'{path} (expanded)'
+
+
+@pytest.mark.parametrize('encoding', ['iso-8859-1', 'utf-8', 'utf-16'])
+def test_any_encoding_that_is_declared(tmp_path, encoding):
+    path = tmp_path / 'r.urdf'
+    body = f'<?xml version="1.0" encoding="{encoding}"?>\n<robot name="bär">{link("bär")}</robot>'
+    path.write_bytes(body.encode(encoding))
+    urdf = read_urdf(path)
+    assert (urdf.name, list(urdf.links)) == ('bär', ['bär'])
+    # Whoever reads the text sees the same.
+    assert parse_urdf(urdf.text, path).name == 'bär'
+    assert etree.fromstring(urdf.text.encode()).get('name') == 'bär'
+
+
+def test_bytes_that_are_not_what_they_declare(tmp_path):
+    path = tmp_path / 'r.urdf'
+    path.write_bytes('<robot name="bär"/>'.encode('iso-8859-1'))
+    with pytest.raises(InputError, match='mend the XML'):
+        read_urdf(path)
+
+
+def test_limits_of_zero_are_none_where_a_joint_follows():
+    zeros = '<limit lower="0" upper="0"/>'
+    body = link('a') + link('b') + link('c') + link('d') + joint()
+    body += joint('m', 'b', 'c', inside=zeros + '<mimic joint="j"/>')
+    body += joint('k', 'b', 'd', inside=zeros)
+    joints = parse_urdf(f'<robot name="r">{body}</robot>', Path('r.urdf')).joints
+    assert (joints['m'].lower, joints['m'].upper) == (-math.inf, math.inf)
+    assert (joints['k'].lower, joints['k'].upper) == (0.0, 0.0)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from scipy import stats
 
+from sim2real_learning.config import ReachTask
 from sim2real_learning.gap import Gap
 from sim2real_learning.metrics import bootstrap_interval, judge, success_interval
-from sim2real_learning.reach import ReachTask
 
 TASK = ReachTask(duration=2.0, settle=0.5, tolerance=0.02)
 PERIOD = 0.1
@@ -47,6 +48,12 @@ def test_bootstrap_covers_the_mean_as_often_as_it_says():
         low, high = bootstrap_interval(rng.normal(1.0, 0.3, 30), np.mean)
         hits += low <= 1.0 <= high
     assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_bootstrap_is_scipys():
+    values = np.random.default_rng(2).normal(size=25)
+    theirs = stats.bootstrap((values,), np.mean, method='percentile').confidence_interval
+    np.testing.assert_allclose(bootstrap_interval(values, np.mean), theirs, atol=0.1)
 
 
 def test_bootstrap_of_a_constant_is_a_point():

@@ -4,7 +4,8 @@ import pytest
 from sim2real_core.errors import InputError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import load_profile
-from sim2real_learning.reach import ReachTask, draw_goals, reach_metadata, reward
+from sim2real_learning.config import ReachTask
+from sim2real_learning.reach import draw_goals, reach_metadata, reward
 
 
 @pytest.fixture(scope='module')

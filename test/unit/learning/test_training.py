@@ -1,16 +1,23 @@
 """Training, export and evaluation on a small arm that learns within seconds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sim2real_core.errors import InputError
+from sim2real_core.files import find
 from sim2real_core.profile import load_profile
-from sim2real_learning.reach import ReachTask, draw_goals, reach_metadata
-from sim2real_learning.train import TrainConfig, load_checkpoint
+from sim2real_learning.config import FINE_TUNING, ReachTask, TrainConfig
+from sim2real_learning.reach import draw_goals, reach_metadata
+from sim2real_learning.train import load_checkpoint
 from sim2real_learning.vector_env import ReachEnv
-from sim2real_learning.workflow import evaluate_bundle, train_bundle
-from sim2real_policy.bundle import load_bundle
+from sim2real_learning.workflow import evaluate_bundle, task_of, train_bundle
+from sim2real_policy.action import Action
+from sim2real_policy.bundle import BundleMetadata, Normalizer, load_bundle
+from sim2real_policy.observation import Term
+from sim2real_policy.random_policy import random_policy
 
 SMALL = TrainConfig(iterations=2, environments=16, steps=8, threads=1, timestep=0.004)
 
@@ -105,6 +112,80 @@ def test_evaluation_repeats_and_counts_every_episode(trained, arm6):
     assert len(first.error) == 12
     other = evaluate_bundle(path, arm6, None, 12, seed=1, timestep=0.004)
     assert not np.array_equal(first.error, other.error)
+
+
+@pytest.mark.parametrize('period', [0.03, 0.01, 0.05, 0.005, 0.002, 0.02])
+def test_a_control_period_is_simulated_whole(arm6, period):
+    task = ReachTask()
+    metadata = replace(reach_metadata(arm6, task), control_period=period)
+    one = ReachEnv(arm6, metadata, task, {}, 2, timestep=0.004)
+    assert one.simulator.timestep <= 0.004
+    one.advance(np.zeros((2, 6)))
+    one.advance(np.zeros((2, 6)))
+    np.testing.assert_allclose(one.reading.time, 2 * period, rtol=1e-9)
+    assert one.max_episode_length * period == pytest.approx(task.duration, abs=period / 2)
+
+
+def test_the_task_of_a_policy_is_remembered(arm6, tmp_path):
+    small = TrainConfig(**{**vars(SMALL), 'iterations': 1})
+    path = tmp_path / 'one.onnx'
+    train_bundle(arm6, None, path, small, task={'duration': 1.0, 'reach': 0.2})
+    changed = {'duration': 1.0, 'settle': 0.5, 'tolerance': 0.02, 'reach': 0.2, 'clearance': 0.1}
+    assert load_bundle(path).meta.training['task'] == changed
+    assert len(evaluate_bundle(path, arm6, None, 2, timestep=0.004).tool) == 50  # of 20 ms
+    asked = evaluate_bundle(path, arm6, None, 2, timestep=0.004, task={'duration': 0.6})
+    assert len(asked.tool) == 30
+    train_bundle(
+        arm6, None, tmp_path / 'two.onnx', small, start=path.with_suffix('.pt'),
+        task={'tolerance': 0.03},
+    )  # fmt: skip
+    tuned = load_bundle(tmp_path / 'two.onnx').meta.training['task']
+    assert tuned == {**changed, 'tolerance': 0.03}
+    assert task_of(load_bundle(find('policies', 'arm6', '.onnx')).meta) == ReachTask()
+
+
+def test_fine_tuning_must_change_the_policy():
+    with pytest.raises(InputError, match='more than the 5 that fit the critic'):
+        TrainConfig(**{**FINE_TUNING, 'iterations': 5})
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path):
+    torch.save({'metadata': {}}, tmp_path / 'other.pt')
+    (tmp_path / 'text.pt').write_text('# hello')
+    for name, said in (('none.pt', 'No such file'), ('text.pt', ''), ('other.pt', 'it lacks')):
+        with pytest.raises(InputError, match=rf'{name}.*sim2real train.*{said}'):
+            load_checkpoint(tmp_path / name)
+
+
+def policy(arm6, path, terms, **more):
+    action = Action(meaning='position', scale=(0.1,) * 6)
+    meta = BundleMetadata.for_robot(arm6, terms, action, control_period=0.02, **more)
+    random_policy(meta, path, np.random.default_rng(0))
+    return path
+
+
+def test_a_policy_that_sees_more_than_is_simulated_is_refused(arm6, tmp_path):
+    with_imu = load_profile('arm6')
+    object.__setattr__(with_imu, 'imu_link', with_imu.tool_link)
+    terms = [Term(kind='joint_position'), Term(kind='imu_angular_velocity')]
+    path = policy(arm6, tmp_path / 'imu.onnx', terms)
+    with pytest.raises(InputError, match=r"bundle.observation = 'angular_velocity'"):
+        evaluate_bundle(path, with_imu, None, 2)
+
+
+def test_evaluation_normalizes_as_the_robot_does(arm6, tmp_path):
+    terms = [Term(kind='joint_position')]
+    scaled = [Term(kind='joint_position', scale=5.0)]
+    normal = Normalizer(mean=(0.0,) * 6, std=(0.2,) * 6)
+    paths = [
+        policy(arm6, tmp_path / 'plain.onnx', scaled),
+        policy(arm6, tmp_path / 'normal.onnx', terms, normalizer=normal),
+    ]
+    plain, normalized = (evaluate_bundle(p, arm6, None, 2, timestep=0.004) for p in paths)
+    np.testing.assert_allclose(normalized.error, plain.error, atol=1e-6)
+    other = policy(arm6, tmp_path / 'other.onnx', terms)
+    other = evaluate_bundle(other, arm6, None, 2, timestep=0.004)
+    assert np.abs(other.error - plain.error).max() > 1e-4
 
 
 def test_a_bundle_of_another_robot_is_refused(trained, tmp_path):

@@ -198,6 +198,7 @@ def test_names_every_reason_why_a_robot_does_not_fit(metadata, robot):
     meta = dataclasses.replace(
         metadata(meaning='velocity', terms=[Term(kind='imu_angular_velocity')]),
         goal=Goal(kind='tool_position', frame='moon'),
+        robot='trio',
         joints=('turn', 'grip'),
         observation=[Term(kind='imu_angular_velocity'), Term(kind='tool_position', source='hand')],
         control_period=5.0,
@@ -208,6 +209,7 @@ def test_names_every_reason_why_a_robot_does_not_fit(metadata, robot):
     assert 'pair has no such joint; it has: turn, reach' in said
     assert 'reach of pair gets no command' in said
     assert fields(caught) == {
+        'bundle.robot',
         'bundle.joints',
         'bundle.action.meaning',
         'bundle.control_period',

@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from sim2real_core.errors import InputError
+from sim2real_core.joint_states import UNSTAMPED
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import Normalizer
 from sim2real_policy.config import PolicyConfig
@@ -22,9 +24,8 @@ class Rig:
     def __init__(self, robot, metadata, *, interface='position', terms=None, order=None, **config):
         meta = metadata(interface, terms=terms or [Term(kind='joint_position')])
         meaning = 'delta' if interface == 'position' else interface
-        meta = dataclasses.replace(
-            meta, action=Action(meaning=meaning, scale=(1.0, 1.0)), **(order or {})
-        )
+        action = Action(meaning=meaning, scale=(1.0, 1.0))
+        meta = dataclasses.replace(meta, **({'action': action} | (order or {})))
         self.action = [0.0, 0.0]
         self.seen = []
         config = PolicyConfig(bundle='given', **config)
@@ -46,6 +47,10 @@ class Rig:
         if self.controller.sample(self.stamp, self.now, fault):
             return self.controller.act().copy()
         return None
+
+    def repeat(self, times, **given):
+        """As many samples, a control period apart; the commands (times, 2)."""
+        return np.array([self.sample(step=0.02, **given) for _ in range(times)])
 
     def watch(self, later):
         self.now += later
@@ -291,3 +296,81 @@ def test_reset_forgets_the_robot(rig):
     made.controller.reset()
     assert made.controller.fault == NO_SAMPLE and not made.controller.ready
     assert made.controller.deadline() == math.inf
+
+
+@pytest.mark.parametrize('interface', ['position', 'velocity', 'effort'])
+def test_samples_that_are_not_finite_never_reach_the_robot(rig, interface):
+    """Long enough to hold, to damp, and to come back."""
+    made = rig(interface=interface, hold_time=0.2)
+    made.action = [0.0, 0.004]
+    made.repeat(10)
+    sent = made.repeat(60, position=(math.nan, 0.5))
+    assert np.isfinite(sent).all() and made.controller.guard.names == ('damp',)
+    rest = START if interface == 'position' else (0.0, 0.0)
+    np.testing.assert_allclose(sent[-1], rest, atol=0.01)  # where it was when last seen
+    assert np.isfinite([made.watch(0.2) for _ in range(10)]).all()
+    while made.controller.stop():
+        pass
+    assert np.isfinite(made.controller.command).all()
+    assert np.isfinite(made.repeat(3)).all() and made.controller.fault == ''
+
+
+def test_late_samples_of_a_second_publisher_change_nothing(rig):
+    """Their stamps are a hair older, or the same, or nearly 0.1 s old."""
+    runs = []
+    for disturbances in ((), (-1e-6, 0.0, -0.09)):
+        made = rig(terms=[Term(kind='joint_position', history=3)])
+        made.action = [0.001, 0.001]
+        sent = []
+        for k in range(40):
+            sent.append(made.sample((0.25 + 1e-3 * k, 0.5)))
+            for late in disturbances:
+                assert not made.controller.newer(made.stamp + late)
+                assert not made.controller.sample(made.stamp + late, made.now, 'lacks reach')
+        runs.append([s for s in sent if s is not None])
+        assert made.controller.fault == '' and made.controller.guard.counts['hold'] == 0
+    np.testing.assert_array_equal(*runs)
+
+
+def test_joint_states_without_a_stamp_are_named_as_the_cause(rig):
+    made = rig(stale_after=0.1)
+    made.stamp = 0.0
+    made.sample(step=0.0)  # a simulation may begin at zero
+    assert made.controller.fault == ''
+    made.sample(step=0.0)
+    assert made.controller.fault == UNSTAMPED
+    assert made.watch(0.2) is not None and made.controller.guard.names == ('hold',)
+    assert made.controller.fault == UNSTAMPED
+    made.stamp = 5.0
+    assert made.sample() is not None and made.controller.fault == ''
+
+
+def test_a_robot_that_was_let_go_of_is_taken_where_it_is(rig):
+    made = rig(stale_after=0.1, hold_time=0.2)
+    made.sample()
+    while made.controller.guard.names != ('damp',):
+        made.watch(0.02)
+    made.action = [0.01, 0.0]
+    elsewhere = (0.75, 0.9)  # somebody moved it meanwhile
+    np.testing.assert_allclose(made.sample(elsewhere, step=1.0), [0.76, 0.9], atol=1e-6)
+
+
+def test_an_infinite_action_is_no_large_one(rig):
+    made = rig(order={'action': Action(meaning='delta', scale=(1.0, 1.0), clip=0.01)})
+    sent = made.sample()
+    made.action = [math.inf, 0.0]
+    np.testing.assert_array_equal(made.sample(step=0.02), sent)
+    assert made.controller.fault == LATCHED
+
+
+def test_a_sensor_slower_than_stale_after_is_refused(rig):
+    """Else commands of the policy and holds would alternate. Samples come at 100 Hz."""
+    with pytest.raises(InputError, match=r'stale_after(.|\n)*joint_state_rate \(100 Hz\)'):
+        rig(stale_after=0.024)
+    assert rig(stale_after=0.025).sample() is not None
+
+
+def test_another_version_of_the_profile_is_said(rig):
+    assert rig().controller.warning == rig(order={'profile': ''}).controller.warning == ''
+    made = rig(order={'profile': 'f' * 64})
+    assert 'another version of profile pair' in made.controller.report()['warning']

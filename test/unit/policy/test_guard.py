@@ -209,3 +209,29 @@ def test_every_bit_has_a_name():
     made = guard()
     made.flags = (1 << len(INTERVENTIONS)) - 1
     assert made.names == INTERVENTIONS
+
+
+@pytest.mark.parametrize('interface', LIMITERS)
+def test_nothing_that_is_not_finite_is_sent(interface):
+    made = guard(interface)
+    apply(made, 0.05)
+    for bad in (np.nan, INF):
+        assert np.isfinite(apply(made, 0.06, position=bad, velocity=bad))
+        assert np.isfinite(apply(made, 9.0, position=bad, velocity=bad))
+        assert np.isfinite(made.stale(100.0, np.array([bad]))).all()
+    assert not made.latched
+
+
+def test_damping_goes_the_short_way_where_the_driver_wraps_the_angle():
+    made = Guard(
+        limits(lower=-INF, upper=INF), interface='position', period=PERIOD, hold_time=0.0,
+        damp_time=0.2, continuous=[True],
+    )  # fmt: skip
+    made.reset(np.array([3.1]))
+    measured = np.array([-3.1])  # 0.083 rad further on
+    for _ in range(40):
+        sent = float(made.stale(1.0, measured)[0])
+        assert 3.1 <= sent <= 2 * np.pi - 3.1 + 1e-9
+    assert sent == pytest.approx(2 * np.pi - 3.1, abs=1e-3)
+    made.resume(np.array([-3.0]))
+    assert float(made.command[0]) == pytest.approx(2 * np.pi - 3.0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import time
@@ -274,6 +275,16 @@ def test_faults(faults, entry, field, mend):
     ((line, where, what),) = faults(entry)
     assert (line, where) == (2, field)
     assert mend in what
+
+
+def test_no_factor_of_what_is_unlimited(faults, tmp_path):
+    (tmp_path / 'free.urdf').write_text(re.sub(r'effort="[\d.]+"', '', ARM6.urdf.text))
+    (tmp_path / 'free.yaml').write_text('urdf: free.urdf')
+    profile = load_profile(tmp_path / 'free.yaml')
+    entry = 'actuator.elbow.saturation: {distribution: uniform, low: 0.5, high: 1}'
+    ((_, where, what),) = faults(entry, profile=profile)
+    assert where == 'actuator.elbow.saturation.combine'
+    assert 'unlimited' in what
 
 
 def test_linear_axes_have_linear_units(faults, write):

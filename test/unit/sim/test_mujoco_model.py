@@ -111,6 +111,7 @@ def test_a_robot_without_any_mass_is_refused(make):
 def test_a_point_mass_can_move(make):
     profile = make('lift', urdf=lambda text: text.replace('="0.1"', '="0"'))
     simulator = MujocoSimulator(profile)
+    simulator.command([0.0])
     simulator.step(100)
     assert simulator.state()[1][0, 0] == pytest.approx(-0.981, rel=1e-6)
 
@@ -129,7 +130,7 @@ def test_gains_that_would_blow_up_are_refused(make):
         return f'command: {{interface: position}}\njoints: {servo}'
 
     # Four kilograms in steps of a millisecond bear 16e6 N/m or 8000 N*s/m.
-    for stiffness, damping in ((0.95 * 16e6, 1.0), (0.0, 0.95 * 8000)):
+    for stiffness, damping in ((0.95 * 16e6, 1.0), (0.1, 0.95 * 8000)):
         simulator = MujocoSimulator(make('lift', gains(stiffness, damping)))
         simulator.command([1e-3])
         simulator.step(2000)
@@ -140,6 +141,29 @@ def test_gains_that_would_blow_up_are_refused(make):
             build_model(make('lift', gains(stiffness, damping)))
         longest = float(str(caught.value).split('at most ')[1].split()[0])
         build_model(make('lift', gains(stiffness, damping)), timestep=longest)
+
+
+SERIAL = '<robot name="serial"><link name="l0"/>' + ''.join(
+    f'<link name="l{k + 1}"><inertial><origin xyz="0 0 0.1"/><mass value="1"/>'
+    '<inertia ixx="3e-3" iyy="3e-3" izz="1e-3" ixy="0" ixz="0" iyz="0"/></inertial></link>'
+    f'<joint name="j{k}" type="revolute"><parent link="l{k}"/><child link="l{k + 1}"/>'
+    f'<origin xyz="0 0 {0.2 if k else 0}"/><axis xyz="0 1 0"/>'
+    '<limit lower="-3" upper="3" velocity="3" effort="500"/></joint>'
+    for k in range(8)
+) + '</robot>'  # fmt: skip
+
+
+@pytest.mark.parametrize('interface', ['position', 'velocity', 'effort'])
+def test_gains_that_nobody_gave_are_stable_for_long_chains(make, interface):
+    profile = make('lift', f'command: {{interface: {interface}}}', lambda _: SERIAL)
+    simulator = MujocoSimulator(profile, contacts=False)
+    soft = [note for note in simulator.robot.notes if 'armature' in note]
+    assert len(soft) == (0 if interface == 'effort' else 8)
+    simulator.reset(position=np.full(8, 0.3))
+    simulator.hold()
+    simulator.step(2000)
+    assert not simulator.diverged.any()
+    assert np.abs(simulator.state()[1]).max() < 0.05
 
 
 def test_names_in_the_urdf_may_repeat(make):

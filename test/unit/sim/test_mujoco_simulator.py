@@ -9,6 +9,7 @@ import pytest
 from sim2real_core.errors import InputError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.nominal import nominal
+from sim2real_core.profile import load_profile
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 
 from .conftest import LIFT, PENDULUM, ROBOTS
@@ -22,11 +23,17 @@ def run(simulator, seconds):
     return q[0], v[0]
 
 
+def let_go(simulator):
+    """Release the brakes that hold a robot without a command."""
+    simulator.command(np.zeros(len(simulator.profile.joints)))
+    return simulator
+
+
 # Physics
 
 
 def test_free_fall(make):
-    simulator = MujocoSimulator(make('lift'))
+    simulator = let_go(MujocoSimulator(make('lift')))
     q, v = run(simulator, 0.5)
     assert v[0] == pytest.approx(-G * 0.5, rel=1e-9)
     # The engine's Euler step updates the velocity first.
@@ -34,7 +41,7 @@ def test_free_fall(make):
 
 
 def test_gravity_in_any_direction(make):
-    simulator = MujocoSimulator(make('lift'))
+    simulator = let_go(MujocoSimulator(make('lift')))
     simulator.apply({'world.gravity.z': 1.6, 'world.gravity.x': -3.0})
     assert run(simulator, 0.5)[1][0] == pytest.approx(0.8, rel=1e-9)
 
@@ -42,6 +49,7 @@ def test_gravity_in_any_direction(make):
 def test_period_of_a_small_pendulum(make):
     simulator = MujocoSimulator(make('pendulum'))
     simulator.reset(position=[0.02])
+    let_go(simulator)
     angles = []
     for _ in range(6000):
         simulator.step()
@@ -57,6 +65,7 @@ def test_viscous_deceleration(make):
     simulator = MujocoSimulator(make('lift'))
     simulator.apply({'world.gravity.z': 0.0, 'joint.z.viscous_friction': 8.0})
     simulator.reset(velocity=[3.0])
+    let_go(simulator)
     assert run(simulator, 0.7)[1][0] == pytest.approx(3 * np.exp(-8 / 4 * 0.7), rel=2e-3)
 
 
@@ -64,6 +73,7 @@ def test_coulomb_deceleration_and_standstill(make):
     simulator = MujocoSimulator(make('lift'))
     simulator.apply({'world.gravity.z': 0.0, 'joint.z.coulomb_friction': 6.0})
     simulator.reset(velocity=[-3.0])
+    let_go(simulator)
     assert run(simulator, 1.0)[1][0] == pytest.approx(-3 + 6 / 4, rel=1e-6)
     q, v = run(simulator, 2.0)
     assert q[0] == pytest.approx(-(3.0**2) * 4 / (2 * 6), rel=2e-3)
@@ -71,7 +81,7 @@ def test_coulomb_deceleration_and_standstill(make):
 
 
 def test_armature_adds_inertia_and_no_weight(make):
-    simulator = MujocoSimulator(make('lift'))
+    simulator = let_go(MujocoSimulator(make('lift')))
     simulator.apply({'joint.z.armature': 12.0})
     assert run(simulator, 0.5)[1][0] == pytest.approx(-G * 0.5 * 4 / 16, rel=1e-9)
 
@@ -108,6 +118,7 @@ def test_passive_spring(make):
     simulator = MujocoSimulator(make('lift'))
     simulator.apply({'world.gravity.z': 0.0, 'joint.z.stiffness': 100.0})
     simulator.reset(position=[0.1])
+    let_go(simulator)
     q, _v = run(simulator, np.pi / 5)  # half a period of sqrt(4 / 100)
     assert q[0] == pytest.approx(-0.1, rel=1e-3)
 
@@ -116,6 +127,7 @@ def test_constant_wrench(make):
     simulator = MujocoSimulator(make('lift'))
     simulator.apply({'disturbance.cabin.wrench.force.z': 4 * G})
     simulator.reset()
+    let_go(simulator)
     assert abs(run(simulator, 0.5)[1][0]) < 1e-9
 
 
@@ -270,6 +282,43 @@ def test_link_positions_equal_the_kinematics(make, name):
     np.testing.assert_allclose(simulator.link_position(profile.tool_link)[0], expected, atol=1e-9)
 
 
+def test_everyone_agrees_where_links_are_that_nobody_commands(make):
+    def chained(text):
+        thumb = (
+            '<joint name="thumb" type="revolute"><parent link="lower"/><child link="thumb"/>'
+            '<origin xyz="0.2 0 0"/><axis xyz="0 0 1"/>'
+            '<limit lower="0" upper="0" effort="1" velocity="1"/>'
+            '<mimic joint="right" multiplier="20" offset="0.1"/></joint><link name="thumb">'
+            '<inertial><mass value="0.1"/><inertia ixx="1e-4" iyy="1e-4" izz="1e-4" ixy="0" '
+            'ixz="0" iyz="0"/></inertial></link><link name="nail"/>'
+            '<joint name="end" type="fixed"><parent link="thumb"/><child link="nail"/>'
+            '<origin xyz="0.1 0 0"/></joint>'
+        )
+        return text.replace('<joint name="left"', thumb + '<joint name="left"', 1)
+
+    profile = make('planar', urdf=chained)
+    simulator, kinematics = MujocoSimulator(profile, contacts=False), Kinematics(profile)
+    q = np.array([0.4, -0.3, 0.02])
+    simulator.reset(position=q)
+    for link in ('camera', 'nail', 'right_finger'):
+        position, rotation = kinematics.pose(q, link)
+        where, turned = simulator.link_pose(link)
+        np.testing.assert_allclose(where[0], position, atol=1e-9)
+        np.testing.assert_allclose(rotation[0, 0], 1 - 2 * (turned[0, 2:] ** 2).sum(), atol=1e-9)
+    # And they stay there.
+    simulator.command(q)
+    run(simulator, 0.5)
+    nail = kinematics.position(simulator.state()[0][0], 'nail')
+    np.testing.assert_allclose(simulator.link_position('nail')[0], nail, atol=2e-3)
+
+
+def test_a_light_that_is_off_keeps_its_color(make):
+    simulator = MujocoSimulator(make('lift'))
+    values = {'light.sun.intensity': 0.0, 'light.sun.color.r': 0.25}
+    assert set(simulator.apply(values).values()) == {'verified'}
+    assert simulator.get('light.sun.color.r')[0] == 0.25
+
+
 def test_positions_are_given_in_the_base_frame(make):
     profile = make(
         'turntable',
@@ -313,15 +362,19 @@ def test_position_offset_is_seen_by_sensor_and_servo(make):
     simulator = MujocoSimulator(make('planar'))
     simulator.apply({'joint.first.position_offset': 0.1, 'joint.first.coulomb_friction': 0.0})
     simulator.reset()
+    run(simulator, 2.0)  # commanded to stay where it is measured
+    assert simulator.state()[0][0, 1] == pytest.approx(0.0, abs=1e-4)
+    assert simulator.read().position[0, 1] == pytest.approx(0.1, abs=1e-4)
+    simulator.command([0.5, 0.0, 0.0])
     run(simulator, 2.0)
     assert simulator.state()[0][0, 1] == pytest.approx(-0.1, abs=1e-4)
-    assert simulator.read().position[0, 1] == pytest.approx(0.0, abs=1e-4)
 
 
 def test_sensor_delay_shows_the_past(make):
     simulator = MujocoSimulator(make('lift'))
     simulator.apply({'sensor.z_velocity.delay': 0.01})
     simulator.reset()
+    let_go(simulator)
     simulator.step(100)
     assert simulator.read().velocity[0, 0] == pytest.approx(-G * 0.09, rel=1e-9)
     assert simulator.read().position[0, 0] == simulator.state()[0][0, 0]
@@ -524,7 +577,6 @@ def test_what_the_engine_lacks_is_unsupported_and_the_rest_applied(make):
             'surface.gripper.restitution': 0.5,
             'surface.gripper.friction': 0.5,
             'joint.elbow.viscous_friction.positive': 1.0,
-            'sensor.lidar_range.noise': 0.1,
             'light.moon.intensity': 1.0,
             'link.gripper.mass': 1.0,
         }
@@ -714,3 +766,55 @@ def test_a_diverging_simulation_is_seen(make):
     simulator.apply({})
     simulator.reset()
     assert not simulator.diverged.any()
+
+
+# Holding
+
+
+def arm6(tmp_path, interface):
+    text = load_profile('arm6').path.read_text()
+    text = text.replace('interface: position', f'interface: {interface}')
+    text = text.replace('../../description', str(load_profile('arm6').urdf.path.parents[1]))
+    path = tmp_path / f'{interface}.yaml'
+    path.write_text(text)
+    return load_profile(path)
+
+
+@pytest.mark.parametrize('interface', ['position', 'velocity', 'effort'])
+def test_an_arm_holds_its_tool_against_gravity(tmp_path, interface):
+    simulator = MujocoSimulator(arm6(tmp_path, interface), nsim=2)
+    simulator.apply({'link.gripper.mass': [0.8, 2.5], 'actuator.elbow.delay': 0.004})
+    simulator.reset()
+    if interface == 'position':
+        command = simulator.profile.array('default_position') + 0.2
+    else:
+        command = np.full(6, 0.3)
+    simulator.command(command)
+    simulator.step(100)
+    simulator.hold()
+    tool = simulator.link_position('tool0')
+    assert np.abs(simulator.state()[1]).max() > 0.1
+    simulator.step(1500)
+    moved = simulator.link_position('tool0') - tool
+    # A position loop leaves what friction bears.
+    assert np.abs(moved).max() < (8e-3 if interface == 'position' else 2e-3)
+    assert np.abs(simulator.state()[1]).max() < 1e-3
+
+
+@pytest.mark.parametrize('interface', ['velocity', 'effort'])
+def test_an_arm_without_a_command_stays_where_it_is_put(tmp_path, interface):
+    simulator = MujocoSimulator(arm6(tmp_path, interface))
+    run(simulator, 0.3)
+    simulator.reset(position=[0.0, 0.9, 0.6, 0.0, 0.5, 0.0])
+    tool = simulator.link_position('tool0')
+    run(simulator, 1.0)
+    np.testing.assert_allclose(simulator.link_position('tool0'), tool, atol=1e-4)
+
+
+def test_what_follows_is_held_too(make):
+    tilted = 'command: {interface: effort}\njoints: {first: {}, second: {}, left: {}}'
+    simulator = MujocoSimulator(make('planar', tilted))
+    simulator.apply({'world.gravity.y': -9.81, 'world.gravity.z': 0.0})
+    simulator.reset(position=[0.3, 0.5, 0.02])
+    run(simulator, 1.0)
+    np.testing.assert_allclose(simulator.state()[0][0], [0.3, 0.5, 0.02], atol=1e-4)

@@ -10,18 +10,23 @@ ALL = np.array([0])
 
 
 def actuators(interface='effort', n=1, **parameters):
-    made = Actuators(interface, np.array([100.0]), np.array([10.0]), np.array([np.inf]), n)
+    gains = np.array([100.0]), np.array([10.0])
+    made = Actuators(interface, *gains, np.array([np.inf]), n, brake=gains)
     for name, value in parameters.items():
         made.parameters[name][:] = value
     made.update(np.full((n, 1), 1e-3))
     zero = np.zeros((n, 1))
-    made.reset(np.arange(n), zero, zero, zero)
+    made.reset(np.arange(n), zero, zero)
     return made
+
+
+def unloaded():
+    return np.zeros((1, 1))
 
 
 def response(made, command, steps):
     made.command(slice(None), np.full((1, 1), command))
-    return np.array([made.drive()[0, 0] for _ in range(steps)])
+    return np.array([made.drive(unloaded)[0, 0] for _ in range(steps)])
 
 
 @pytest.mark.parametrize('steps', [0.0, 1.0, 2.5, 7.25])
@@ -54,7 +59,7 @@ def test_neutral_actuators_pass_the_command_through_bit_for_bit():
     made = actuators()
     command = np.array([[0.1 + 0.2]])
     made.command(slice(None), command)
-    assert made.drive()[0, 0] == command[0, 0]
+    assert made.drive(unloaded)[0, 0] == command[0, 0]
     assert made.effort[0, 0] == command[0, 0]
 
 
@@ -77,21 +82,21 @@ def test_a_lag_that_appears_begins_at_the_present_command():
     response(made, 2.0, 3)
     made.parameters['time_constant'][:] = 0.05
     made.update(DT)
-    assert made.drive()[0, 0] == 2.0
+    assert made.drive(unloaded)[0, 0] == 2.0
 
 
 def test_position_servo():
     made = actuators('position')
     made.measure(np.array([[0.3]]), np.array([[0.2]]))
     made.command(slice(None), np.array([[0.5]]))
-    assert made.drive()[0, 0] == pytest.approx(100 * 0.2 - 10 * 0.2)
+    assert made.drive(unloaded)[0, 0] == pytest.approx(100 * 0.2 - 10 * 0.2)
 
 
 def test_velocity_servo():
     made = actuators('velocity')
     made.measure(np.array([[0.3]]), np.array([[0.2]]))
     made.command(slice(None), np.array([[0.5]]))
-    assert made.drive()[0, 0] == pytest.approx(10 * 0.3)
+    assert made.drive(unloaded)[0, 0] == pytest.approx(10 * 0.3)
 
 
 def test_gain_acts_before_saturation_and_is_measured():
@@ -110,9 +115,35 @@ def test_a_wrong_torque_constant_is_not_seen_by_the_drive():
 def test_hold_commands_what_is_measured():
     made = actuators('position', position_offset=0.1)
     made.measure(np.array([[0.3]]), np.zeros((1, 1)))
-    made.hold()
-    assert made.drive()[0, 0] == 0.0
+    made.hold(unloaded)
+    assert made.drive(unloaded)[0, 0] == 0.0
     assert made.commanded[0, 0] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize('gain', [1.0, 0.5])
+def test_a_position_loop_holds_a_load(gain):
+    made = actuators('position', gain=gain)
+    made.measure(np.array([[0.3]]), np.zeros((1, 1)))
+    made.hold(lambda: np.full((1, 1), 7.0))
+    assert made.drive(unloaded)[0, 0] == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize('interface', ['velocity', 'effort'])
+@pytest.mark.parametrize('delay', [0.0, 0.0025])
+def test_a_brake_holds_until_a_command_arrives(interface, delay):
+    made = actuators(interface, delay=delay, time_constant=0.01)
+    made.measure(np.array([[0.3]]), np.array([[0.2]]))
+    made.hold(lambda: np.zeros((1, 1)))
+    response(made, 0.0, 20)
+    made.hold(lambda: np.zeros((1, 1)))
+    for _ in range(5):
+        held = made.drive(lambda: np.full((1, 1), 7.0))
+    assert held[0, 0] == pytest.approx(7.0 - 10 * 0.2)
+    assert made.commanded[0, 0] == 0.0
+    made.measure(np.array([[0.3]]), np.zeros((1, 1)))
+    let_go = response(made, 1e-6, 5)
+    assert np.isfinite(let_go).all()
+    assert abs(let_go[-1]) < 1e-4
 
 
 def test_play_follows_after_the_gap():

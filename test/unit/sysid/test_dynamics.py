@@ -68,6 +68,30 @@ def test_mimic_joint_loads_its_leader(profile_of):
     assert payload == pytest.approx([4 * 0.5**2 + 2 * G * 0.5])
 
 
+def test_followers_of_followers_load_their_leader(profile_of):
+    """Statics: the effort is the slope of the potential energy along all that moves."""
+    follower = GRIPPER[GRIPPER.index('  <joint name="follow"') : GRIPPER.index('</robot>')]
+    chain = follower.replace('follow', 'last').replace('joint="lead"', 'joint="follow"')
+    chain = chain.replace('link="base"', 'link="b"').replace('child link="b"', 'child link="c"')
+    chain = chain.replace('multiplier="-2"', 'multiplier="0.5" offset="0.3"')
+    c = GRIPPER[GRIPPER.index('  <link name="b"') : GRIPPER.index('  <joint name="lead"')]
+    urdf = GRIPPER.replace('multiplier="-2"', 'multiplier="-2" offset="0.4"')
+    # The last is listed before what it follows.
+    urdf = urdf.replace('  <link name="b"', chain + c.replace('"b"', '"c"') + '  <link name="b"')
+    body = RigidBody(profile_of(urdf, ('lead',), payload_link='c'))
+
+    def energy(q):
+        follow = -2 * q + 0.4
+        # The last turns on b, about its origin in the base.
+        at = q, follow, follow + 0.5 * follow + 0.3
+        return -G * 0.5 * sum(m * np.sin(angle) for m, angle in zip((2, 3, 3), at))
+
+    for q in (0.0, 0.7):
+        nominal, _ = body.efforts(np.array([q]), np.zeros(1), np.zeros(1))
+        slope = (energy(q + 1e-6) - energy(q - 1e-6)) / 2e-6
+        assert nominal == pytest.approx([slope], rel=1e-6)
+
+
 def test_continuous_joint(wheel, profile_of):
     state = np.array([[2.0, -0.4], [1.0, 0.3], [0.5, -2.0]])
     around = state + np.array([[2 * np.pi, 0], [0, 0], [0, 0]])

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from sim2real_core.joint_states import UNSTAMPED
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.estimator import OnlineIdentifier
 
@@ -151,6 +152,17 @@ def test_long_motion_is_kept_in_few_blocks(robot, identifier):
     assert len(identifier.estimate().identified) == 9
 
 
+@pytest.mark.parametrize('rate', [20.0, 30.0, 50.0])
+def test_slow_joint_states(robot, pendulum, scores, rate):
+    """The filters get slower with them, and so must the motion be."""
+    robot.hold = 0.6
+    found = scores(
+        robot.record(duration=80, rate=rate).feed(OnlineIdentifier(pendulum)), robot.truth
+    )
+    assert len(found) >= 5
+    assert max(abs(z) for z in found.values()) < FAR
+
+
 @pytest.mark.parametrize('rate', [100.0, 1000.0])
 def test_other_rates(robot, identifier, scores, rate):
     found = scores(robot.record(duration=20, rate=rate).feed(identifier), robot.truth)
@@ -280,6 +292,23 @@ def test_jump_of_the_position_starts_over(robot, identifier):
     record.position[1000:, 0] += 0.8
     record.feed(identifier)
     assert identifier.faults == {'started over: position jumped': 1}
+
+
+def test_messages_that_overtake_one_another_do_not_start_over(robot, identifier):
+    record = robot.record(duration=10)
+    for stamp, position, effort in zip(record.stamp, record.position, record.effort):
+        identifier.update(stamp, position, effort)
+        identifier.update(stamp - 1e-6, position, effort)
+        identifier.update(stamp - 0.09, position + 1.0, effort)
+    assert identifier.faults == {'stamp does not advance': 2 * len(record.stamp)}
+    assert identifier.estimate().identified
+
+
+def test_joint_states_without_a_stamp_are_named_as_the_cause(robot, identifier):
+    record = robot.record(duration=1)
+    record.stamp[:] = 0.0
+    record.feed(identifier)
+    assert identifier.faults == {UNSTAMPED: len(record.stamp) - 1}
 
 
 def test_update_says_whether_it_learned(robot, identifier):

@@ -6,7 +6,7 @@ from sim2real_sysid.regression import LOCAL, Rows
 
 COLUMNS = LOCAL + 2  # no payload
 TRUTH = np.array([0.5, 2.0, 1.0, -0.3, 0.002, 0.0])
-SETTINGS = dict(timing_error=0.002, timing_spread=0.0, model_error=0.0)
+SETTINGS = dict(timing_error=0.002, timing_spread=np.zeros(1), model_error=0.0)
 
 
 def rows(n, noise=0.0, seed=0, regressor_noise=0.0):
