@@ -49,7 +49,9 @@ POLL = 0.002
 """[s] between looks at the world while something is waited for."""
 ORIGIN = Pose()
 NEAR = 1e-4
-"""[m, 1] Poses are the same up to this; Gazebo tells them with six digits."""
+"""[m, rad] Poses are the same up to this."""
+DIGITS = 1e-5
+"""Gazebo tells gravity, poses and velocities with six digits: they are the same up to this."""
 
 
 class Spawner(Protocol):
@@ -95,6 +97,7 @@ class GzWorld:
         self._present: dict[str, str] = {}  # as spawned last
         self._poses: dict[str, Pose] = {}  # where it was
         self._driven: dict[tuple[int, str], float] = {}
+        self._asked: dict[str, float] = {}  # of the world, by quantity
         self._observed: set[tuple[int, str]] = set()
         self._run_time = 0.0
         self._name = world or self._only()
@@ -259,7 +262,9 @@ class GzWorld:
         if parsed.kind == 'world':
             if parsed.quantity not in LIVE['world']:
                 return None
-            return world_value(self._world_parts(), parsed.quantity)
+            told = world_value(self._world_parts(), parsed.quantity)
+            asked = self._asked.get(parsed.quantity, told)
+            return asked if same(told, asked) else told
         what = parsed.quantity
         snapshot = self._look(DETAILS)
         number = self._number(snapshot, model)
@@ -309,6 +314,7 @@ class GzWorld:
                 )
                 self._ask('set_physics', 'Physics', message)
                 self._until(self._has(quantities), f'physics with {quantities}')
+                self._asked.update(quantities)
             elif kind == 'light':
                 whole, light = self._light(name)
                 light = messages.light(light, quantities)
@@ -448,10 +454,7 @@ class GzWorld:
     def _has(self, quantities: Mapping[str, float]) -> Callable[[], bool]:
         def has() -> bool:
             parts = self._world_parts()
-            return all(
-                math.isclose(world_value(parts, quantity), value, rel_tol=1e-5, abs_tol=1e-9)
-                for quantity, value in quantities.items()
-            )
+            return all(same(world_value(parts, q), value) for q, value in quantities.items())
 
         return has
 
@@ -536,7 +539,14 @@ def _effort_topic(model: str, joint: str) -> str:
 def near(one: Pose, other: Pose) -> bool:
     """Whether two poses are the same as far as Gazebo tells."""
     turned = abs(float(np.dot(one.orientation, other.orientation)))
-    return math.dist(one.position, other.position) < NEAR and turned > 1.0 - NEAR
+    far = max(map(abs, other.position))
+    close = math.dist(one.position, other.position) < NEAR + 2.0 * DIGITS * far
+    return close and turned > 1.0 - NEAR
+
+
+def same(told: float, asked: float) -> bool:
+    """Whether a value is the one that was asked for, as far as Gazebo tells."""
+    return math.isclose(told, asked, rel_tol=DIGITS, abs_tol=1e-9)
 
 
 def _named(numbers: Mapping[str, int], name: str) -> int:

@@ -79,6 +79,14 @@ def test_a_free_model_keeps_place_and_motion_through_a_respawn(world):
     assert world.get('probe', 'world.gravity.z') == pytest.approx(-9.81)
 
 
+def test_what_has_more_digits_than_gazebo_tells(world):
+    world.spawn('probe', BODY, Pose((1234.56789, 0.0, 5.0)))
+    values = {'world.gravity.x': 1.23456789, 'world.gravity.z': -1.0000049}
+    assert world.apply('probe', values) == dict.fromkeys(values, 'verified')
+    world.set_pose('probe', Pose((-2345.6789, 0.0, 5.0)))
+    assert world.state('probe').pose.position[0] == pytest.approx(-2345.6789, abs=0.01)
+
+
 def test_a_joint_keeps_its_state_through_a_respawn(world):
     world.spawn('probe', SPINNER)
     world.set_effort('probe', {JOINT: 1.0})
