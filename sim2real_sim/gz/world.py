@@ -41,6 +41,12 @@ LIVE = {
     'visual': tuple(f'color.{c}' for c in 'rgb'),
 }
 """Kind to quantities that change while the world runs."""
+AXIS = {
+    'viscous_friction': 'damping',
+    'coulomb_friction': 'friction',
+    'saturation': 'limit_effort',
+}
+"""Quantity of a joint to its field in an Axis message."""
 ARRIVAL = 0.02
 """[s] for a message on a topic to arrive, which nobody confirms."""
 FIRST_ARRIVALS = (0.01, 0.03, 0.1, ARRIVAL)
@@ -268,17 +274,26 @@ class GzWorld:
         what = parsed.quantity
         snapshot = self._look(DETAILS)
         number = self._number(snapshot, model)
+        text = self._present.get(model) or self.sdf(model)
         if parsed.kind == 'link':
             links = dict(snapshot.inside(number, 'Link'))
             given = snapshot.entities[_named(links, parsed.name)]['Inertial']
-            rotor = sdf.rotor(self._present.get(model) or self.sdf(model), address)
-            return inertial_value(given, what) - rotor
-        axes = {'viscous_friction': 'damping', 'coulomb_friction': 'friction'}
-        axes['saturation'] = 'limit_effort'
-        if parsed.kind in ('joint', 'actuator') and what in axes:
+            return inertial_value(given, what) - sdf.rotor(text, address)
+        if what == 'armature':  # it is there when the link is as heavy to turn as the SDF says
+            link = sdf.turned(text, address)
+            given = snapshot.entities[_named(dict(snapshot.inside(number, 'Link')), link)]
+            for axes in ('xx', 'yy', 'zz', 'xy', 'xz', 'yz'):
+                inertia = f'link.{link}.inertia.{axes}'
+                own = inertial_value(given['Inertial'], f'inertia.{axes}') - sdf.rotor(
+                    text, inertia
+                )
+                if not same(own, sdf.read(text, inertia) or 0.0):
+                    return None
+            return sdf.read(text, address)
+        if parsed.kind in ('joint', 'actuator') and what in AXIS:
             joints = dict(snapshot.inside(number, 'Joint'))
             axis = snapshot.entities[_named(joints, parsed.name)]['JointAxis']
-            return float(axis.get(axes[what], 0.0))
+            return float(axis.get(AXIS[what], 0.0))
         return None
 
     def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
