@@ -39,6 +39,7 @@ LIVE = {
     + tuple(f'direction.{a}' for a in 'xyz')
     + ('intensity',),
     'visual': tuple(f'color.{c}' for c in 'rgb'),
+    'joint': ('effort_offset',),
 }
 """Kind to quantities that change while the world runs."""
 AXIS = {
@@ -51,6 +52,8 @@ ARRIVAL = 0.02
 """[s] for a message on a topic to arrive, which nobody confirms."""
 FIRST_ARRIVALS = (0.01, 0.03, 0.1, ARRIVAL)
 """[s] The same, for the first ones on a topic: it is sent again after each of these."""
+UNHEARD = 1.0
+"""[s] for the listener of a model that is gone to go, too; older releases keep it."""
 POLL = 0.002
 """[s] between looks at the world while something is waited for."""
 ORIGIN = Pose()
@@ -102,7 +105,9 @@ class GzWorld:
         self._texts: dict[str, str] = {}  # nominal
         self._present: dict[str, str] = {}  # as spawned last
         self._poses: dict[str, Pose] = {}  # where it was
-        self._driven: dict[tuple[int, str], float] = {}
+        self._driven: set[tuple[int, str]] = set()  # joints that have their system
+        self._efforts: dict[str, dict[str, float]] = {}
+        self._offsets: dict[str, dict[str, float]] = {}
         self._asked: dict[str, float] = {}  # of the world, by quantity
         self._observed: set[tuple[int, str]] = set()
         self._run_time = 0.0
@@ -192,9 +197,10 @@ class GzWorld:
         # Else the next effort would be sent to the listener of the model that is gone.
         for driven in [key for key in self._driven if key[0] == number]:
             topic = _effort_topic(model, driven[1])
-            self._requests.call('unheard', self._timeout, topic=topic)
-            del self._driven[driven]
-        self._present.pop(model, None)
+            self._requests.call('unheard', UNHEARD, topic=topic)
+            self._driven.discard(driven)
+        for known in (self._present, self._efforts, self._offsets):
+            known.pop(model, None)
 
     def state(self, model: str) -> ModelState:
         """See :class:`~sim2real_sim.world.World`."""
@@ -223,18 +229,22 @@ class GzWorld:
         snapshot = self._look()
         number = self._number(snapshot, model)
         joints = dict(snapshot.inside(number, 'Joint'))
+        unknown = [joint for joint in efforts if joint not in joints]
+        if unknown:
+            raise WorldError(f'model {model!r} has no joint {unknown[0]!r}')
         for joint, effort in efforts.items():
-            if joint not in joints:
-                raise WorldError(f'model {model!r} has no joint {joint!r}')
+            self._efforts.setdefault(model, {})[joint] = effort
+            # An offset is what the joint must overcome.
+            force = {'data': effort - self._offsets.get(model, {}).get(joint, 0.0)}
             new = (number, joint) not in self._driven
             if new:
                 service = f'{self._root}/entity/system/add'
                 self._request(service, 'EntityPlugin_V', messages.joint_force(number, joint))
+                self._driven.add((number, joint))
             # The listener says that it is there before it hears everything.
             for wait in FIRST_ARRIVALS if new else (ARRIVAL,):
-                self._publish(_effort_topic(model, joint), 'Double', {'data': effort})
+                self._publish(_effort_topic(model, joint), 'Double', force)
                 time.sleep(wait)
-            self._driven[number, joint] = effort
 
     def push(self, model: str, link: str, force: Vector, torque: Vector = (0.0, 0.0, 0.0)) -> None:
         """See :class:`~sim2real_sim.world.World`."""
@@ -259,6 +269,9 @@ class GzWorld:
             return world_value(self._nominal, parsed.quantity)
         if parsed.kind == 'light':
             return light_value(self._light(parsed.name)[1], parsed.quantity)
+        if parsed.quantity == 'effort_offset':
+            sdf.read(self.sdf(model), f'joint.{parsed.name}.viscous_friction')  # is there one?
+            return 0.0
         value = sdf.read(self.sdf(model), address)
         return math.nan if value is None else value
 
@@ -331,10 +344,12 @@ class GzWorld:
                 self._until(self._has(quantities), f'physics with {quantities}')
                 self._asked.update(quantities)
             elif kind == 'light':
-                whole, light = self._light(name)
-                light = messages.light(light, quantities)
-                self._ask('light_config', 'Light', light)
-                self._lights[whole] = light
+                _, nominal = self._light(name)  # what an earlier draw changed is named again
+                self._ask('light_config', 'Light', messages.light(nominal, quantities))
+            elif kind == 'joint':
+                offset = quantities['effort_offset']
+                self._offsets.setdefault(model, {})[name] = offset
+                self.set_effort(model, {name: self._efforts.get(model, {}).get(name, 0.0)})
             else:
                 self._paint(model, name, edited)
 
@@ -416,6 +431,8 @@ class GzWorld:
             # Another server, or someone reset this one: what was spawned is as in its file.
             self._draws.forget()
             self._present.clear()
+            self._efforts.clear()
+            self._offsets.clear()
             self._driven.clear()
             self._observed.clear()
         self._run_time = snapshot.run_time

@@ -101,6 +101,26 @@ def test_a_joint_keeps_its_state_through_a_respawn(world):
     assert world.state('probe').joints[JOINT][1] < before[1]  # the effort ended with the model
 
 
+def test_an_effort_offset_is_overcome_until_the_next_draw(world):
+    world.spawn('probe', SPINNER)
+    values = {'joint.hinge.effort_offset': 1.0}
+    assert world.apply('probe', values) == {'joint.hinge.effort_offset': 'applied'}
+    world.set_effort('probe', {JOINT: 3.0})
+    world.step(100)
+    assert world.state('probe').joints[JOINT][1] == pytest.approx(0.4, rel=1e-3)
+    world.apply('probe', {})
+    world.step(100)
+    assert world.state('probe').joints[JOINT][1] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_lights_are_one_draw_away_from_nominal(world):
+    nominal = world.nominal('floor', 'light.sun.color.r')
+    assert world.apply('floor', {'light.sun.color.r': 0.5 * nominal}) == {
+        'light.sun.color.r': 'applied'
+    }
+    assert world.nominal('floor', 'light.sun.color.r') == nominal
+
+
 def test_reset_keeps_what_was_applied(world):
     world.spawn('probe', BODY, HIGH)
     world.apply('probe', {'link.body.mass': 4.0})
