@@ -13,8 +13,8 @@ from sim2real_core.addresses import parse_address
 from sim2real_core.errors import Fault, InputError
 from sim2real_sim import sdf
 from sim2real_sim.gz import messages
+from sim2real_sim.gz.connection import Connection
 from sim2real_sim.gz.entities import (
-    COMPONENTS,
     DETAILS,
     Array,
     Snapshot,
@@ -54,8 +54,6 @@ FIRST_ARRIVALS = (0.01, 0.03, 0.1, ARRIVAL)
 """[s] The same, for the first ones on a topic: it is sent again after each of these."""
 UNHEARD = 1.0
 """[s] for the listener of a model that is gone to go, too; older releases keep it."""
-POLL = 0.002
-"""[s] between looks at the world while something is waited for."""
 ORIGIN = Pose()
 NEAR = 1e-4
 """[m, rad] Poses are the same up to this."""
@@ -98,9 +96,8 @@ class GzWorld:
         environment: Mapping[str, str] | None = None,
         spawner: Spawner | None = None,
     ) -> None:
-        self._timeout = timeout
-        self._spawner = spawner or _Services(self._ask)
-        self._requests = Requests(python, environment)
+        self._gz = Connection(world, timeout, Requests(python, environment))
+        self._spawner = spawner or _Services(self._gz)
         self._draws = Draws(self)
         self._texts: dict[str, str] = {}  # nominal
         self._present: dict[str, str] = {}  # as spawned last
@@ -111,8 +108,6 @@ class GzWorld:
         self._asked: dict[str, float] = {}  # of the world, by quantity
         self._observed: set[tuple[int, str]] = set()
         self._run_time = 0.0
-        self._name = world or self._only()
-        self._root = f'/world/{self._name}'
         snapshot = self._look(DETAILS)
         self._nominal = snapshot.entities[snapshot.world]
         self._lights = lights(snapshot)
@@ -121,13 +116,21 @@ class GzWorld:
     @property
     def version(self) -> str:
         """See :class:`~sim2real_sim.world.World`."""
-        about = self._requests.about
-        return f'{about["gazebo"]} ({self._nominal["PhysicsEnginePlugin"]})'
+        return f'{self._gz.gazebo} ({self._nominal["PhysicsEnginePlugin"]})'
 
     @property
     def troubles(self) -> list[str]:
         """Why addresses of the last draw failed."""
         return self._draws.troubles
+
+    @property
+    def timeout(self) -> float:
+        """Deadline of each call [s]."""
+        return self._gz.timeout
+
+    @timeout.setter
+    def timeout(self, timeout: float) -> None:
+        self._gz.timeout = timeout
 
     def time(self) -> float:
         """See :class:`~sim2real_sim.world.World`."""
@@ -135,28 +138,30 @@ class GzWorld:
 
     def pause(self, paused: bool) -> None:
         """See :class:`~sim2real_sim.world.World`."""
-        self._control(messages.control(pause=paused))
-        self._until(lambda: self._look().paused is paused, 'pause' if paused else 'run')
+        self._gz.control(messages.control(pause=paused))
+        self._gz.until(lambda: self._look().paused is paused, 'pause' if paused else 'run')
 
     def step(self, steps: int) -> None:
         """See :class:`~sim2real_sim.world.World`."""
         length = float(self._world_parts()['Physics']['max_step_size'])
         now = self._look().time
         end = now + (steps - 0.5) * length
-        self._control(messages.control(steps=steps))
+        self._gz.control(messages.control(steps=steps))
         while now < end:  # the deadline is one for progress, however many steps
             before = now
-            self._until(self._later(before), f'step after {before:.4f} s')
+            self._gz.until(self._later(before), f'step after {before:.4f} s')
             now = self._look().time
-        self._until(lambda: self._look().paused, 'end of steps')
+        self._gz.until(lambda: self._look().paused, 'end of steps')
 
     def reset(self) -> None:
         """See :class:`~sim2real_sim.world.World`. Models that were spawned are spawned again."""
         before = self._look()
         spawned = {name: text for name, text in self._present.items() if name in before.models}
         self._run_time, self._observed = 0.0, set()  # it is us: what was applied is remembered
-        self._control(messages.control(reset=True))
-        self._until(lambda: self._look().time < max(before.time, 1e-9), 'reset of simulated time')
+        self._gz.control(messages.control(reset=True))
+        self._gz.until(
+            lambda: self._look().time < max(before.time, 1e-9), 'reset of simulated time'
+        )
         for name, text in spawned.items():
             self.replace(name, text, self._poses.get(name, Pose()))
         self._observe(self._look())
@@ -183,7 +188,7 @@ class GzWorld:
         if model in self.models():
             self.delete(model)
         self._spawner.spawn(model, sdf, pose)
-        self._until(lambda: model in self._look().models, f'model {model!r}')
+        self._gz.until(lambda: model in self._look().models, f'model {model!r}')
         self._present[model], self._poses[model] = sdf, pose
         self._observe(self._look())
 
@@ -193,11 +198,11 @@ class GzWorld:
         number = self._number(snapshot, model)
         self._release(snapshot, model)
         self._spawner.remove(model)
-        self._until(lambda: number not in self._look().entities, f'end of model {model!r}')
+        self._gz.until(lambda: number not in self._look().entities, f'end of model {model!r}')
         # Else the next effort would be sent to the listener of the model that is gone.
         for driven in [key for key in self._driven if key[0] == number]:
             topic = _effort_topic(model, driven[1])
-            self._requests.call('unheard', UNHEARD, topic=topic)
+            self._gz.unheard(topic, UNHEARD)
             self._driven.discard(driven)
         for known in (self._present, self._efforts, self._offsets):
             known.pop(model, None)
@@ -216,8 +221,8 @@ class GzWorld:
             WorldError: it stays where it is, as a model does that is fixed to the world.
         """
         self._number(self._look(), model)
-        self._ask('set_pose', 'Pose', messages.pose(pose, model))
-        self._until(
+        self._gz.ask('set_pose', 'Pose', messages.pose(pose, model))
+        self._gz.until(
             lambda: near(self.state(model).pose, pose), f'model {model!r} at {pose.position}'
         )
 
@@ -238,12 +243,12 @@ class GzWorld:
             force = {'data': effort - self._offsets.get(model, {}).get(joint, 0.0)}
             new = (number, joint) not in self._driven
             if new:
-                service = f'{self._root}/entity/system/add'
-                self._request(service, 'EntityPlugin_V', messages.joint_force(number, joint))
+                service = f'{self._gz.root}/entity/system/add'
+                self._gz.request(service, 'EntityPlugin_V', messages.joint_force(number, joint))
                 self._driven.add((number, joint))
             # The listener says that it is there before it hears everything.
             for wait in FIRST_ARRIVALS if new else (ARRIVAL,):
-                self._publish(_effort_topic(model, joint), 'Double', force)
+                self._gz.publish(_effort_topic(model, joint), 'Double', force)
                 time.sleep(wait)
 
     def push(self, model: str, link: str, force: Vector, torque: Vector = (0.0, 0.0, 0.0)) -> None:
@@ -253,7 +258,7 @@ class GzWorld:
         if link not in links:
             raise WorldError(f'model {model!r} has no link {link!r}')
         parts = [self._wrench(snapshot, links[link], np.array(force), np.array(torque))]
-        self._set_state(snapshot, parts)
+        self._gz.set_state(snapshot.paused, parts)
 
     def routes(self, address: str) -> tuple[str, ...]:
         """See :class:`~sim2real_sim.world.World`."""
@@ -324,7 +329,7 @@ class GzWorld:
 
     def close(self) -> None:
         """See :class:`~sim2real_sim.world.World`."""
-        self._requests.close()
+        self._gz.close()
 
     # What sim2real_sim.respawn.Draws calls.
 
@@ -340,12 +345,12 @@ class GzWorld:
                 message = messages.physics(
                     present['Physics'], vector(present['Gravity']), dict(values)
                 )
-                self._ask('set_physics', 'Physics', message)
-                self._until(self._has(quantities), f'physics with {quantities}')
+                self._gz.ask('set_physics', 'Physics', message)
+                self._gz.until(self._has(quantities), f'physics with {quantities}')
                 self._asked.update(quantities)
             elif kind == 'light':
                 _, nominal = self._light(name)  # what an earlier draw changed is named again
-                self._ask('light_config', 'Light', messages.light(nominal, quantities))
+                self._gz.ask('light_config', 'Light', messages.light(nominal, quantities))
             elif kind == 'joint':
                 offset = quantities['effort_offset']
                 self._offsets.setdefault(model, {})[name] = offset
@@ -368,8 +373,8 @@ class GzWorld:
                     speed = joints[name], 'JointVelocityReset', 'Double_V', {'data': [velocity]}
                     parts.append(speed)
         if parts:
-            self._set_state(snapshot, parts)
-            self._until(
+            self._gz.set_state(snapshot.paused, parts)
+            self._gz.until(
                 lambda: all(
                     abs(self.state(model).joints[name][0] - position) < NEAR
                     for name, (position, _) in state.joints.items()
@@ -399,33 +404,11 @@ class GzWorld:
             force = float(inertial['mass']) * speed
             parts.append(self._wrench(snapshot, number, force / length, torque / length))
         if parts:
-            self._set_state(snapshot, parts)
-
-    # Below: talking to Gazebo.
-
-    def _only(self) -> str:
-        """Name of the only world there is."""
-
-        def find() -> list[str]:
-            services = self._requests.call('services', self._timeout)
-            return [s.split('/')[2] for s in services if s.endswith('/set_physics/blocking')]
-
-        self._until(lambda: bool(find()), 'world of a Gazebo')
-        worlds = find()
-        if len(worlds) > 1:
-            raise InputError(Fault('world', worlds, 'say which of these'))
-        return worlds[0]
+            self._gz.set_state(snapshot.paused, parts)
 
     def _look(self, more: Mapping[str, str] | None = None) -> Snapshot:
         """The world at this instant, with further components."""
-        snapshot = Snapshot(
-            self._requests.call(
-                'state',
-                self._timeout,
-                service=f'{self._root}/state',
-                components={**COMPONENTS, 'JointAxis': '', **(more or {})},
-            )
-        )
+        snapshot = self._gz.look(more or {})
         lost = {number for number, _ in self._observed - snapshot.observed()}
         if snapshot.run_time < self._run_time or lost & snapshot.entities.keys():
             # Another server, or someone reset this one: what was spawned is as in its file.
@@ -448,38 +431,6 @@ class GzWorld:
             raise WorldError(f'Gazebo has no model {model!r}; it has: {known}')
         return snapshot.models[model]
 
-    def _request(self, service: str, kind: str, message: Mapping[str, Any]) -> None:
-        self._requests.request(service, kind, message, self._timeout)
-
-    def _ask(self, what: str, kind: str, message: Mapping[str, Any]) -> None:
-        """A user command that is answered when it was carried out."""
-        self._request(f'{self._root}/{what}/blocking', kind, message)
-
-    def _control(self, message: Mapping[str, Any]) -> None:
-        self._request(f'{self._root}/control', 'WorldControl', message)
-
-    def _publish(self, topic: str, kind: str, message: Mapping[str, Any]) -> None:
-        self._requests.call('publish', self._timeout, topic=topic, kind=kind, message=message)
-
-    def _set_state(self, snapshot: Snapshot, parts: list[tuple[int, str, str, Any]]) -> None:
-        """Write components: entity, name, message type and content."""
-        answer = self._requests.call(
-            'set_state',
-            self._timeout,
-            service=f'{self._root}/control/state',
-            control=messages.control(pause=snapshot.paused),
-            entities=parts,
-        )
-        if not answer.get('data'):
-            raise WorldError(f'{self._root}/control/state refused')
-
-    def _until(self, done: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + self._timeout
-        while not done():
-            if time.monotonic() > end:
-                raise WorldError(f'no {what} within {self._timeout:g} s')
-            time.sleep(POLL)
-
     def _later(self, than: float) -> Callable[[], bool]:
         return lambda: self._look().time > than
 
@@ -494,14 +445,14 @@ class GzWorld:
         """Have Gazebo keep velocities and joint positions up to date; whether it did not."""
         missing = [m for number in snapshot.models.values() for m in snapshot.unobserved(number)]
         if missing:
-            self._set_state(snapshot, missing)
+            self._gz.set_state(snapshot.paused, missing)
             wanted = {(number, name) for number, name, _, _ in missing}
 
             def there() -> bool:
                 entities = self._look().entities
                 return all(name in entities.get(number, {}) for number, name in wanted)
 
-            self._until(there, 'velocities of the models')
+            self._gz.until(there, 'velocities of the models')
             self._observed |= wanted
         return bool(missing)
 
@@ -529,7 +480,7 @@ class GzWorld:
         names += [(f'{model}::{name}', 'LINK') for name, _ in snapshot.inside(number, 'Link')]
         for name, kind in names:
             message = messages.entity(name, kind)
-            self._publish(f'{self._root}/wrench/clear', 'Entity', message)
+            self._gz.publish(f'{self._gz.root}/wrench/clear', 'Entity', message)
         time.sleep(ARRIVAL)
 
     def _light(self, name: str) -> tuple[str, dict[str, Any]]:
@@ -548,20 +499,20 @@ class GzWorld:
                 if name in (link, visual, f'{link}::{visual}', f'{model}::{link}::{visual}'):
                     rgba = [1.0 if c is None else c for c in color] + [1.0]
                     message = messages.visual(visual, link, rgba)
-                    self._ask('visual_config', 'Visual', message)
+                    self._gz.ask('visual_config', 'Visual', message)
 
 
 class _Services:
     """Gazebo's own services as a spawner."""
 
-    def __init__(self, ask: Callable[[str, str, Mapping[str, Any]], None]) -> None:
-        self._ask = ask
+    def __init__(self, gazebo: Connection) -> None:
+        self._gz = gazebo
 
     def spawn(self, model: str, sdf: str, pose: Pose) -> None:
-        self._ask('create', 'EntityFactory', messages.factory(model, sdf, pose))
+        self._gz.ask('create', 'EntityFactory', messages.factory(model, sdf, pose))
 
     def remove(self, model: str) -> None:
-        self._ask('remove', 'Entity', messages.entity(model))
+        self._gz.ask('remove', 'Entity', messages.entity(model))
 
 
 def _effort_topic(model: str, joint: str) -> str:

@@ -195,12 +195,12 @@ def test_a_server_that_was_killed_and_started_again(server, world):
     world.spawn('probe', BODY, HIGH)
     world.apply('probe', {'link.body.mass': 3.0})
     server.stop()
-    quick, world._timeout = world._timeout, 1.0
+    quick, world.timeout = world.timeout, 1.0
     begin = time.monotonic()
     with pytest.raises(WorldError, match='within'):
         world.apply('probe', {'link.body.mass': 3.0})
     assert time.monotonic() - begin < 10.0
-    world._timeout = quick
+    world.timeout = quick
     server.start()
     world.pause(True)
     assert 'probe' not in world.models()
