@@ -51,7 +51,7 @@ class NodeKind:
     """A node.
 
     Attributes:
-        name: of the node and of its executable.
+        name: of its executable, and of the node unless the purpose says another one.
         module: Python module that runs it (``python -m``).
         settings: its Config class, ``module:Class``.
         purpose: one line for people.
@@ -93,6 +93,23 @@ NODES: Mapping[str, NodeKind] = {
                 DRAW_APPLIED,
             ),
             subscribes=(COMMAND, DRAW_REQUEST, PACE),
+            services=(
+                ('simulator/reset', TRIGGER),
+                ('simulator/pause', 'std_srvs/srv/SetBool'),
+                ('simulator/step', TRIGGER),
+            ),
+            makes_time=True,
+        ),
+        NodeKind(
+            name='gazebo_bridge',
+            module='sim2real_sim.gazebo_classic.bridge',
+            settings='sim2real_sim.config:GazeboConfig',
+            purpose='the robot in Gazebo Classic, as the node `simulator`; needs no gazebo_ros',
+            publishes=(
+                CLOCK, JOINT_STATES, IMU, TF, TF_STATIC, DESCRIPTION, IMAGE, CAMERA_INFO,
+                DRAW_APPLIED,
+            ),
+            subscribes=(COMMAND, DRAW_REQUEST),
             services=(
                 ('simulator/reset', TRIGGER),
                 ('simulator/pause', 'std_srvs/srv/SetBool'),

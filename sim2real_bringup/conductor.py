@@ -36,7 +36,7 @@ from sim2real_core.messages import (
 )
 from sim2real_core.node import Pace
 from sim2real_core.profile import RobotProfile
-from sim2real_core.qos import LATCHED, RELIABLE, SENSOR_RELIABLE
+from sim2real_core.qos import LATCHED, RELIABLE, sensor_qos
 from sim2real_core.records import Draw, Estimate, Event
 
 Array = npt.NDArray[np.float64]
@@ -73,10 +73,11 @@ class Conductor(Node):
 
     Args:
         profile: the robot.
+        paced: whether the simulator waits for it; else it hears what gets through.
         options: of the node, e.g. ``namespace``.
     """
 
-    def __init__(self, profile: RobotProfile, **options: Any) -> None:
+    def __init__(self, profile: RobotProfile, paced: bool = True, **options: Any) -> None:
         super().__init__(NAME, **options)
         self.profile = profile
         self.kinematics = Kinematics(profile)
@@ -88,14 +89,14 @@ class Conductor(Node):
         self._on_sample: Callable[[float], None] = lambda stamp: None
         self._command = profile.array('default_position')
         self._heard = time.monotonic()
-        self._samples = 0
+        self.samples = 0
         self._order: list[int] = []
         self._names: list[str] = []
-        self._pace = Pace(self, True)
+        self._pace = Pace(self, paced)
         self._goal = self.create_publisher(PoseStamped, profile.topics.goal, LATCHED)
         self._draw = self.create_publisher(DiagnosticArray, 'simulator/draw', RELIABLE)
         for kind, topic, callback, qos in (
-            (JointState, profile.topics.joint_states, self._on_joint_states, SENSOR_RELIABLE),
+            (JointState, profile.topics.joint_states, self._on_joint_states, sensor_qos(paced)),
             (JointState, 'policy/action_applied', self._on_action, RELIABLE),
             (DiagnosticArray, 'sysid/estimate', self._on_estimate, LATCHED),
             (DiagnosticArray, 'capture/events', self._on_event, RELIABLE),
@@ -119,7 +120,7 @@ class Conductor(Node):
             self._names = list(message.name)
             self._order = [self._names.index(name) for name in self.profile.joint_names]
         self._heard = time.monotonic()
-        self._samples += 1
+        self.samples += 1
         if self._recording is not None:
             position = np.asarray(message.position)[self._order]
             self._recording.stamps.append(to_seconds(message.header.stamp))
@@ -272,11 +273,19 @@ class Conductor(Node):
         return recording
 
     def tool_path(self, recording: Recording, duration: float) -> Array:
-        """Measured tool positions (steps, goals, 3) [m] of a recorded chain."""
-        _, position, _ = recording.arrays()
-        steps = round(duration * self.profile.rates.joint_state_rate)
+        """Measured tool positions (steps, goals, 3) [m] of a recorded chain.
+
+        A sample that was lost is the one before it.
+        """
+        stamps, position, _ = recording.arrays()
+        rate = self.profile.rates.joint_state_rate
         tool = np.array([self.kinematics.position(q) for q in position])
-        return np.stack([tool[row : row + steps] for row in recording.started], axis=1)
+        since = np.arange(round(duration * rate)) / rate
+        rows = [
+            np.searchsorted(stamps, stamps[row] + since + 0.1 / rate) - 1
+            for row in recording.started
+        ]
+        return np.stack([tool[row] for row in rows], axis=1)
 
     def close(self) -> None:
         """Leave the graph."""

@@ -26,7 +26,11 @@ from sim2real_core.profile import load_profile
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 INTO_NAMESPACE = ('clock', 'tf', 'tf_static')
 PORTS = 1000
-"""Ports above the receiver's own that receivers in namespaces are spread over."""
+"""Ports above a server's own that those in namespaces are spread over."""
+GAZEBO_PORT = 11345
+"""Of a gzserver's master."""
+RESPAWNS_WITHIN = 15.0
+"""Time for a draw that takes a model out of Gazebo and puts it in again [s]."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,12 @@ STACKS: Mapping[str, StackKind] = {
     kind.name: kind
     for kind in (
         StackKind('sim', 'a robot in the simulator', ('simulator', 'visualizer'), True),
+        StackKind(
+            'gazebo',
+            'a robot in Gazebo Classic, in drawn worlds, with its policy',
+            ('gazebo_bridge', 'randomizer', 'policy', 'sysid', 'capture', 'visualizer'),
+            True,
+        ),
         StackKind(
             'workstation',
             'beside a robot: draws worlds, takes clips, shows what goes on',
@@ -223,7 +233,7 @@ def check_namespace(namespace: str) -> str:
 
 
 def receiver_port(first: int, namespace: str) -> int:
-    """The port of a namespace's receiver: the same on every machine, its own per namespace."""
+    """The port of a namespace's server: the same on every machine, its own per namespace."""
     return first + 1 + zlib.crc32(namespace.encode()) % PORTS if namespace else first
 
 
@@ -259,6 +269,11 @@ def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) 
         parameters.set('capture', 'receiver', f'http://{host}:{port}')
     if 'policy' in chosen and 'autostart' not in parameters.values['policy']:
         parameters.set('policy', 'autostart', True)
+    if 'gazebo_bridge' in chosen:
+        fill('randomizer', 'apply_timeout', RESPAWNS_WITHIN)
+        fill('randomizer', 'verified', 'gazebo_classic')
+        if namespace:
+            fill('gazebo_bridge', 'port', receiver_port(GAZEBO_PORT, namespace))
     if 'player' in chosen:
         consumers = [node for node in CONSUMERS if node in chosen]
         fill('player', 'pace_consumers', consumers)

@@ -36,7 +36,7 @@ from sim2real_randomizer.draw_log import append
 from sim2real_randomizer.episodes import Episodes, answers, settled
 from sim2real_randomizer.narrow import read_estimate
 from sim2real_randomizer.space import load_space
-from sim2real_sim.verify.table import load_table, unverified
+from sim2real_sim.verify.table import load_table, quantity_of, unverified
 
 TICK = 0.05
 RESEND = 0.5  # a request sent while the simulator was still being discovered may be lost
@@ -60,7 +60,7 @@ class RandomizerNode(Node):
         config = declare(self, RandomizerConfig)
         profile = self._profile = load_profile(config.robot)
         space = load_space(config.space, profile)
-        self._doubtful: tuple[str, ...] = ()
+        self._doubtful = ''
         if config.verified:
             self._doubt(unverified(space.addresses, load_table(config.verified)), config.verified)
         self._episodes = Episodes(space, config.first_episode)
@@ -91,10 +91,11 @@ class RandomizerNode(Node):
         self._health = Health(self, self._status)
 
     def _doubt(self, doubtful: tuple[str, ...], backend: str) -> None:
-        self._doubtful = doubtful
+        # One name for a quantity, however many joints it is drawn for.
+        self._doubtful = ', '.join(dict.fromkeys(quantity_of(address) for address in doubtful))
         if doubtful:
             self.get_logger().warn(
-                f'{backend} was not seen to obey {", ".join(doubtful)}: what is drawn for them '
+                f'{backend} was not seen to obey {self._doubtful}: what is drawn for them '
                 'may be without effect (`sim2real sim verify` tries it)'
             )
 
@@ -224,7 +225,7 @@ class RandomizerNode(Node):
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         values: dict[str, object] = {'space': self._episodes.space.content_hash}
         if self._doubtful:
-            values['not_verified'] = ', '.join(self._doubtful)
+            values['not_verified'] = self._doubtful
         if self._request is not None:
             return DiagnosticStatus.OK, 'waiting for the simulator', values
         if self._settled is None:

@@ -83,6 +83,7 @@ class MujocoWorld:
         self._time = 0.0
         for model in self._models.values():
             model.simulator.reset()
+            _let_go(model.simulator)
             self._put(model, model.pose)
 
     def models(self) -> tuple[str, ...]:
@@ -106,6 +107,7 @@ class MujocoWorld:
             InputError: SDF that :func:`profile_from_sdf` does not take.
         """
         simulator = MujocoSimulator(profile_from_sdf(sdf, TIMESTEP), image_size=IMAGE)
+        _let_go(simulator)
         spawned = _Model(sdf, pose, simulator)
         if self._free(spawned):
             self._put(spawned, pose)
@@ -238,3 +240,8 @@ class MujocoWorld:
 def _vector(values: npt.NDArray[np.float64]) -> Vector:
     x, y, z = map(float, values)
     return x, y, z
+
+
+def _let_go(simulator: MujocoSimulator) -> None:
+    """No effort on any joint; without a command their brakes would hold them."""
+    simulator.command(np.zeros(len(simulator.profile.joints)))

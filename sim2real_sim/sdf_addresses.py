@@ -136,6 +136,15 @@ def read(text: str, address: str, *, model: str = '') -> float | None:
     return _Document(text, model).read(parse_address(address))
 
 
+def turned(text: str, address: str, *, model: str = '') -> str:
+    """Name of the link that carries the rotor of a joint's ``armature``.
+
+    Raises:
+        InputError: as :func:`read`.
+    """
+    return _Document(text, model).objects(parse_address(address))[0].element.get('name')
+
+
 def rotor(text: str, address: str, *, model: str = '') -> float:
     """How much more than the value of an address the text has: the rotor in a link's inertia.
 

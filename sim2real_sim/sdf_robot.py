@@ -214,7 +214,7 @@ class _Robot:
         solid = etree.SubElement(out, given.tag)
         if given.tag == 'mesh':
             path = resolve_mesh(given.get('filename', ''), self.urdf.path)
-            etree.SubElement(solid, 'uri').text = path.as_uri()
+            etree.SubElement(solid, 'uri').text = f'file://{path}'  # nothing is unquoted there
             if given.get('scale'):
                 etree.SubElement(solid, 'scale').text = given.get('scale')
         for key in ('size', 'radius', 'length'):

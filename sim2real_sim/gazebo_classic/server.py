@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import IO
 
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
+from sim2real_sim.gazebo_classic import preload
 from sim2real_sim.gazebo_classic.installation import Installation, find
 
 PORT = 11345
@@ -74,6 +75,10 @@ class Server:
             'GAZEBO_MASTER_URI': f'http://127.0.0.1:{self.port}',
             'IGN_PARTITION': partition(self.port),
         }
+        preloaded = preload.library()
+        if preloaded:
+            parts = [str(preloaded), environment.get('LD_PRELOAD', '')]
+            environment['LD_PRELOAD'] = ' '.join(filter(None, parts))
         environment.setdefault('GAZEBO_IP', '127.0.0.1')
         environment.setdefault('IGN_IP', '127.0.0.1')
         if self._cameras and not environment.get('DISPLAY'):

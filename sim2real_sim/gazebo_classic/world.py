@@ -260,12 +260,14 @@ class ClassicWorld:
         state = self.state(model)
         if link not in state.links:
             raise WorldError(f'model {model!r} has no link {link!r}')
-        frame = state.links[link].pose.orientation
+        self._push(model, link, state.links[link].pose, force, torque)
+
+    def _push(self, model: str, link: str, pose: Pose, force: Vector, torque: Vector) -> None:
         present = self._present.get(model) or self.sdf(model)
         center = inertial(present, link.rpartition('::')[2])
         message = self._messages.type('gazebo.msgs.Wrench')()
-        put(message.force, into(frame, force))
-        put(message.torque, into(frame, torque))
+        put(message.force, into(pose.orientation, force))
+        put(message.torque, into(pose.orientation, torque))
         put(message.force_offset, (center['x'], center['y'], center['z']))
         self._gazebo.transport.publish(f'~/{model}/{link.replace("::", "/")}/wrench', message)
         self._pushed = True
@@ -357,7 +359,8 @@ class ClassicWorld:
         for name in common:
             linear, angular = impulse(state.links[name], found[name].inertial)
             if any((*linear, *angular)):
-                self.push(model, name, scaled(linear, per_second), scaled(angular, per_second))
+                force, torque = scaled(linear, per_second), scaled(angular, per_second)
+                self._push(model, name, state.links[name].pose, force, torque)
 
     @property
     def _gazebo(self) -> Connection:

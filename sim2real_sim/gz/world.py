@@ -13,8 +13,8 @@ from sim2real_core.addresses import parse_address
 from sim2real_core.errors import Fault, InputError
 from sim2real_sim import sdf
 from sim2real_sim.gz import messages
+from sim2real_sim.gz.connection import Connection
 from sim2real_sim.gz.entities import (
-    COMPONENTS,
     DETAILS,
     Array,
     Snapshot,
@@ -39,17 +39,26 @@ LIVE = {
     + tuple(f'direction.{a}' for a in 'xyz')
     + ('intensity',),
     'visual': tuple(f'color.{c}' for c in 'rgb'),
+    'joint': ('effort_offset',),
 }
 """Kind to quantities that change while the world runs."""
+AXIS = {
+    'viscous_friction': 'damping',
+    'coulomb_friction': 'friction',
+    'saturation': 'limit_effort',
+}
+"""Quantity of a joint to its field in an Axis message."""
 ARRIVAL = 0.02
 """[s] for a message on a topic to arrive, which nobody confirms."""
 FIRST_ARRIVALS = (0.01, 0.03, 0.1, ARRIVAL)
 """[s] The same, for the first ones on a topic: it is sent again after each of these."""
-POLL = 0.002
-"""[s] between looks at the world while something is waited for."""
+UNHEARD = 1.0
+"""[s] for the listener of a model that is gone to go, too; older releases keep it."""
 ORIGIN = Pose()
 NEAR = 1e-4
-"""[m, 1] Poses are the same up to this; Gazebo tells them with six digits."""
+"""[m, rad] Poses are the same up to this."""
+DIGITS = 1e-5
+"""Gazebo tells gravity, poses and velocities with six digits: they are the same up to this."""
 
 
 class Spawner(Protocol):
@@ -87,18 +96,18 @@ class GzWorld:
         environment: Mapping[str, str] | None = None,
         spawner: Spawner | None = None,
     ) -> None:
-        self._timeout = timeout
-        self._spawner = spawner or _Services(self._ask)
-        self._requests = Requests(python, environment)
+        self._gz = Connection(world, timeout, Requests(python, environment))
+        self._spawner = spawner or _Services(self._gz)
         self._draws = Draws(self)
         self._texts: dict[str, str] = {}  # nominal
         self._present: dict[str, str] = {}  # as spawned last
         self._poses: dict[str, Pose] = {}  # where it was
-        self._driven: dict[tuple[int, str], float] = {}
+        self._driven: set[tuple[int, str]] = set()  # joints that have their system
+        self._efforts: dict[str, dict[str, float]] = {}
+        self._offsets: dict[str, dict[str, float]] = {}
+        self._asked: dict[str, float] = {}  # of the world, by quantity
         self._observed: set[tuple[int, str]] = set()
         self._run_time = 0.0
-        self._name = world or self._only()
-        self._root = f'/world/{self._name}'
         snapshot = self._look(DETAILS)
         self._nominal = snapshot.entities[snapshot.world]
         self._lights = lights(snapshot)
@@ -107,13 +116,21 @@ class GzWorld:
     @property
     def version(self) -> str:
         """See :class:`~sim2real_sim.world.World`."""
-        about = self._requests.about
-        return f'{about["gazebo"]} ({self._nominal["PhysicsEnginePlugin"]})'
+        return f'{self._gz.gazebo} ({self._nominal["PhysicsEnginePlugin"]})'
 
     @property
     def troubles(self) -> list[str]:
         """Why addresses of the last draw failed."""
         return self._draws.troubles
+
+    @property
+    def timeout(self) -> float:
+        """Deadline of each call [s]."""
+        return self._gz.timeout
+
+    @timeout.setter
+    def timeout(self, timeout: float) -> None:
+        self._gz.timeout = timeout
 
     def time(self) -> float:
         """See :class:`~sim2real_sim.world.World`."""
@@ -121,28 +138,30 @@ class GzWorld:
 
     def pause(self, paused: bool) -> None:
         """See :class:`~sim2real_sim.world.World`."""
-        self._control(messages.control(pause=paused))
-        self._until(lambda: self._look().paused is paused, 'pause' if paused else 'run')
+        self._gz.control(messages.control(pause=paused))
+        self._gz.until(lambda: self._look().paused is paused, 'pause' if paused else 'run')
 
     def step(self, steps: int) -> None:
         """See :class:`~sim2real_sim.world.World`."""
         length = float(self._world_parts()['Physics']['max_step_size'])
         now = self._look().time
         end = now + (steps - 0.5) * length
-        self._control(messages.control(steps=steps))
+        self._gz.control(messages.control(steps=steps))
         while now < end:  # the deadline is one for progress, however many steps
             before = now
-            self._until(self._later(before), f'step after {before:.4f} s')
+            self._gz.until(self._later(before), f'step after {before:.4f} s')
             now = self._look().time
-        self._until(lambda: self._look().paused, 'end of steps')
+        self._gz.until(lambda: self._look().paused, 'end of steps')
 
     def reset(self) -> None:
         """See :class:`~sim2real_sim.world.World`. Models that were spawned are spawned again."""
         before = self._look()
         spawned = {name: text for name, text in self._present.items() if name in before.models}
         self._run_time, self._observed = 0.0, set()  # it is us: what was applied is remembered
-        self._control(messages.control(reset=True))
-        self._until(lambda: self._look().time < max(before.time, 1e-9), 'reset of simulated time')
+        self._gz.control(messages.control(reset=True))
+        self._gz.until(
+            lambda: self._look().time < max(before.time, 1e-9), 'reset of simulated time'
+        )
         for name, text in spawned.items():
             self.replace(name, text, self._poses.get(name, Pose()))
         self._observe(self._look())
@@ -169,7 +188,7 @@ class GzWorld:
         if model in self.models():
             self.delete(model)
         self._spawner.spawn(model, sdf, pose)
-        self._until(lambda: model in self._look().models, f'model {model!r}')
+        self._gz.until(lambda: model in self._look().models, f'model {model!r}')
         self._present[model], self._poses[model] = sdf, pose
         self._observe(self._look())
 
@@ -179,13 +198,14 @@ class GzWorld:
         number = self._number(snapshot, model)
         self._release(snapshot, model)
         self._spawner.remove(model)
-        self._until(lambda: number not in self._look().entities, f'end of model {model!r}')
+        self._gz.until(lambda: number not in self._look().entities, f'end of model {model!r}')
         # Else the next effort would be sent to the listener of the model that is gone.
         for driven in [key for key in self._driven if key[0] == number]:
             topic = _effort_topic(model, driven[1])
-            self._requests.call('unheard', self._timeout, topic=topic)
-            del self._driven[driven]
-        self._present.pop(model, None)
+            self._gz.unheard(topic, UNHEARD)
+            self._driven.discard(driven)
+        for known in (self._present, self._efforts, self._offsets):
+            known.pop(model, None)
 
     def state(self, model: str) -> ModelState:
         """See :class:`~sim2real_sim.world.World`."""
@@ -201,8 +221,8 @@ class GzWorld:
             WorldError: it stays where it is, as a model does that is fixed to the world.
         """
         self._number(self._look(), model)
-        self._ask('set_pose', 'Pose', messages.pose(pose, model))
-        self._until(
+        self._gz.ask('set_pose', 'Pose', messages.pose(pose, model))
+        self._gz.until(
             lambda: near(self.state(model).pose, pose), f'model {model!r} at {pose.position}'
         )
 
@@ -214,18 +234,22 @@ class GzWorld:
         snapshot = self._look()
         number = self._number(snapshot, model)
         joints = dict(snapshot.inside(number, 'Joint'))
+        unknown = [joint for joint in efforts if joint not in joints]
+        if unknown:
+            raise WorldError(f'model {model!r} has no joint {unknown[0]!r}')
         for joint, effort in efforts.items():
-            if joint not in joints:
-                raise WorldError(f'model {model!r} has no joint {joint!r}')
+            self._efforts.setdefault(model, {})[joint] = effort
+            # An offset is what the joint must overcome.
+            force = {'data': effort - self._offsets.get(model, {}).get(joint, 0.0)}
             new = (number, joint) not in self._driven
             if new:
-                service = f'{self._root}/entity/system/add'
-                self._request(service, 'EntityPlugin_V', messages.joint_force(number, joint))
+                service = f'{self._gz.root}/entity/system/add'
+                self._gz.request(service, 'EntityPlugin_V', messages.joint_force(number, joint))
+                self._driven.add((number, joint))
             # The listener says that it is there before it hears everything.
             for wait in FIRST_ARRIVALS if new else (ARRIVAL,):
-                self._publish(_effort_topic(model, joint), 'Double', {'data': effort})
+                self._gz.publish(_effort_topic(model, joint), 'Double', force)
                 time.sleep(wait)
-            self._driven[number, joint] = effort
 
     def push(self, model: str, link: str, force: Vector, torque: Vector = (0.0, 0.0, 0.0)) -> None:
         """See :class:`~sim2real_sim.world.World`."""
@@ -234,7 +258,7 @@ class GzWorld:
         if link not in links:
             raise WorldError(f'model {model!r} has no link {link!r}')
         parts = [self._wrench(snapshot, links[link], np.array(force), np.array(torque))]
-        self._set_state(snapshot, parts)
+        self._gz.set_state(snapshot.paused, parts)
 
     def routes(self, address: str) -> tuple[str, ...]:
         """See :class:`~sim2real_sim.world.World`."""
@@ -250,6 +274,9 @@ class GzWorld:
             return world_value(self._nominal, parsed.quantity)
         if parsed.kind == 'light':
             return light_value(self._light(parsed.name)[1], parsed.quantity)
+        if parsed.quantity == 'effort_offset':
+            sdf.read(self.sdf(model), f'joint.{parsed.name}.viscous_friction')  # is there one?
+            return 0.0
         value = sdf.read(self.sdf(model), address)
         return math.nan if value is None else value
 
@@ -259,21 +286,32 @@ class GzWorld:
         if parsed.kind == 'world':
             if parsed.quantity not in LIVE['world']:
                 return None
-            return world_value(self._world_parts(), parsed.quantity)
+            told = world_value(self._world_parts(), parsed.quantity)
+            asked = self._asked.get(parsed.quantity, told)
+            return asked if same(told, asked) else told
         what = parsed.quantity
         snapshot = self._look(DETAILS)
         number = self._number(snapshot, model)
+        text = self._present.get(model) or self.sdf(model)
         if parsed.kind == 'link':
             links = dict(snapshot.inside(number, 'Link'))
             given = snapshot.entities[_named(links, parsed.name)]['Inertial']
-            rotor = sdf.rotor(self._present.get(model) or self.sdf(model), address)
-            return inertial_value(given, what) - rotor
-        axes = {'viscous_friction': 'damping', 'coulomb_friction': 'friction'}
-        axes['saturation'] = 'limit_effort'
-        if parsed.kind in ('joint', 'actuator') and what in axes:
+            return inertial_value(given, what) - sdf.rotor(text, address)
+        if what == 'armature':  # it is there when the link is as heavy to turn as the SDF says
+            link = sdf.turned(text, address)
+            given = snapshot.entities[_named(dict(snapshot.inside(number, 'Link')), link)]
+            for axes in ('xx', 'yy', 'zz', 'xy', 'xz', 'yz'):
+                inertia = f'link.{link}.inertia.{axes}'
+                own = inertial_value(given['Inertial'], f'inertia.{axes}') - sdf.rotor(
+                    text, inertia
+                )
+                if not same(own, sdf.read(text, inertia) or 0.0):
+                    return None
+            return sdf.read(text, address)
+        if parsed.kind in ('joint', 'actuator') and what in AXIS:
             joints = dict(snapshot.inside(number, 'Joint'))
             axis = snapshot.entities[_named(joints, parsed.name)]['JointAxis']
-            return float(axis.get(axes[what], 0.0))
+            return float(axis.get(AXIS[what], 0.0))
         return None
 
     def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
@@ -291,7 +329,7 @@ class GzWorld:
 
     def close(self) -> None:
         """See :class:`~sim2real_sim.world.World`."""
-        self._requests.close()
+        self._gz.close()
 
     # What sim2real_sim.respawn.Draws calls.
 
@@ -307,13 +345,16 @@ class GzWorld:
                 message = messages.physics(
                     present['Physics'], vector(present['Gravity']), dict(values)
                 )
-                self._ask('set_physics', 'Physics', message)
-                self._until(self._has(quantities), f'physics with {quantities}')
+                self._gz.ask('set_physics', 'Physics', message)
+                self._gz.until(self._has(quantities), f'physics with {quantities}')
+                self._asked.update(quantities)
             elif kind == 'light':
-                whole, light = self._light(name)
-                light = messages.light(light, quantities)
-                self._ask('light_config', 'Light', light)
-                self._lights[whole] = light
+                _, nominal = self._light(name)  # what an earlier draw changed is named again
+                self._gz.ask('light_config', 'Light', messages.light(nominal, quantities))
+            elif kind == 'joint':
+                offset = quantities['effort_offset']
+                self._offsets.setdefault(model, {})[name] = offset
+                self.set_effort(model, {name: self._efforts.get(model, {}).get(name, 0.0)})
             else:
                 self._paint(model, name, edited)
 
@@ -332,8 +373,8 @@ class GzWorld:
                     speed = joints[name], 'JointVelocityReset', 'Double_V', {'data': [velocity]}
                     parts.append(speed)
         if parts:
-            self._set_state(snapshot, parts)
-            self._until(
+            self._gz.set_state(snapshot.paused, parts)
+            self._gz.until(
                 lambda: all(
                     abs(self.state(model).joints[name][0] - position) < NEAR
                     for name, (position, _) in state.joints.items()
@@ -363,38 +404,18 @@ class GzWorld:
             force = float(inertial['mass']) * speed
             parts.append(self._wrench(snapshot, number, force / length, torque / length))
         if parts:
-            self._set_state(snapshot, parts)
-
-    # Below: talking to Gazebo.
-
-    def _only(self) -> str:
-        """Name of the only world there is."""
-
-        def find() -> list[str]:
-            services = self._requests.call('services', self._timeout)
-            return [s.split('/')[2] for s in services if s.endswith('/set_physics/blocking')]
-
-        self._until(lambda: bool(find()), 'world of a Gazebo')
-        worlds = find()
-        if len(worlds) > 1:
-            raise InputError(Fault('world', worlds, 'say which of these'))
-        return worlds[0]
+            self._gz.set_state(snapshot.paused, parts)
 
     def _look(self, more: Mapping[str, str] | None = None) -> Snapshot:
         """The world at this instant, with further components."""
-        snapshot = Snapshot(
-            self._requests.call(
-                'state',
-                self._timeout,
-                service=f'{self._root}/state',
-                components={**COMPONENTS, 'JointAxis': '', **(more or {})},
-            )
-        )
+        snapshot = self._gz.look(more or {})
         lost = {number for number, _ in self._observed - snapshot.observed()}
         if snapshot.run_time < self._run_time or lost & snapshot.entities.keys():
             # Another server, or someone reset this one: what was spawned is as in its file.
             self._draws.forget()
             self._present.clear()
+            self._efforts.clear()
+            self._offsets.clear()
             self._driven.clear()
             self._observed.clear()
         self._run_time = snapshot.run_time
@@ -410,48 +431,13 @@ class GzWorld:
             raise WorldError(f'Gazebo has no model {model!r}; it has: {known}')
         return snapshot.models[model]
 
-    def _request(self, service: str, kind: str, message: Mapping[str, Any]) -> None:
-        self._requests.request(service, kind, message, self._timeout)
-
-    def _ask(self, what: str, kind: str, message: Mapping[str, Any]) -> None:
-        """A user command that is answered when it was carried out."""
-        self._request(f'{self._root}/{what}/blocking', kind, message)
-
-    def _control(self, message: Mapping[str, Any]) -> None:
-        self._request(f'{self._root}/control', 'WorldControl', message)
-
-    def _publish(self, topic: str, kind: str, message: Mapping[str, Any]) -> None:
-        self._requests.call('publish', self._timeout, topic=topic, kind=kind, message=message)
-
-    def _set_state(self, snapshot: Snapshot, parts: list[tuple[int, str, str, Any]]) -> None:
-        """Write components: entity, name, message type and content."""
-        answer = self._requests.call(
-            'set_state',
-            self._timeout,
-            service=f'{self._root}/control/state',
-            control=messages.control(pause=snapshot.paused),
-            entities=parts,
-        )
-        if not answer.get('data'):
-            raise WorldError(f'{self._root}/control/state refused')
-
-    def _until(self, done: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + self._timeout
-        while not done():
-            if time.monotonic() > end:
-                raise WorldError(f'no {what} within {self._timeout:g} s')
-            time.sleep(POLL)
-
     def _later(self, than: float) -> Callable[[], bool]:
         return lambda: self._look().time > than
 
     def _has(self, quantities: Mapping[str, float]) -> Callable[[], bool]:
         def has() -> bool:
             parts = self._world_parts()
-            return all(
-                math.isclose(world_value(parts, quantity), value, rel_tol=1e-5, abs_tol=1e-9)
-                for quantity, value in quantities.items()
-            )
+            return all(same(world_value(parts, q), value) for q, value in quantities.items())
 
         return has
 
@@ -459,14 +445,14 @@ class GzWorld:
         """Have Gazebo keep velocities and joint positions up to date; whether it did not."""
         missing = [m for number in snapshot.models.values() for m in snapshot.unobserved(number)]
         if missing:
-            self._set_state(snapshot, missing)
+            self._gz.set_state(snapshot.paused, missing)
             wanted = {(number, name) for number, name, _, _ in missing}
 
             def there() -> bool:
                 entities = self._look().entities
                 return all(name in entities.get(number, {}) for number, name in wanted)
 
-            self._until(there, 'velocities of the models')
+            self._gz.until(there, 'velocities of the models')
             self._observed |= wanted
         return bool(missing)
 
@@ -494,7 +480,7 @@ class GzWorld:
         names += [(f'{model}::{name}', 'LINK') for name, _ in snapshot.inside(number, 'Link')]
         for name, kind in names:
             message = messages.entity(name, kind)
-            self._publish(f'{self._root}/wrench/clear', 'Entity', message)
+            self._gz.publish(f'{self._gz.root}/wrench/clear', 'Entity', message)
         time.sleep(ARRIVAL)
 
     def _light(self, name: str) -> tuple[str, dict[str, Any]]:
@@ -513,20 +499,20 @@ class GzWorld:
                 if name in (link, visual, f'{link}::{visual}', f'{model}::{link}::{visual}'):
                     rgba = [1.0 if c is None else c for c in color] + [1.0]
                     message = messages.visual(visual, link, rgba)
-                    self._ask('visual_config', 'Visual', message)
+                    self._gz.ask('visual_config', 'Visual', message)
 
 
 class _Services:
     """Gazebo's own services as a spawner."""
 
-    def __init__(self, ask: Callable[[str, str, Mapping[str, Any]], None]) -> None:
-        self._ask = ask
+    def __init__(self, gazebo: Connection) -> None:
+        self._gz = gazebo
 
     def spawn(self, model: str, sdf: str, pose: Pose) -> None:
-        self._ask('create', 'EntityFactory', messages.factory(model, sdf, pose))
+        self._gz.ask('create', 'EntityFactory', messages.factory(model, sdf, pose))
 
     def remove(self, model: str) -> None:
-        self._ask('remove', 'Entity', messages.entity(model))
+        self._gz.ask('remove', 'Entity', messages.entity(model))
 
 
 def _effort_topic(model: str, joint: str) -> str:
@@ -536,7 +522,14 @@ def _effort_topic(model: str, joint: str) -> str:
 def near(one: Pose, other: Pose) -> bool:
     """Whether two poses are the same as far as Gazebo tells."""
     turned = abs(float(np.dot(one.orientation, other.orientation)))
-    return math.dist(one.position, other.position) < NEAR and turned > 1.0 - NEAR
+    far = max(map(abs, other.position))
+    close = math.dist(one.position, other.position) < NEAR + 2.0 * DIGITS * far
+    return close and turned > 1.0 - NEAR
+
+
+def same(told: float, asked: float) -> bool:
+    """Whether a value is the one that was asked for, as far as Gazebo tells."""
+    return math.isclose(told, asked, rel_tol=DIGITS, abs_tol=1e-9)
 
 
 def _named(numbers: Mapping[str, int], name: str) -> int:

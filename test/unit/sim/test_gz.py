@@ -296,4 +296,5 @@ def test_routes_are_services_where_they_exist():
     assert world.routes('visual.a.color.r') == ('service', 'respawn')
     assert world.routes('light.sun.intensity') == ('service',)
     assert world.routes('world.solver_iterations') == ()
-    assert world.routes('joint.j.effort_offset') == ()
+    assert world.routes('joint.j.effort_offset') == ('service',)
+    assert world.routes('joint.j.static_friction') == ()

@@ -79,18 +79,46 @@ def test_a_free_model_keeps_place_and_motion_through_a_respawn(world):
     assert world.get('probe', 'world.gravity.z') == pytest.approx(-9.81)
 
 
+def test_what_has_more_digits_than_gazebo_tells(world):
+    world.spawn('probe', BODY, Pose((1234.56789, 0.0, 5.0)))
+    values = {'world.gravity.x': 1.23456789, 'world.gravity.z': -1.0000049}
+    assert world.apply('probe', values) == dict.fromkeys(values, 'verified')
+    world.set_pose('probe', Pose((-2345.6789, 0.0, 5.0)))
+    assert world.state('probe').pose.position[0] == pytest.approx(-2345.6789, abs=0.01)
+
+
 def test_a_joint_keeps_its_state_through_a_respawn(world):
     world.spawn('probe', SPINNER)
     world.set_effort('probe', {JOINT: 1.0})
     world.step(100)
     before = world.state('probe').joints[JOINT]
     values = {'joint.hinge.viscous_friction': 0.5, 'joint.hinge.armature': 0.25}
-    assert world.apply('probe', values)['joint.hinge.viscous_friction'] == 'verified'
+    assert world.apply('probe', values) == dict.fromkeys(values, 'verified')
     assert world.state('probe').joints[JOINT] == pytest.approx(before, abs=1e-6)
     # The rotor is no part of the link's own inertia.
     assert world.get('probe', 'link.body.inertia.zz') == pytest.approx(0.5)
     world.step(1)
     assert world.state('probe').joints[JOINT][1] < before[1]  # the effort ended with the model
+
+
+def test_an_effort_offset_is_overcome_until_the_next_draw(world):
+    world.spawn('probe', SPINNER)
+    values = {'joint.hinge.effort_offset': 1.0}
+    assert world.apply('probe', values) == {'joint.hinge.effort_offset': 'applied'}
+    world.set_effort('probe', {JOINT: 3.0})
+    world.step(100)
+    assert world.state('probe').joints[JOINT][1] == pytest.approx(0.4, rel=1e-3)
+    world.apply('probe', {})
+    world.step(100)
+    assert world.state('probe').joints[JOINT][1] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_lights_are_one_draw_away_from_nominal(world):
+    nominal = world.nominal('floor', 'light.sun.color.r')
+    assert world.apply('floor', {'light.sun.color.r': 0.5 * nominal}) == {
+        'light.sun.color.r': 'applied'
+    }
+    assert world.nominal('floor', 'light.sun.color.r') == nominal
 
 
 def test_reset_keeps_what_was_applied(world):
@@ -167,12 +195,12 @@ def test_a_server_that_was_killed_and_started_again(server, world):
     world.spawn('probe', BODY, HIGH)
     world.apply('probe', {'link.body.mass': 3.0})
     server.stop()
-    quick, world._timeout = world._timeout, 1.0
+    quick, world.timeout = world.timeout, 1.0
     begin = time.monotonic()
     with pytest.raises(WorldError, match='within'):
         world.apply('probe', {'link.body.mass': 3.0})
     assert time.monotonic() - begin < 10.0
-    world._timeout = quick
+    world.timeout = quick
     server.start()
     world.pause(True)
     assert 'probe' not in world.models()

@@ -720,6 +720,7 @@ def test_integrators_differ_by_what_their_order_says(make):
     simulator = MujocoSimulator(make('lift'), nsim=4)
     simulator.apply({'world.integrator': [0.0, 1.0, 2.0, 3.0]})
     simulator.reset()
+    simulator.command(np.zeros(1))
     simulator.step(500)
     fallen = -0.5 * G * 0.5 * np.array([0.5 + DT, 0.5, 0.5 + DT, 0.5 + DT])
     np.testing.assert_allclose(simulator.state()[0][:, 0], fallen, rtol=1e-9)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from lxml import etree
 
+from sim2real_core.errors import InputError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.nominal import nominal
 from sim2real_sim import sdf
@@ -104,6 +105,19 @@ def test_a_joint_named_like_a_link_is_renamed(make):
     robot = sdf.robot_sdf(profile)
     sdf.check(robot.text)
     assert any('table_joint' in note for note in robot.notes)
+
+
+def test_meshes_are_given_by_their_files(make, tmp_path):
+    (tmp_path / 'my mesh.stl').write_bytes(bytes(84))
+    mesh = '<mesh filename="my mesh.stl" scale="2 2 2"/>'
+    with_mesh = lambda text: text.replace('<box size="0.02 0.02 1"/>', mesh)  # noqa: E731
+    text = sdf.from_profile(make('pendulum', urdf=with_mesh))
+    found = etree.fromstring(text).find('model/link/collision/geometry/mesh')
+    assert found.find('uri').text == f'file://{tmp_path}/my mesh.stl'
+    assert found.find('scale').text == '2 2 2'
+    (tmp_path / 'my mesh.stl').unlink()
+    with pytest.raises(InputError, match='my mesh'):
+        sdf.from_profile(make('pendulum', urdf=with_mesh))
 
 
 @pytest.mark.parametrize('robot', ROBOTS)
