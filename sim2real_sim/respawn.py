@@ -91,6 +91,11 @@ class Draws:
         edited = sdf.edit(nominal, inside)  # refuses what no body can be, whatever the route
         ways = {address: self._way(address, route) for address in values}
         spawned = sdf.edit(nominal, {a: v for a, v in inside.items() if ways[a] == RESPAWN})
+        if not route and spawned != self._spawned.get(model, nominal):
+            # What can goes along with a respawn that is needed: there it costs nothing.
+            along = {a: v for a, v in inside.items() if RESPAWN in self._backend.routes(a)}
+            ways.update(dict.fromkeys(along, RESPAWN))
+            spawned = sdf.edit(nominal, along)
         outcomes = dict.fromkeys((a for a, way in ways.items() if not way), 'unsupported')
         failed = self._spawn(model, nominal, spawned, [a for a, w in ways.items() if w == RESPAWN])
         failed += self._write(model, values, ways, edited)

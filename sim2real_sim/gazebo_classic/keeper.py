@@ -85,6 +85,8 @@ class Keeper:
         self._server = server
         self._patience = patience
         self._world: ClassicWorld | None = None
+        self._owes = False  # time rests because of us, and is to go on
+        self._whole = False  # the robot is in the world as it was drawn last
         self._stepped = 0.0  # when the last step was heard of
         self._busy = threading.Lock()  # the robot is being put or changed: commands wait
 
@@ -118,16 +120,20 @@ class Keeper:
         try:
             if self._world is not None and self._world.lost:
                 self._world.close()
-                self._world = None
-                notes.append('gzserver ended: connecting to the next one')
+                self._world, self._whole, self._owes = None, False, False
+                self.trouble = 'gzserver ended: connecting to the next one'
+                notes.append(self.trouble)
             if self._world is None:
                 self._restart(notes)
                 self._world = self._connect()
                 self._populate()
                 notes.append(f'{self._name} is in {self._world.version}')
-            elif self._name not in self._world.models():
-                notes.append(f'model {self._name} is no more in the world: put there again')
+            elif not (self._whole and self._name in self._world.models()):
                 self._populate()
+                notes.append(f'model {self._name} was not in the world as drawn: put there again')
+            elif self._owes:
+                with self._still():
+                    notes.append('simulated time goes on')
         except (InputError, MissingError):
             raise  # no other try mends it
         except Sim2RealError as error:
@@ -203,7 +209,7 @@ class Keeper:
             WorldError: it does not.
         """
         self.world.pause(paused)
-        self.held = paused
+        self.held, self._owes = paused, False
         self._stepped = time.monotonic()
 
     def step(self, steps: int) -> None:
@@ -230,6 +236,7 @@ class Keeper:
 
     def _populate(self) -> None:
         """Have the robot in the world as it was drawn last, in its default pose."""
+        self._whole = False
         with self._still() as world:
             if self._place.spawn:
                 world.spawn(self._name, sdf.from_profile(self._profile), self._place.pose)
@@ -239,6 +246,7 @@ class Keeper:
             if self.values:
                 self.outcomes = world.apply(self._name, self.values)
                 self._settle(world)
+        self._whole = True
 
     def _stand(self, world: ClassicWorld) -> None:
         """Put the robot into its default pose, at rest and held there."""
@@ -269,18 +277,26 @@ class Keeper:
 
     @contextlib.contextmanager
     def _still(self) -> Iterator[ClassicWorld]:
-        """Simulated time at rest, commands waiting; it goes on afterwards if it did before."""
+        """Simulated time at rest, commands waiting; it goes on afterwards if it did before.
+
+        What a stuck gzserver was asked for it may do later: after a failure the robot counts as
+        not there as it was drawn.
+        """
         with self._busy:
             world = self.world
-            rested = world.paused()
-            if not rested:
-                world.pause(True)
             try:
+                if not world.paused():
+                    self._owes = True
+                    world.pause(True)
                 yield world
+            except WorldError:
+                self._whole = False
+                raise
             finally:
                 self._stepped = time.monotonic()
-                if not (rested or self.held or world.lost):
+                if self._owes and not (self.held or world.lost):
                     world.pause(False)
+                    self._owes = False
 
     def _heard(self, step: Step) -> None:
         self._stepped = time.monotonic()

@@ -137,12 +137,16 @@ class Live:
 
     def delete(self, model: str) -> None:
         """Ask for the end of a model."""
-        self._models.pop(model, None)
-        self._named.pop(model, None)
+        self.forget(model)
         self._deleted.clear()
         self._deleting = {model: set()}
         request = self._messages.type('gazebo.msgs.Request')
         self._transport.publish('~/request', request(id=0, request='entity_delete', data=model))
+
+    def forget(self, model: str) -> None:
+        """A model is no more in the world."""
+        self._models.pop(model, None)
+        self._named.pop(model, None)
 
     def wait_deleted(self, model: str) -> None:
         """Wait until one may be spawned under the name of a model that ended.

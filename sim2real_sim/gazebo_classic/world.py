@@ -152,6 +152,8 @@ class ClassicWorld:
         text = _named(sdf, model)
         if model in self.models():
             self.delete(model)
+        else:
+            self._forget(model)  # others may have deleted it
         factory = self._messages.type('gazebo.msgs.Factory')(sdf=text, allow_renaming=False)
         put_pose(factory.pose, pose)
         gazebo.transport.publish('~/factory', factory)
@@ -169,10 +171,7 @@ class ClassicWorld:
         gazebo.live.delete(model)
         gazebo.introspection.wait_model(model, False)
         gazebo.live.wait_deleted(model)
-        gazebo.introspection.forget(model)
-        self._present.pop(model, None)
-        self._efforts.pop(model, None)
-        self._offsets.pop(model, None)
+        self._forget(model)
 
     def state(self, model: str) -> ModelState:
         """See :class:`~sim2real_sim.world.World`.
@@ -194,7 +193,10 @@ class ClassicWorld:
         resting = at_rest or not gazebo.clock.stepped()
         speed = 0.0 if resting else math.nan
         before = None if resting else state
-        return live_state(gazebo.live.model(model), self.time(), before, speed)
+        if model not in self._shown or self._shown[model][0] != steps.count:
+            present = live_state(gazebo.live.model(model), self.time(), before, speed)
+            self._shown[model] = (steps.count, present)
+        return self._shown[model][1]
 
     def set_pose(self, model: str, pose: Pose) -> None:
         """See :class:`~sim2real_sim.world.World`."""
@@ -392,12 +394,21 @@ class ClassicWorld:
         self._step = round(self._physics.max_step_size * 1e9)  # [ns]
         # Models that were put elsewhere: steps seen by then, and whether they are at rest now.
         self._moved: dict[str, tuple[int, bool]] = {}
+        self._shown: dict[str, tuple[int, ModelState]] = {}  # where they are then, once asked
 
     def _note_moved(self, *models: str, at_rest: bool = False) -> None:
         count = self._gazebo.introspection.count
         for model in models:
             resting = at_rest or self._moved.get(model) == (count, True)
             self._moved[model] = (count, resting)
+            self._shown.pop(model, None)
+
+    def _forget(self, model: str) -> None:
+        """A model is no more in the world."""
+        self._gazebo.introspection.forget(model)
+        self._gazebo.live.forget(model)
+        for known in (self._present, self._efforts, self._offsets):
+            known.pop(model, None)
 
     def _settle(self) -> None:
         """Let pushes arrive before time goes on: what was sent before an answered request has."""

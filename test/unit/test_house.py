@@ -26,6 +26,9 @@ ROBOT_ROOMS = ('core', 'policy', 'sysid', 'capture')
 TOUCHES_ROS = re.compile(r'[._](node|conversions|messages|qos|ros)$')
 # Declared under another name than the module's: as a rosdep key or as a requirement.
 DECLARED_AS = {
+    'google': 'protobuf',
+    'grpc_tools': 'grpcio-tools',
+    'zmq': 'pyzmq',
     'yaml': 'python3-yaml',
     'OpenGL': 'mujoco',
     'cv2': 'opencv-python-headless',

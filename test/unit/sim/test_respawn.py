@@ -77,18 +77,21 @@ def test_the_nominal_draw_touches_nothing():
 
 def test_each_address_takes_its_way_and_the_model_keeps_its_place():
     world, draws = made()
-    values = {'link.a.mass': 2.0, 'joint.j.viscous_friction': 0.5, 'joint.j.armature': 1.0}
-    assert draws.apply('m', values) == {
+    assert draws.apply('m', {'link.a.mass': 2.0}) == {'link.a.mass': 'verified'}
+    assert [name for name, _ in world.calls] == ['write']
+    assert sdf.read(world.there['m'], 'link.a.mass') == 1.0
+    world.calls.clear()
+    values = {'link.a.mass': 3.0, 'joint.j.viscous_friction': 0.5, 'joint.j.armature': 1.0}
+    assert draws.apply('m', {**values, 'world.gravity.z': -5.0}) == {
         'link.a.mass': 'verified',
         'joint.j.viscous_friction': 'verified',
         'joint.j.armature': 'unsupported',
+        'world.gravity.z': 'verified',
     }
-    # Live values come after the spawn, which would undo them.
+    # Live values come after the spawn, which would undo them; what can goes along with it.
     assert [name for name, _ in world.calls] == ['spawn', 'restore', 'write']
     assert world.calls[0][1] == world.moved
-    assert sdf.read(world.there['m'], 'link.a.mass') == 1.0
-    draws.apply('m', values, route='respawn')
-    assert sdf.read(world.there['m'], 'link.a.mass') == 2.0
+    assert sdf.read(world.there['m'], 'link.a.mass') == 3.0
 
 
 def test_draws_do_not_add_up():
@@ -97,7 +100,11 @@ def test_draws_do_not_add_up():
     draws.apply('m', {'joint.j.viscous_friction': 0.5})
     assert world.get('m', 'link.a.mass') == 1.0 and world.get('m', 'world.gravity.z') == -9.8
     draws.apply('m', {'link.a.mass': 3.0})
-    assert world.there['m'] == MODEL and world.get('m', 'link.a.mass') == 3.0
+    assert world.get('m', 'joint.j.viscous_friction') == 0.0
+    assert world.get('m', 'link.a.mass') == 3.0
+    draws.apply('m', {})
+    assert world.there['m'] == MODEL and world.get('m', 'link.a.mass') == 1.0
+    draws.apply('m', {'link.a.mass': 2.0})
     world.calls.clear()
     draws.apply('m', {})
     assert world.calls == [('write', {'link.a.mass': 1.0})]
