@@ -17,6 +17,8 @@ HOW_TO_GET = {
     'visualization_msgs': f'{ROS}; from apt: ros-$ROS_DISTRO-common-interfaces',
     'tf2_msgs': 'apt install ros-$ROS_DISTRO-tf2-msgs, or run make env in a clone',
     'simulation_interfaces': 'apt install ros-$ROS_DISTRO-simulation-interfaces, or run make env',
+    'gazebo_msgs': 'apt install ros-$ROS_DISTRO-gazebo-msgs, or run make env in a clone',
+    'ros_gz_interfaces': 'apt install ros-$ROS_DISTRO-ros-gz-interfaces, or run make env in a clone',
     'launch': 'apt install ros-$ROS_DISTRO-launch; or use sim2real up, which needs none',
     'launch_ros': 'apt install ros-$ROS_DISTRO-launch-ros; or use sim2real up, which needs none',
     'domain_coordinator': 'apt install ros-$ROS_DISTRO-domain-coordinator, or give --domain N',

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim2real_bringup.cli import _common
-from sim2real_core.records import Draw
+
+if TYPE_CHECKING:
+    from sim2real_core.records import Draw
 
 HELP = 'reproduce a recorded world, in a running simulator or as a file'
 EXAMPLE = """sim2real randomize replay ~/.ros/sim2real/draws.jsonl --episode 7

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     'bringup': 'core sim randomizer policy sysid capture learning',
 }
 ROBOT_ROOMS = ('core', 'policy', 'sysid', 'capture')
-TOUCHES_ROS = re.compile(r'[._](node|conversions|messages|qos|ros)$')
+TOUCHES_ROS = re.compile(r'[._](node|bridge|conversions|messages|qos|ros)$')
 # Declared under another name than the module's: as a rosdep key or as a requirement.
 DECLARED_AS = {
     'google': 'protobuf',
@@ -117,7 +117,7 @@ def test_pure_modules_need_no_ros():
 
 def test_nodes_are_thin():
     for path in sources():
-        if path.name.endswith('node.py') and path.parent.name != 'sim2real_core':
+        if path.name.endswith(('node.py', 'bridge.py')) and path.parent.name != 'sim2real_core':
             assert len(path.read_text(encoding='utf-8').splitlines()) <= 250, str(path)
 
 
