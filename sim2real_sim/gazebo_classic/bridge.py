@@ -64,7 +64,9 @@ class GazeboBridge(Node):
         if config.start_server:
             server = Server(config.world, port=config.port or PORT, cameras=config.camera)
         place = Place(_pose(config), config.spawn)
-        self._keeper = Keeper(profile, self._connect, self._on_step, place, server)
+        self._keeper = Keeper(
+            profile, self._connect, self._on_step, place, server, config.realtime_factor
+        )
         self._watch = CommandWatch(profile.command.timeout)
         self._reader = CommandReader(profile)
         self._answered: tuple[Draw, Draw] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -58,8 +57,9 @@ class Keeper:
         connect: connects to a gzserver.
         listener: called with each physics step, in a thread of the transport.
         place: where the robot comes from.
-        server: a gzserver of our own, started and not yet ended.
-        patience: seconds without a step after which the world counts as stuck.
+        server: a gzserver of our own, started here.
+        pace: simulated seconds a second, at most; as the world says when 0.
+        patience: seconds without a word after which the world counts as stuck.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Keeper:
         listener: Callable[[Step], None],
         place: Place,
         server: Server | None = None,
+        pace: float = 0.0,
         patience: float = 2.0,
     ) -> None:
         self.drives = Drives(profile)
@@ -83,11 +84,11 @@ class Keeper:
         self._listener = listener
         self._place = place
         self._server = server
+        self._pace = pace
         self._patience = patience
         self._world: ClassicWorld | None = None
         self._owes = False  # time rests because of us, and is to go on
         self._whole = False  # the robot is in the world as it was drawn last
-        self._stepped = 0.0  # when the last step was heard of
         self._busy = threading.Lock()  # the robot is being put or changed: commands wait
 
     @property
@@ -95,10 +96,14 @@ class Keeper:
         """The world.
 
         Raises:
-            WorldError: there is none now.
+            WorldError: there is none now, or it is stuck.
         """
         if self._world is None:
             raise WorldError(self.trouble)
+        silence = self._world.silence()
+        if silence > self._patience:
+            allowed = f'{self._patience:g} s are allowed'
+            raise WorldError(f'gzserver has said nothing for {silence:.0f} s, {allowed}')
         return self._world
 
     def troubles(self) -> list[str]:
@@ -128,7 +133,7 @@ class Keeper:
                 self._world = self._connect()
                 self._populate()
                 notes.append(f'{self._name} is in {self._world.version}')
-            elif not (self._whole and self._name in self._world.models()):
+            elif not (self._whole and self._name in self.world.models()):
                 self._populate()
                 notes.append(f'model {self._name} was not in the world as drawn: put there again')
             elif self._owes:
@@ -141,12 +146,7 @@ class Keeper:
                 notes.append(str(error))
             self.trouble = str(error)
             return notes
-        silent = time.monotonic() - self._stepped
         self.trouble = ''
-        if silent > self._patience and not self._world.paused():
-            self.trouble = (
-                f'gzserver took no step for {silent:.1f} s ({self._patience:g} s allowed)'
-            )
         return notes
 
     def command(self, values: Array) -> None:
@@ -210,7 +210,6 @@ class Keeper:
         """
         self.world.pause(paused)
         self.held, self._owes = paused, False
-        self._stepped = time.monotonic()
 
     def step(self, steps: int) -> None:
         """Take physics steps while time stands still.
@@ -262,7 +261,9 @@ class Keeper:
         x, y, z = (world.get(self._name, f'world.gravity.{axis}') for axis in 'xyz')
         if x is not None and y is not None and z is not None:
             self.reader.gravity = (x, y, z)
-        world.follow(self._name, self._heard)
+        if self._pace:
+            world.pace(self._pace)  # a draw may have changed the length of a step
+        world.follow(self._name, self._listener)
         world.drive(self._name, self.drives.loops())
         world.set_effort(self._name, self.drives.efforts())
 
@@ -293,11 +294,6 @@ class Keeper:
                 self._whole = False
                 raise
             finally:
-                self._stepped = time.monotonic()
                 if self._owes and not (self.held or world.lost):
                     world.pause(False)
                     self._owes = False
-
-    def _heard(self, step: Step) -> None:
-        self._stepped = time.monotonic()
-        self._listener(step)

@@ -245,6 +245,14 @@ class ClassicWorld:
             steps.watch(model)
         steps.listener = listener
 
+    def pace(self, factor: float) -> None:
+        """Have simulated time run so much faster than a steady clock, at most (above 0)."""
+        self._gazebo.live.write_pace(factor)
+
+    def silence(self) -> float:
+        """Seconds since Gazebo said anything; a fifth of one is usual, also at rest."""
+        return self._gazebo.clock.silence()
+
     @property
     def lost(self) -> bool:
         """Whether gzserver ended since this was connected."""
