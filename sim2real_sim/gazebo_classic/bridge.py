@@ -34,6 +34,7 @@ from sim2real_sim.gazebo_classic.introspection import Step
 from sim2real_sim.gazebo_classic.keeper import Keeper, Place
 from sim2real_sim.gazebo_classic.sampling import Sampler
 from sim2real_sim.gazebo_classic.server import PORT, Server
+from sim2real_sim.gazebo_classic.serving_ros import GazeboServices
 from sim2real_sim.gazebo_classic.world import ClassicWorld
 from sim2real_sim.publishers_ros import Publishers
 from sim2real_sim.services_ros import serve
@@ -84,6 +85,10 @@ class GazeboBridge(Node):
         )
         steps = max(1, round(profile.rates.control_period / profile.rates.timestep))
         serve(self, self, steps, slow)
+        try:
+            GazeboServices(self, self._keeper, slow)
+        except ImportError:
+            self.get_logger().info("gazebo_msgs is not installed: gazebo_ros's are not served")
         self.create_timer(LOOK, self._look_after, callback_group=slow, clock=steady)
         self.create_timer(WATCH, self._hold_if_silent, clock=steady)
         self._health = Health(self, self._status)
@@ -183,7 +188,8 @@ class GazeboBridge(Node):
         except InputError as error:
             self.get_logger().error(f'draw ignored: {error}')
             return
-        if self._answered and draw == self._answered[0]:  # asked again while it was applied
+        asked_again = self._answered is not None and draw == self._answered[0]
+        if self._answered and asked_again and self._keeper.values == dict(draw.values):
             self._send(self._answered[1])
             return
         try:

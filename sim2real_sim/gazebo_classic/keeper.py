@@ -45,6 +45,7 @@ class Keeper:
     world is nominal without being said so. One thread calls everything but :meth:`command`.
 
     Attributes:
+        name: of the robot's model.
         drives: the robot's.
         reader: reads it.
         trouble: why the world is not as it should be, or ``''``.
@@ -79,7 +80,7 @@ class Keeper:
         self.values: dict[str, float] = {}
         self.outcomes: dict[str, str] = {}
         self._profile = profile
-        self._name = profile.name
+        self.name = profile.name
         self._connect = connect
         self._listener = listener
         self._place = place
@@ -87,6 +88,7 @@ class Keeper:
         self._pace = pace
         self._patience = patience
         self._world: ClassicWorld | None = None
+        self._away = False  # it was deleted through us
         self._owes = False  # time rests because of us, and is to go on
         self._whole = False  # the robot is in the world as it was drawn last
         self._busy = threading.Lock()  # the robot is being put or changed: commands wait
@@ -132,12 +134,12 @@ class Keeper:
                 self._restart(notes)
                 self._world = self._connect()
                 self._populate()
-                notes.append(f'{self._name} is in {self._world.version}')
-            elif not (self._whole and self._name in self.world.models()):
+                notes.append(f'{self.name} is in {self._world.version}')
+            elif not self._away and not (self._whole and self.name in self.world.models()):
                 self._populate()
-                notes.append(f'model {self._name} was not in the world as drawn: put there again')
+                notes.append(f'model {self.name} was not in the world as drawn: put there again')
             elif self._owes:
-                with self._still():
+                with self.still():
                     notes.append('simulated time goes on')
         except (InputError, MissingError):
             raise  # no other try mends it
@@ -178,8 +180,8 @@ class Keeper:
             InputError: a value that cannot be; nothing was applied.
             WorldError: there is no world.
         """
-        with self._still() as world:
-            self.outcomes = world.apply(self._name, values)
+        with self.still() as world:
+            self.outcomes = world.apply(self.name, values)
             self.values = dict(values)
             self._settle(world)
         return self.outcomes
@@ -187,7 +189,7 @@ class Keeper:
     def read_back(self, address: str) -> float:
         """The value that the engine says it has; NaN where it cannot be asked."""
         with contextlib.suppress(Sim2RealError):
-            value = self.world.get(self._name, address)
+            value = self.world.get(self.name, address)
             return math.nan if value is None else value
         return math.nan
 
@@ -197,10 +199,33 @@ class Keeper:
         Raises:
             WorldError: it was not done.
         """
-        with self._still() as world:
+        with self.still() as world:
             if world_time:
                 world.reset()
             self._stand(world)
+
+    def spawn(self, model: str, text: str, pose: Pose) -> None:
+        """Put a model into the world; under the robot's name it is the robot.
+
+        Raises:
+            InputError: not SDF of a model.
+            WorldError: it was not done.
+        """
+        with self.still() as world:
+            world.spawn(model, text, pose)
+            if model == self.name:
+                self._settle(world)
+                self._away, self._whole = False, True
+
+    def delete(self, model: str) -> None:
+        """Take a model out of the world; the robot too, which then is not put back.
+
+        Raises:
+            WorldError: it was not done.
+        """
+        with self.still() as world:
+            self._away = self._away or model == self.name
+            world.delete(model)
 
     def pause(self, paused: bool) -> None:
         """Stop simulated time, or let it run.
@@ -236,48 +261,48 @@ class Keeper:
     def _populate(self) -> None:
         """Have the robot in the world as it was drawn last, in its default pose."""
         self._whole = False
-        with self._still() as world:
+        with self.still() as world:
             if self._place.spawn:
-                world.spawn(self._name, sdf.from_profile(self._profile), self._place.pose)
-            elif self._name not in world.models():
-                raise WorldError(f'no model {self._name} in the world')
+                world.spawn(self.name, sdf.from_profile(self._profile), self._place.pose)
+            elif self.name not in world.models():
+                raise WorldError(f'no model {self.name} in the world')
             self._stand(world)
             if self.values:
-                self.outcomes = world.apply(self._name, self.values)
+                self.outcomes = world.apply(self.name, self.values)
                 self._settle(world)
         self._whole = True
 
     def _stand(self, world: ClassicWorld) -> None:
         """Put the robot into its default pose, at rest and held there."""
         position = self._profile.array('default_position')
-        pose = self._place.pose if self._place.spawn else world.state(self._name).pose
-        world.restore(self._name, self.reader.at(position, pose))
+        pose = self._place.pose if self._place.spawn else world.state(self.name).pose
+        world.restore(self.name, self.reader.at(position, pose))
         self.drives.hold(position)
         self._settle(world)
 
     def _settle(self, world: ClassicWorld) -> None:
         """Have the robot driven and listened to, after it was put or changed."""
         self.drives.limit(self.values)
-        x, y, z = (world.get(self._name, f'world.gravity.{axis}') for axis in 'xyz')
+        x, y, z = (world.get(self.name, f'world.gravity.{axis}') for axis in 'xyz')
         if x is not None and y is not None and z is not None:
             self.reader.gravity = (x, y, z)
         if self._pace:
             world.pace(self._pace)  # a draw may have changed the length of a step
-        world.follow(self._name, self._listener)
-        world.drive(self._name, self.drives.loops())
-        world.set_effort(self._name, self.drives.efforts())
+        world.follow(self.name, self._listener)
+        world.drive(self.name, self.drives.loops())
+        world.set_effort(self.name, self.drives.efforts())
 
     def _pass_on(self) -> None:
         if self._world is None or not self._busy.acquire(blocking=False):
             return  # it goes out when the robot is there again
         try:
-            self._world.drive(self._name, self.drives.loops(), confirmed=False)
-            self._world.set_effort(self._name, self.drives.efforts(), confirmed=False)
+            self._world.drive(self.name, self.drives.loops(), confirmed=False)
+            self._world.set_effort(self.name, self.drives.efforts(), confirmed=False)
         finally:
             self._busy.release()
 
     @contextlib.contextmanager
-    def _still(self) -> Iterator[ClassicWorld]:
+    def still(self) -> Iterator[ClassicWorld]:
         """Simulated time at rest, commands waiting; it goes on afterwards if it did before.
 
         What a stuck gzserver was asked for it may do later: after a failure the robot counts as

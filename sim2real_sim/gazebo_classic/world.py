@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from lxml import etree
@@ -244,6 +245,10 @@ class ClassicWorld:
         if not steps.watches(model):
             steps.watch(model)
         steps.listener = listener
+
+    def light(self, name: str) -> Any:
+        """The message that describes a light."""
+        return self._gazebo.live.light(name)
 
     def pace(self, factor: float) -> None:
         """Have simulated time run so much faster than a steady clock, at most (above 0)."""
