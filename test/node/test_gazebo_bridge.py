@@ -301,6 +301,7 @@ def test_a_gzserver_of_its_own_is_started_anew():
         scene.bridge._keeper._server.process.kill()
         scene.said(DiagnosticStatus.ERROR, 'ended')
         scene.runs()
+        assert scene.bridge._keeper._server.process.poll() is None
 
 
 def test_no_such_world_ends_it():

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     'bringup': 'core sim randomizer policy sysid capture learning',
 }
 ROBOT_ROOMS = ('core', 'policy', 'sysid', 'capture')
-TOUCHES_ROS = re.compile(r'[._](node|conversions|messages|qos|ros)$')
+TOUCHES_ROS = re.compile(r'[._](node|bridge|conversions|messages|qos|ros)$')
 # Declared under another name than the module's: as a rosdep key or as a requirement.
 DECLARED_AS = {
     'google': 'protobuf',
