@@ -30,6 +30,7 @@ from sim2real_core.qos import COMMAND, RELIABLE
 from sim2real_core.records import Draw
 from sim2real_sim.config import GazeboConfig
 from sim2real_sim.conversions import CommandReader
+from sim2real_sim.gazebo_classic.camera_ros import GazeboCamera
 from sim2real_sim.gazebo_classic.introspection import Step
 from sim2real_sim.gazebo_classic.keeper import Keeper, Place
 from sim2real_sim.gazebo_classic.sampling import Sampler
@@ -68,6 +69,10 @@ class GazeboBridge(Node):
         self._keeper = Keeper(
             profile, self._connect, self._on_step, place, server, config.realtime_factor
         )
+        if config.camera:
+            size, points = (config.camera_width, config.camera_height), self._keeper.reader.points
+            camera = GazeboCamera(self, size, config.camera_rate, points(place.pose))
+            self._keeper.beside = camera.join
         self._watch = CommandWatch(profile.command.timeout)
         self._reader = CommandReader(profile)
         self._answered: tuple[Draw, Draw] | None = None

@@ -52,6 +52,7 @@ class Keeper:
         held: simulated time stands still as it was asked to.
         values: what was applied last, to be applied again.
         outcomes: of that.
+        beside: puts into a world what belongs beside the robot.
 
     Args:
         profile: the robot.
@@ -79,6 +80,7 @@ class Keeper:
         self.held = False
         self.values: dict[str, float] = {}
         self.outcomes: dict[str, str] = {}
+        self.beside: Callable[[ClassicWorld], None] | None = None
         self._profile = profile
         self.name = profile.name
         self._connect = connect
@@ -266,6 +268,8 @@ class Keeper:
                 world.spawn(self.name, sdf.from_profile(self._profile), self._place.pose)
             elif self.name not in world.models():
                 raise WorldError(f'no model {self.name} in the world')
+            if self.beside is not None:
+                self.beside(world)
             self._stand(world)
             if self.values:
                 self.outcomes = world.apply(self.name, self.values)

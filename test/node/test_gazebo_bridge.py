@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Imu, JointState
+from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
@@ -302,6 +302,19 @@ def test_a_gzserver_of_its_own_is_started_anew():
         scene.said(DiagnosticStatus.ERROR, 'ended')
         scene.runs()
         assert scene.bridge._keeper._server.process.poll() is None
+
+
+def test_its_camera_sees_the_robot():
+    pictures = []
+    small = {'camera': True, 'camera_width': 160, 'camera_height': 120}
+    with Scene(free_port(), start_server=True, **small) as scene:
+        infos = scene.hear(CameraInfo, 'camera/camera_info', SENSOR, [])
+        scene.hear(Image, 'camera/image_raw', SENSOR, pictures)
+        scene.until(lambda: len(pictures) > 3 and infos, 'pictures')
+    pixels = np.frombuffer(pictures[-1].data, np.uint8).reshape(120, 160, 3).astype(int)
+    assert (infos[-1].width, infos[-1].height) == (160, 120)
+    middle, corner = pixels[40:80, 60:100], pixels[:20, :20]
+    assert middle.std() > 2.0 * corner.std() + 5.0  # the robot is before an even background
 
 
 def test_no_such_world_ends_it():
