@@ -16,8 +16,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sim2real_core.profile import RobotProfile
+    from sim2real_learning.metrics import Evaluation
+    from sim2real_learning.reach import ReachTask
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -25,10 +31,14 @@ sys.path.insert(0, str(ROOT))
 BAR = 1.5
 ROBOT = 'arm6'
 PORT = 11390
+FACTOR = 0.5
+"""So that a busy machine does not keep the policy from its control period."""
 STARTED_WITHIN = 60.0  # [s]
 
 
-def in_gazebo(profile, task, goals, port: int = PORT):
+def in_gazebo(
+    profile: RobotProfile, task: ReachTask, goals: np.ndarray, port: int = PORT
+) -> Evaluation:
     """Lead the stack through goals (n, 3) [m]; gives the Evaluation."""
     import rclpy
 
@@ -38,6 +48,7 @@ def in_gazebo(profile, task, goals, port: int = PORT):
     command = ['-m', 'sim2real_bringup.cli', 'up', 'gazebo', '--nodes', 'gazebo_bridge,policy']
     command += ['--robot', str(profile.path), '--param', f'gazebo_bridge.port={port}']
     command += ['--bundle', profile.name]
+    command += ['--param', f'gazebo_bridge.realtime_factor={FACTOR}']
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path[1:]])}
     stack = subprocess.Popen(
         [sys.executable, *command], env=environment, stdout=subprocess.DEVNULL

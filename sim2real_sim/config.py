@@ -89,6 +89,14 @@ class GazeboConfig(Config):
         'Start a gzserver; else connect to one that runs, as soon as it does.',
         read_only=True,
     )
+    realtime_factor: float = parameter(
+        0.0,
+        "Simulated seconds per second, at most; the world's own when 0. Below 1 where the machine "
+        'is too slow for all nodes.',
+        low=0.0,
+        high=1000.0,
+        read_only=True,
+    )
     world: str = parameter(
         'worlds/empty.world',
         'World of the gzserver that is started: a file, or the name of one that Gazebo finds.',

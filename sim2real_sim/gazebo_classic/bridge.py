@@ -30,10 +30,12 @@ from sim2real_core.qos import COMMAND, RELIABLE
 from sim2real_core.records import Draw
 from sim2real_sim.config import GazeboConfig
 from sim2real_sim.conversions import CommandReader
+from sim2real_sim.gazebo_classic.camera_ros import GazeboCamera
 from sim2real_sim.gazebo_classic.introspection import Step
 from sim2real_sim.gazebo_classic.keeper import Keeper, Place
 from sim2real_sim.gazebo_classic.sampling import Sampler
 from sim2real_sim.gazebo_classic.server import PORT, Server
+from sim2real_sim.gazebo_classic.serving_ros import GazeboServices
 from sim2real_sim.gazebo_classic.world import ClassicWorld
 from sim2real_sim.publishers_ros import Publishers
 from sim2real_sim.services_ros import serve
@@ -64,7 +66,13 @@ class GazeboBridge(Node):
         if config.start_server:
             server = Server(config.world, port=config.port or PORT, cameras=config.camera)
         place = Place(_pose(config), config.spawn)
-        self._keeper = Keeper(profile, self._connect, self._on_step, place, server)
+        self._keeper = Keeper(
+            profile, self._connect, self._on_step, place, server, config.realtime_factor
+        )
+        if config.camera:
+            size, points = (config.camera_width, config.camera_height), self._keeper.reader.points
+            camera = GazeboCamera(self, size, config.camera_rate, points(place.pose))
+            self._keeper.beside = camera.join
         self._watch = CommandWatch(profile.command.timeout)
         self._reader = CommandReader(profile)
         self._answered: tuple[Draw, Draw] | None = None
@@ -82,6 +90,10 @@ class GazeboBridge(Node):
         )
         steps = max(1, round(profile.rates.control_period / profile.rates.timestep))
         serve(self, self, steps, slow)
+        try:
+            GazeboServices(self, self._keeper, slow)
+        except ImportError:
+            self.get_logger().info("gazebo_msgs is not installed: gazebo_ros's are not served")
         self.create_timer(LOOK, self._look_after, callback_group=slow, clock=steady)
         self.create_timer(WATCH, self._hold_if_silent, clock=steady)
         self._health = Health(self, self._status)
@@ -181,7 +193,8 @@ class GazeboBridge(Node):
         except InputError as error:
             self.get_logger().error(f'draw ignored: {error}')
             return
-        if self._answered and draw == self._answered[0]:  # asked again while it was applied
+        asked_again = self._answered is not None and draw == self._answered[0]
+        if self._answered and asked_again and self._keeper.values == dict(draw.values):
             self._send(self._answered[1])
             return
         try:

@@ -5,6 +5,7 @@ The statistics alone come while time is at rest.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sim2real_sim.gazebo_classic.introspection import Introspection
@@ -27,6 +28,7 @@ class Clock:
         self._timeout = timeout
         self._statistics: Any = None
         self._count = 0  # of statistics
+        self._heard = 0.0  # when the last ones came
         transport.subscribe('~/world_stats', 'gazebo.msgs.WorldStatistics', self._receive)
         self._wait_statistics(1)
 
@@ -38,6 +40,10 @@ class Clock:
     def paused(self) -> bool:
         """Whether time is at rest, as Gazebo said last."""
         return bool(self._statistics.paused)
+
+    def silence(self) -> float:
+        """Seconds since Gazebo said anything; a fifth of one is usual, also at rest."""
+        return time.monotonic() - self._heard
 
     def stepped(self) -> bool:
         """Whether any step was taken since the world was loaded or reset."""
@@ -86,3 +92,4 @@ class Clock:
     def _receive(self, statistics: Any) -> None:
         self._statistics = statistics
         self._count += 1
+        self._heard = time.monotonic()

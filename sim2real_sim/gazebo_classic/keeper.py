@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -46,20 +45,23 @@ class Keeper:
     world is nominal without being said so. One thread calls everything but :meth:`command`.
 
     Attributes:
+        name: of the robot's model.
         drives: the robot's.
         reader: reads it.
         trouble: why the world is not as it should be, or ``''``.
         held: simulated time stands still as it was asked to.
         values: what was applied last, to be applied again.
         outcomes: of that.
+        beside: puts into a world what belongs beside the robot.
 
     Args:
         profile: the robot.
         connect: connects to a gzserver.
         listener: called with each physics step, in a thread of the transport.
         place: where the robot comes from.
-        server: a gzserver of our own, started and not yet ended.
-        patience: seconds without a step after which the world counts as stuck.
+        server: a gzserver of our own, started here.
+        pace: simulated seconds a second, at most; as the world says when 0.
+        patience: seconds without a word after which the world counts as stuck.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Keeper:
         listener: Callable[[Step], None],
         place: Place,
         server: Server | None = None,
+        pace: float = 0.0,
         patience: float = 2.0,
     ) -> None:
         self.drives = Drives(profile)
@@ -77,17 +80,19 @@ class Keeper:
         self.held = False
         self.values: dict[str, float] = {}
         self.outcomes: dict[str, str] = {}
+        self.beside: Callable[[ClassicWorld], None] | None = None
         self._profile = profile
-        self._name = profile.name
+        self.name = profile.name
         self._connect = connect
         self._listener = listener
         self._place = place
         self._server = server
+        self._pace = pace
         self._patience = patience
         self._world: ClassicWorld | None = None
+        self._away = False  # it was deleted through us
         self._owes = False  # time rests because of us, and is to go on
         self._whole = False  # the robot is in the world as it was drawn last
-        self._stepped = 0.0  # when the last step was heard of
         self._busy = threading.Lock()  # the robot is being put or changed: commands wait
 
     @property
@@ -95,10 +100,14 @@ class Keeper:
         """The world.
 
         Raises:
-            WorldError: there is none now.
+            WorldError: there is none now, or it is stuck.
         """
         if self._world is None:
             raise WorldError(self.trouble)
+        silence = self._world.silence()
+        if silence > self._patience:
+            allowed = f'{self._patience:g} s are allowed'
+            raise WorldError(f'gzserver has said nothing for {silence:.0f} s, {allowed}')
         return self._world
 
     def troubles(self) -> list[str]:
@@ -127,12 +136,12 @@ class Keeper:
                 self._restart(notes)
                 self._world = self._connect()
                 self._populate()
-                notes.append(f'{self._name} is in {self._world.version}')
-            elif not (self._whole and self._name in self._world.models()):
+                notes.append(f'{self.name} is in {self._world.version}')
+            elif not self._away and not (self._whole and self.name in self.world.models()):
                 self._populate()
-                notes.append(f'model {self._name} was not in the world as drawn: put there again')
+                notes.append(f'model {self.name} was not in the world as drawn: put there again')
             elif self._owes:
-                with self._still():
+                with self.still():
                     notes.append('simulated time goes on')
         except (InputError, MissingError):
             raise  # no other try mends it
@@ -141,12 +150,7 @@ class Keeper:
                 notes.append(str(error))
             self.trouble = str(error)
             return notes
-        silent = time.monotonic() - self._stepped
         self.trouble = ''
-        if silent > self._patience and not self._world.paused():
-            self.trouble = (
-                f'gzserver took no step for {silent:.1f} s ({self._patience:g} s allowed)'
-            )
         return notes
 
     def command(self, values: Array) -> None:
@@ -178,8 +182,8 @@ class Keeper:
             InputError: a value that cannot be; nothing was applied.
             WorldError: there is no world.
         """
-        with self._still() as world:
-            self.outcomes = world.apply(self._name, values)
+        with self.still() as world:
+            self.outcomes = world.apply(self.name, values)
             self.values = dict(values)
             self._settle(world)
         return self.outcomes
@@ -187,7 +191,7 @@ class Keeper:
     def read_back(self, address: str) -> float:
         """The value that the engine says it has; NaN where it cannot be asked."""
         with contextlib.suppress(Sim2RealError):
-            value = self.world.get(self._name, address)
+            value = self.world.get(self.name, address)
             return math.nan if value is None else value
         return math.nan
 
@@ -197,10 +201,33 @@ class Keeper:
         Raises:
             WorldError: it was not done.
         """
-        with self._still() as world:
+        with self.still() as world:
             if world_time:
                 world.reset()
             self._stand(world)
+
+    def spawn(self, model: str, text: str, pose: Pose) -> None:
+        """Put a model into the world; under the robot's name it is the robot.
+
+        Raises:
+            InputError: not SDF of a model.
+            WorldError: it was not done.
+        """
+        with self.still() as world:
+            world.spawn(model, text, pose)
+            if model == self.name:
+                self._settle(world)
+                self._away, self._whole = False, True
+
+    def delete(self, model: str) -> None:
+        """Take a model out of the world; the robot too, which then is not put back.
+
+        Raises:
+            WorldError: it was not done.
+        """
+        with self.still() as world:
+            self._away = self._away or model == self.name
+            world.delete(model)
 
     def pause(self, paused: bool) -> None:
         """Stop simulated time, or let it run.
@@ -210,7 +237,6 @@ class Keeper:
         """
         self.world.pause(paused)
         self.held, self._owes = paused, False
-        self._stepped = time.monotonic()
 
     def step(self, steps: int) -> None:
         """Take physics steps while time stands still.
@@ -237,46 +263,50 @@ class Keeper:
     def _populate(self) -> None:
         """Have the robot in the world as it was drawn last, in its default pose."""
         self._whole = False
-        with self._still() as world:
+        with self.still() as world:
             if self._place.spawn:
-                world.spawn(self._name, sdf.from_profile(self._profile), self._place.pose)
-            elif self._name not in world.models():
-                raise WorldError(f'no model {self._name} in the world')
+                world.spawn(self.name, sdf.from_profile(self._profile), self._place.pose)
+            elif self.name not in world.models():
+                raise WorldError(f'no model {self.name} in the world')
+            if self.beside is not None:
+                self.beside(world)
             self._stand(world)
             if self.values:
-                self.outcomes = world.apply(self._name, self.values)
+                self.outcomes = world.apply(self.name, self.values)
                 self._settle(world)
         self._whole = True
 
     def _stand(self, world: ClassicWorld) -> None:
         """Put the robot into its default pose, at rest and held there."""
         position = self._profile.array('default_position')
-        pose = self._place.pose if self._place.spawn else world.state(self._name).pose
-        world.restore(self._name, self.reader.at(position, pose))
+        pose = self._place.pose if self._place.spawn else world.state(self.name).pose
+        world.restore(self.name, self.reader.at(position, pose))
         self.drives.hold(position)
         self._settle(world)
 
     def _settle(self, world: ClassicWorld) -> None:
         """Have the robot driven and listened to, after it was put or changed."""
         self.drives.limit(self.values)
-        x, y, z = (world.get(self._name, f'world.gravity.{axis}') for axis in 'xyz')
+        x, y, z = (world.get(self.name, f'world.gravity.{axis}') for axis in 'xyz')
         if x is not None and y is not None and z is not None:
             self.reader.gravity = (x, y, z)
-        world.follow(self._name, self._heard)
-        world.drive(self._name, self.drives.loops())
-        world.set_effort(self._name, self.drives.efforts())
+        if self._pace:
+            world.pace(self._pace)  # a draw may have changed the length of a step
+        world.follow(self.name, self._listener)
+        world.drive(self.name, self.drives.loops())
+        world.set_effort(self.name, self.drives.efforts())
 
     def _pass_on(self) -> None:
         if self._world is None or not self._busy.acquire(blocking=False):
             return  # it goes out when the robot is there again
         try:
-            self._world.drive(self._name, self.drives.loops(), confirmed=False)
-            self._world.set_effort(self._name, self.drives.efforts(), confirmed=False)
+            self._world.drive(self.name, self.drives.loops(), confirmed=False)
+            self._world.set_effort(self.name, self.drives.efforts(), confirmed=False)
         finally:
             self._busy.release()
 
     @contextlib.contextmanager
-    def _still(self) -> Iterator[ClassicWorld]:
+    def still(self) -> Iterator[ClassicWorld]:
         """Simulated time at rest, commands waiting; it goes on afterwards if it did before.
 
         What a stuck gzserver was asked for it may do later: after a failure the robot counts as
@@ -293,11 +323,6 @@ class Keeper:
                 self._whole = False
                 raise
             finally:
-                self._stepped = time.monotonic()
                 if self._owes and not (self.held or world.lost):
                     world.pause(False)
                     self._owes = False
-
-    def _heard(self, step: Step) -> None:
-        self._stepped = time.monotonic()
-        self._listener(step)

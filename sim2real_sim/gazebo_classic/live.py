@@ -182,6 +182,19 @@ class Live:
             self._timeout,
         )
 
+    def write_pace(self, factor: float) -> None:
+        """Have simulated time run so much faster than a steady clock, at most."""
+        present = self.physics()
+        rate = factor / present.max_step_size
+        message = self._messages.type('gazebo.msgs.Physics')(type=present.type)
+        message.real_time_update_rate = rate
+        self._transport.publish('~/physics', message)
+        until(
+            lambda: _same(self.physics().real_time_update_rate, rate),
+            f'update rate of {rate:g} Hz',
+            self._timeout,
+        )
+
     def world_value(self, address: str) -> float:
         """Value of an address of the world."""
         return world_value(self.physics(), parse_address(address).quantity)

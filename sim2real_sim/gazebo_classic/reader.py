@@ -53,6 +53,11 @@ class RobotReader:
         joints = {n: (float(q), 0.0) for n, q in zip(self.profile.joint_names, position)}
         return ModelState(0.0, pose, links, joints)
 
+    def points(self, pose: Pose) -> Array:
+        """Origins (n, 3) of the links in the default pose, standing in a pose [m]."""
+        links = self.at(self.profile.array('default_position'), pose).links.values()
+        return np.array([link.pose.position for link in links])
+
     def take(self, before: ModelState | None, now: ModelState) -> None:
         """Take the state after a step, and that after the step before it."""
         self._before, self._now = before, now

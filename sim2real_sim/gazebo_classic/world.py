@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from lxml import etree
@@ -244,6 +245,25 @@ class ClassicWorld:
         if not steps.watches(model):
             steps.watch(model)
         steps.listener = listener
+
+    def light(self, name: str) -> Any:
+        """The message that describes a light."""
+        return self._gazebo.live.light(name)
+
+    def hear(self, topic: str, type_: str, callback: Callable[[Any], None]) -> None:
+        """Have a function called with each message of a topic of Gazebo's own transport.
+
+        As with :meth:`follow`, until this gzserver ends.
+        """
+        self._gazebo.transport.subscribe(topic, type_, callback)
+
+    def pace(self, factor: float) -> None:
+        """Have simulated time run so much faster than a steady clock, at most (above 0)."""
+        self._gazebo.live.write_pace(factor)
+
+    def silence(self) -> float:
+        """Seconds since Gazebo said anything; a fifth of one is usual, also at rest."""
+        return self._gazebo.clock.silence()
 
     @property
     def lost(self) -> bool:
