@@ -177,10 +177,10 @@ def test_stribeck_curve():
 
 def test_friction_depends_on_speed_only_where_static_exceeds_coulomb():
     friction = Friction(np.array([2.0, 1.0]), 0.05, 1)
-    friction.update()
+    friction.update(DT)
     assert not friction.active
     friction.static[0, 0] = 2.5
-    friction.update()
+    friction.update(DT)
     assert friction.active
     np.testing.assert_allclose(friction.level(np.array([[0.0, 0.0]])), [[2.5, 1.0]])
 
@@ -196,7 +196,7 @@ def sensors(n=1, width=1, **parameters):
 
 def test_neutral_sensors_pass_through_bit_for_bit():
     made = sensors()
-    made.record(np.array([[0.1 + 0.2]]))
+    made.record(np.array([[0.1 + 0.2]]), 0.0)
     assert made.sample(ALL)[0, 0] == 0.1 + 0.2
 
 
@@ -217,7 +217,7 @@ def test_quantization_rounds_to_steps():
     made = sensors(quantization=0.25)
     out = []
     for value in (0.1, 0.13, -0.4, 1.0):
-        made.record(np.array([[value]]))
+        made.record(np.array([[value]]), 0.0)
         out.append(made.sample(ALL)[0, 0])
     np.testing.assert_allclose(out, [0.0, 0.25, -0.5, 1.0], atol=1e-15)
 
@@ -226,7 +226,7 @@ def test_dropout_repeats_the_sample_before_as_often_as_asked():
     made = sensors(dropout=0.3)
     repeats, count = 0, 5000
     for k in range(1, count + 1):
-        made.record(np.full((1, 1), float(k)))
+        made.record(np.full((1, 1), float(k)), 0.0)
         repeats += made.sample(ALL)[0, 0] < k
     assert abs(repeats / count - 0.3) < 5 * np.sqrt(0.21 / count)
 
@@ -234,7 +234,7 @@ def test_dropout_repeats_the_sample_before_as_often_as_asked():
 def test_sensor_delay():
     made = sensors(delay=0.0035)
     for k in range(1, 11):
-        made.record(np.full((1, 1), float(k)))
+        made.record(np.full((1, 1), float(k)), 0.0)
     assert made.delays
     assert made.sample(ALL)[0, 0] == pytest.approx(6.5)
 
