@@ -73,9 +73,17 @@ class Rigid:
         The engine's ``cvel`` is that of the point of each body that is at the centre of mass of
         its kinematic tree.
         """
-        turn, move = np.split(batch.bind('cvel')[:, bodies], 2, axis=2)
-        tree = batch.bind('subtree_com')[:, self._root[bodies]]
-        return np.asarray(move + np.cross(turn, batch.bind('xipos')[:, bodies] - tree))
+        turn_x, turn_y, turn_z, x, y, z = np.moveaxis(batch.bind('cvel')[:, bodies], 2, 0)
+        arm = batch.bind('xipos')[:, bodies] - batch.bind('subtree_com')[:, self._root[bodies]]
+        arm_x, arm_y, arm_z = np.moveaxis(arm, 2, 0)
+        return np.stack(
+            [
+                x + turn_y * arm_z - turn_z * arm_y,
+                y + turn_z * arm_x - turn_x * arm_z,
+                z + turn_x * arm_y - turn_y * arm_x,
+            ],
+            axis=2,
+        )
 
 
 class MujocoSimulator:
@@ -298,7 +306,7 @@ class MujocoSimulator:
             if sensors.delays:
                 sensors.record(self._sensed(), time)
             if imu is not None and imu.delays:
-                imu.record(self._imu_values(), time)
+                imu.record([self._imu_values()], time)
         if n > 0:
             self._unread[:] = True
             self._kinematics_current = False
@@ -306,13 +314,12 @@ class MujocoSimulator:
     def _disturb(self) -> Array:
         """Wrenches (nsim, n, 6) on the disturbed bodies in the next step."""
         dragged = self._disturbances.dragged
-        mass = np.asarray(self._engine.values('body_mass'), dtype=float)
         return self._disturbances.step(
-            self._rigid.velocity(self.batch, dragged), self._rigid.mass(mass, dragged)
+            self._rigid.velocity(self.batch, dragged), self._dragged_mass
         )
 
-    def _sensed(self) -> Array:
-        return np.concatenate([*self._actuators.measured, self._actuators.effort], axis=1)
+    def _sensed(self) -> tuple[Array, Array, Array]:
+        return (*self._actuators.measured, self._actuators.effort)
 
     def read(self) -> JointReading:
         """See :meth:`Simulator.read`."""
@@ -337,7 +344,7 @@ class MujocoSimulator:
         if self._imu is None:
             raise InputError(Fault('imu_link', self.profile.imu_link, 'simulate it: imu=True'))
         if not self._imu.delays:
-            self._imu.record(self._imu_values(), self.batch.bind('time'))
+            self._imu.record([self._imu_values()], self.batch.bind('time'))
         sample = self._imu.sample(np.arange(self.nsim))
         w, x, y, z = self.batch.bind('sensordata')[:, :4].T
         return ImuReading(np.stack([x, y, z, w], axis=1), sample[:, :3], sample[:, 3:])
@@ -506,6 +513,9 @@ class MujocoSimulator:
             self._imu.update(step_length)
         self._friction.update(step_length)
         self._disturbances.update(step_length)
+        self._dragged_mass = self._rigid.mass(
+            np.asarray(self._engine.values('body_mass'), dtype=float), self._disturbances.dragged
+        )
         dofs = self.robot.dof
         if self._friction.active:
             self._frictionloss = self.batch.expand('dof_frictionloss')

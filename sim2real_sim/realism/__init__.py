@@ -17,10 +17,10 @@ The same models serve training, the simulator node and the relay.
 
 from sim2real_sim.realism.actuators import Actuators
 from sim2real_sim.realism.disturbances import Disturbances
-from sim2real_sim.realism.friction import Friction, stribeck
+from sim2real_sim.realism.friction import Friction
 from sim2real_sim.realism.sensors import Sensors
 from sim2real_sim.realism.signals import DelayLine, Streams, play
 
 __all__ = [
-    'Actuators', 'DelayLine', 'Disturbances', 'Friction', 'Sensors', 'Streams', 'play', 'stribeck',
+    'Actuators', 'DelayLine', 'Disturbances', 'Friction', 'Sensors', 'Streams', 'play',
 ]  # fmt: skip

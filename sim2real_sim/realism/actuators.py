@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.nominal import ACTUATOR
-from sim2real_sim.realism.signals import DelayLine, SecondOrderLag, play
+from sim2real_sim.realism.signals import DelayLine, FirstOrderLag, SecondOrderLag, play
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -19,7 +19,14 @@ NEUTRAL = {**ACTUATOR, 'position_offset': 0.0}
 
 def dead_zone(value: Array, width: Array) -> Array:
     """What is left of a value beyond +- ``width``; all of it where the width is 0."""
-    return np.where(width > 0, value - np.minimum(np.maximum(value, -width), width), value)
+    within = np.maximum(value, -width)
+    return np.subtract(value, np.minimum(within, width, out=within), out=within)
+
+
+def sine(turns: Array) -> Array:
+    """``sin(2 pi turns)`` to seven digits, many times faster: whole turns off, single precision."""
+    part = turns - np.rint(turns)
+    return np.sin((2.0 * math.pi * part).astype(np.float32)).astype(float)
 
 
 class Actuators:
@@ -77,9 +84,9 @@ class Actuators:
         self.parameters = {k: np.full(shape, v) for k, v in NEUTRAL.items()}
         self.parameters['saturation'] = np.tile(saturation, (nsim, 1))
         self._command = np.zeros(shape)
-        self._lagged = np.zeros(shape)
         self._line = DelayLine(shape)
-        self._oscillator = SecondOrderLag(shape)
+        self._lag = FirstOrderLag(shape, interface != 'position')
+        self._oscillator = SecondOrderLag(shape, interface != 'position')
         self._play = np.zeros(shape)
         self._position = np.zeros(shape)
         self._measured = np.zeros(shape), np.zeros(shape)
@@ -87,14 +94,18 @@ class Actuators:
         self._work = np.zeros(shape)
         self._applied = np.zeros(shape)
         self._twist = np.zeros(shape)  # effort in the shafts
-        # What the motors ask for at rest, stiffness and damping of their servos, their limits.
-        self._law = (np.zeros(shape),) * 5
+        # What bounds that effort and what it tends to while the link rests; see _twisted.
+        self._bounds = (np.zeros(shape),) * 2
+        self._rest = self._settling = self._stretching = np.zeros(shape)
+        self._loop_damping = np.zeros(shape)
+        self._braking = False
         self.effort = np.zeros(shape)
         self._step_length = np.full((nsim, 1), np.nan)
         self._active = dict.fromkeys(self.parameters, False)
         self._fades = self._amplifies = False
-        self._smoothing = np.ones(shape)
-        self._per_turn = self._slower = self._amplification = self._play
+        self._everywhere = dict(self._active)
+        self._amplification = np.ones(shape)
+        self._periods = self._slower = np.zeros(shape)
 
     def update(self, step_length: Array) -> None:
         """Take over changed parameters.
@@ -103,33 +114,49 @@ class Actuators:
             step_length: (nsim, 1) length of a physics step [s].
         """
         p, before = self.parameters, self._active
-        active = {name: bool((p[name] != neutral).any()) for name, neutral in NEUTRAL.items()}
-        active['ripple'] = active['ripple'] and bool(p['ripple_periods'].any())
-        self._active = active
+        differs = {name: p[name] != neutral for name, neutral in NEUTRAL.items()}
+        active = self._active = {name: bool(where.any()) for name, where in differs.items()}
+        self._everywhere = {name: bool(where.all()) for name, where in differs.items()}
         self._step_length = step_length
         present = self._line.output() if self._line.active else self._command
         self._line.set_steps(p['delay'] / step_length, self._command)
-        if active['time_constant']:
-            if not before['time_constant']:
-                self._lagged = present.copy()
-            # Exact over a step in which the command is held; 1 where there is no lag.
-            with np.errstate(divide='ignore'):
-                self._smoothing = -np.expm1(-step_length / p['time_constant'])
-            present = self._lagged
+        self._lag.update(p['time_constant'], step_length, present)
+        if self._lag.active:
+            present = self._lag.value
         self._oscillator.update(p['natural_frequency'], p['damping_ratio'], step_length, present)
         self._amplification = p['gain'] * p['torque_constant']
         self._fades = active['ripple'] or active['wear']
         self._amplifies = self._fades or active['gain'] or active['torque_constant']
-        self._per_turn = 2.0 * math.pi * p['ripple_periods'] / self._turn
+        self._periods = p['ripple_periods'] / self._turn
         limited = (p['no_load_speed'] > 0) & np.isfinite(p['saturation'])
-        self._slower = np.divide(
-            1.0, p['no_load_speed'], out=np.zeros_like(present), where=limited
-        )
+        self._slower = np.zeros_like(self._command)
+        np.divide(p['saturation'], p['no_load_speed'], out=self._slower, where=limited)
         if not (before['backlash'] and active['backlash']):
             self._play = self._position.copy()
-        if active['compliance'] and not before['compliance']:
-            self._twist = self._applied.copy()
+        if active['compliance']:
+            if not before['compliance']:
+                self._twist = self._applied.copy()
+            self._soften(None)
         self._measured = self._encoder(), self._measured[1]
+
+    def _soften(self, braked: npt.NDArray[np.bool_] | None) -> None:
+        """Take over the gains of the loops behind the shafts; see :meth:`_twisted`.
+
+        Args:
+            braked: (nsim, nj) where it is the brake; nowhere when None.
+        """
+        compliance, h = self.parameters['compliance'], self._step_length
+        stiffness = self._amplification * (self._stiffness * (self._interface == 'position'))
+        damping = self._amplification * (self._damping * (self._interface != 'effort'))
+        if braked is not None:
+            stiffness = np.where(braked, self._brake[0], stiffness)
+            damping = np.where(braked, self._brake[1], damping)
+        share = 1.0 / (1.0 + compliance * stiffness)
+        with np.errstate(divide='ignore'):
+            self._settling = share * -np.expm1(-h / (compliance * share * damping))
+        self._stretching = self._settling * share * damping / h + share * stiffness
+        self._loop_damping = damping
+        self._braking = braked is not None
 
     def _encoder(self) -> Array:
         """What the encoders read (nsim, nj)."""
@@ -155,7 +182,7 @@ class Actuators:
         self._measured[1][rows] = velocity
         command = self._stay(rows)
         self._command[rows] = command
-        self._lagged[rows] = command
+        self._lag.reset(rows, command)
         self._oscillator.reset(rows, command)
         self._line.fill(rows, command)
         for state in (self.effort, self._applied, self._twist, self._work):
@@ -209,7 +236,9 @@ class Actuators:
         if active['backlash']:
             self._play = play(before, position, p['backlash'])
             moved = (self._play - before) / self._step_length
-            velocity = np.where(p['backlash'] > 0, moved, velocity)
+            if not self._everywhere['backlash']:
+                np.copyto(moved, velocity, where=p['backlash'] == 0)
+            velocity = moved
         elif active['compliance']:
             self._play = position.copy()  # it may be the engine's own memory
         else:
@@ -223,8 +252,8 @@ class Actuators:
         """Turn the motors for a step; see the class.
 
         With s = 1 / (1 + c K) and the effort f = (m - q) / c in the shaft, where q moves by
-        ``moved`` in a step h: ``f += s ((f_rest - f - D s moved / h) (1 - e) - K moved)``,
-        ``e = exp(-h / (c s D))``.
+        ``moved`` in a step h: ``f += s ((f_rest - f - s D moved / h) (1 - e) - K moved)``,
+        ``e = exp(-h / (c s D))``. Fading changes f_rest alone within a step.
 
         Args:
             moved: (nsim, nj) of the link, in the step.
@@ -233,20 +262,24 @@ class Actuators:
         Returns:
             The motors' mean velocity (nsim, nj) in the step.
         """
-        compliance, h = self.parameters['compliance'], self._step_length
-        rest, stiffness, damping, lower, upper = self._law
-        share = 1.0 / (1.0 + compliance * stiffness)
-        with np.errstate(divide='ignore'):
-            settled = -np.expm1(-h / (compliance * share * damping))
-        twist = (rest - self._twist - (share / h) * damping * moved) * settled
-        twist -= stiffness * moved
-        twist *= share
-        twist += self._twist
-        twist = np.minimum(np.maximum(twist, lower), upper)
-        flexible = compliance > 0
-        motor = (moved + compliance * (twist - self._twist)) / h
-        self._twist = np.where(flexible, twist, self._applied)
-        return np.where(flexible, motor, velocity)
+        change = np.subtract(self._rest, self._twist)
+        change *= self._settling
+        change -= self._stretching * moved
+        change += self._twist
+        lower, upper = self._bounds
+        np.maximum(change, lower, out=change)
+        np.minimum(change, upper, out=change)
+        before, self._twist = self._twist, change
+        motor = change - before
+        motor *= self.parameters['compliance']
+        motor += moved
+        motor /= self._step_length
+        if self._everywhere['compliance']:
+            return motor
+        rigid = self.parameters['compliance'] == 0
+        np.copyto(self._twist, self._applied, where=rigid)
+        np.copyto(motor, velocity, where=rigid)
+        return motor
 
     @property
     def measured(self) -> tuple[Array, Array]:
@@ -256,11 +289,8 @@ class Actuators:
     def follow(self) -> Array:
         """The command (nsim, nj) that the drives follow in the next step: late, lagging."""
         command = self._line.push(self._command)
-        if self._active['time_constant']:
-            before = np.where(np.isnan(self._lagged), 0.0, self._lagged)
-            followed = before + self._smoothing * (command - before)
-            self._lagged = np.where(self.parameters['time_constant'] > 0, followed, command)
-            command = self._lagged
+        if self._lag.active:
+            command = self._lag.push(command)
         return self._oscillator.push(command) if self._oscillator.active else command
 
     def drive(self, load: Callable[[], Array]) -> Array:
@@ -272,67 +302,68 @@ class Actuators:
         p, active = self.parameters, self._active
         command = self.follow()
         position, velocity = self._measured
+        wanted = command - position if self._interface == 'position' else command
+        if active['dead_zone']:
+            wanted = dead_zone(wanted, p['dead_zone'])
         if self._interface == 'position':
-            command = command - position
-        wanted = dead_zone(command, p['dead_zone']) if active['dead_zone'] else command
-        if self._interface == 'position':
-            effort = self._stiffness * wanted - self._damping * velocity
+            effort = self._stiffness * wanted
+            effort -= self._damping * velocity
         elif self._interface == 'velocity':
             effort = self._damping * (wanted - velocity)
         else:
             effort = wanted
-        gain = self._amplification
-        if self._fades:
-            gain = gain * self._fading(position)
         if self._amplifies:
-            effort = effort * gain
+            effort = effort * self._amplification
+            if self._fades:
+                effort *= self._fading(position)
         braked = None
         if self._interface != 'position' and (none := np.isnan(command)).any():
             braked = none
             stiffness, damping = self._brake
             held = stiffness * (self._stand - position) - damping * velocity + load()
             effort = np.where(braked, held, effort)
-        upper, lower = p['saturation'], -p['saturation']
-        if active['no_load_speed']:
-            share = velocity * self._slower
-            upper = upper * np.minimum(np.maximum(1.0 - share, 0.0), 1.0)
-            lower = lower * np.minimum(np.maximum(1.0 + share, 0.0), 1.0)
-        applied = np.minimum(np.maximum(effort, lower), upper)
+        lower, upper = self._bounds = self._limits(velocity)
+        applied = np.maximum(effort, lower)
+        np.minimum(applied, upper, out=applied)
         if active['compliance']:
-            self._law = self._servo(effort, velocity, gain, braked, lower, upper)
-            applied = np.where(p['compliance'] > 0, self._twist, applied)
+            if self._braking or braked is not None:
+                self._soften(braked)
+            self._rest = effort + self._loop_damping * velocity
+            if self._everywhere['compliance']:
+                applied = self._twist
+            else:
+                applied = np.where(p['compliance'] > 0, self._twist, applied)
         self._applied = applied
         if active['wear']:
-            self._work += np.abs(applied * velocity) * self._step_length
+            work = applied * velocity
+            work *= self._step_length
+            self._work += np.abs(work, out=work)
         self.effort = applied / p['torque_constant'] if active['torque_constant'] else applied
         return applied
 
     def _fading(self, position: Array) -> Array:
         """Share of the effort (nsim, nj) that ripple and wear leave at this position."""
-        p, share = self.parameters, np.ones_like(position)
-        if self._active['ripple']:
-            share += p['ripple'] * np.sin(self._per_turn * position)
+        p = self.parameters
+        share = p['ripple'] * sine(self._periods * position)
+        share += 1.0
         if self._active['wear']:
-            share *= np.maximum(1.0 - p['wear'] * self._work, 0.0)
+            left = p['wear'] * self._work
+            np.subtract(1.0, left, out=left)
+            share *= np.maximum(left, 0.0, out=left)
         return share
 
-    def _servo(
-        self,
-        effort: Array,
-        velocity: Array,
-        gain: Array,
-        braked: npt.NDArray[np.bool_] | None,
-        lower: Array,
-        upper: Array,
-    ) -> tuple[Array, Array, Array, Array, Array]:
-        """What the motors ask for, as a law that is linear in their position and velocity."""
-        none = np.zeros_like(self._stiffness)
-        stiffness = gain * (self._stiffness if self._interface == 'position' else none)
-        damping = gain * (self._damping if self._interface != 'effort' else none)
-        if braked is not None:
-            stiffness = np.where(braked, self._brake[0], stiffness)
-            damping = np.where(braked, self._brake[1], damping)
-        return effort + damping * velocity, stiffness, damping, lower, upper
+    def _limits(self, velocity: Array) -> tuple[Array, Array]:
+        """Smallest and largest effort (nsim, nj) at this velocity."""
+        upper = self.parameters['saturation']
+        if not self._active['no_load_speed']:
+            return -upper, upper
+        less = self._slower * velocity
+        forward = np.maximum(less, 0.0)
+        less -= forward
+        lower = np.negative(upper)
+        lower -= less
+        upper = np.subtract(upper, forward, out=forward)
+        return np.minimum(lower, 0.0, out=lower), np.maximum(upper, 0.0, out=upper)
 
     def faultless(self) -> Array:
         """The command (nsim, nj) that makes a drive without flaws move as this one does.

@@ -108,7 +108,6 @@ class Disturbances:
         self.gust = np.zeros(nsim)
         self.gust_time = np.full(nsim, AIR['gust_time'])
         self.bodies = self.dragged = np.zeros(0, dtype=np.intp)
-        self._pushed = self.bodies
         self._pushes: dict[int, Pushes] = {}
         self._gusts = Drift((nsim, 3), TAG - 1)
         self._all = np.arange(nsim)
@@ -119,12 +118,13 @@ class Disturbances:
     def update(self, step_length: Array) -> None:
         """Take over changed values; ``step_length`` (nsim, 1) [s]."""
         self._step_length = step_length[:, 0].copy()
-        self._pushed = np.flatnonzero(((self.period > 0) & (self.impulse != 0)).any(axis=0))
+        pushed = np.flatnonzero(((self.period > 0) & (self.impulse != 0)).any(axis=0))
+        self._pushed: list[int] = pushed.tolist()
         self.dragged = np.flatnonzero(self.drag_area.any(axis=0))
-        self.bodies = np.union1d(self._pushed, self.dragged)
+        self.bodies = np.union1d(pushed, self.dragged)
         for body in self._pushed:
             if body not in self._pushes:
-                pushes = self._pushes[body] = Pushes(len(self._all), TAG + 2 * int(body))
+                pushes = self._pushes[body] = Pushes(len(self._all), TAG + 2 * body)
                 pushes.reset(self._all, self._seeds)
 
     def reset(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:

@@ -7,27 +7,16 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
-
-
-def stribeck(coulomb: Array, static: Array, speed: Array, velocity: Array) -> Array:
-    """Friction level that falls from static to Coulomb friction as speed grows.
-
-    ``Fc + (Fs - Fc) exp(-(v / vs)^2)`` (Stribeck curve in its Gaussian form; Armstrong-Helouvry,
-    Dupont, Canudas de Wit 1994).
-
-    Args:
-        coulomb: Fc.
-        static: Fs.
-        speed: vs.
-        velocity: v.
-    """
-    return coulomb + (static - coulomb) * np.exp(-np.square(velocity / speed))
+SLIDING = 700.0
+"""From this exponent on stiction is gone to the last bit, and exp() is slow."""
 
 
 class Friction:
     """Coulomb and static friction of all joints of all simulations.
 
-    Wear raises both by ``wear`` times the energy that friction has turned into heat since the
+    Friction falls from static to Coulomb friction as speed grows,
+    ``Fc + (Fs - Fc) exp(-(v / vs)^2)`` (Stribeck curve in its Gaussian form; Armstrong-Helouvry,
+    Dupont, Canudas de Wit 1994). Wear raises both by ``wear`` times the energy that friction has turned into heat since the
     reset: what is worn off is proportional to load times sliding distance (Archard, J. Appl.
     Phys. 24, 1953).
 
@@ -53,6 +42,7 @@ class Friction:
         self._heat = np.zeros_like(self.coulomb)
         self._sticks = self._wears = False
         self._step_length = np.zeros((nsim, 1))
+        self._stiction, self._rate = np.zeros_like(self.coulomb), 1.0 / self.speed
 
     def update(self, step_length: Array) -> None:
         """Take over changed values; ``step_length`` (nsim, 1) [s]."""
@@ -60,6 +50,7 @@ class Friction:
         self._wears = bool(self.wear.any())
         self.active = self._sticks or self._wears
         self._step_length = step_length
+        self._stiction, self._rate = self.static - self.coulomb, 1.0 / self.speed
 
     def reset(self, rows: Rows) -> None:
         """Make the joints of some simulations new again."""
@@ -69,8 +60,19 @@ class Friction:
         """Friction (nsim, nj) in a step that begins with these velocities."""
         level = self.coulomb
         if self._sticks:
-            level = stribeck(level, self.static, self.speed, velocity)
+            level = velocity * self._rate
+            level *= level
+            np.minimum(level, SLIDING, out=level)
+            np.exp(np.negative(level, out=level), out=level)
+            level *= self._stiction
+            level += self.coulomb
         if self._wears:
-            level = level * (1.0 + self.wear * self._heat)
-            self._heat += level * np.abs(velocity) * self._step_length
+            worn = self.wear * self._heat
+            worn += 1.0
+            worn *= level
+            level = worn
+            heat = np.abs(velocity)
+            heat *= level
+            heat *= self._step_length
+            self._heat += heat
         return level

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.nominal import SENSOR
-from sim2real_sim.realism.signals import DelayLine, Drift, Streams
+from sim2real_sim.realism.signals import DelayLine, Drift, Streams, everyone
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -48,6 +50,8 @@ class Sensors:
         self._drift = Drift(shape, 17 + 2 * tag)
         self._step_length = np.zeros((shape[0], 1))
         self._active = dict.fromkeys(SENSOR, False)
+        self._everywhere = dict(self._active)
+        self._limit = np.full(shape, np.inf)
         self._ideal: npt.NDArray[np.bool_] | None = None
 
     @property
@@ -69,12 +73,14 @@ class Sensors:
             for name, neutral in SENSOR.items()
             if name != 'correlation_time'
         }
+        self._everywhere = {name: bool((p[name] != SENSOR[name]).all()) for name in self._active}
+        self._limit = np.where(p['saturation'] > 0, p['saturation'], np.inf)
         longest = (p['delay'] + p['jitter'] + p['period']) / step_length
         self._line.set_steps(p['delay'] / step_length, self._present, float(longest.max()))
         ideal = np.ones(self._last.shape, dtype=bool)
         for name in self._active:
             ideal &= p[name] == SENSOR[name]
-        self._ideal = ideal if ideal.any() else None
+        self._ideal = ideal if ideal.any() and self.active else None
 
     def reset(self, rows: Rows, present: Array, seeds: npt.NDArray[np.uint64]) -> None:
         """Forget the past of some simulations; ``present``: (n, width) their true values."""
@@ -87,59 +93,77 @@ class Sensors:
             numbers.seed(rows, seeds)
         self._drift.reset(rows, seeds)
 
-    def record(self, present: Array, time: npt.ArrayLike) -> None:
-        """Note the true values (nsim, width) after a step, at ``time`` (nsim,) or (), [s]."""
-        self._present = present
+    def record(self, parts: Sequence[Array], time: npt.ArrayLike) -> None:
+        """Note the true values after a step.
+
+        Args:
+            parts: (nsim, n) each, of consecutive channels.
+            time: (nsim,) or () of that instant [s].
+        """
+        self._present = self._line.next() if self._line.active else np.empty(self._last.shape)
+        np.concatenate(parts, axis=1, out=self._present)
         self._time[:] = np.reshape(time, (-1, 1))
-        self._line.record(present)
 
     def sample(self, rows: Rows) -> Array:
-        """Readings (n, width) of some simulations, of what was recorded last."""
+        """Readings (n, width) of some simulations, ascending, of what was recorded last."""
         p, active = self.parameters, self._active
+        pick = everyone(rows, len(self._last))
         held = None
         if active['period'] or active['jitter']:
             value, held = self._old(rows)
         else:
-            value = (self._line.output() if self._line.active else self._present)[rows]
+            value = (self._line.output() if self._line.active else self._present)[pick]
+        value = value.copy()
         if active['scale']:
-            value = value * p['scale'][rows]
+            value *= p['scale'][pick]
         if active['bias']:
-            value = value + p['bias'][rows]
+            value += p['bias'][pick]
         if active['drift']:
-            size, correlation = p['drift'][rows], p['correlation_time'][rows]
-            value = value + size * self._drift.sample(rows, self._time[rows], correlation)
+            correlation = p['correlation_time'][pick]
+            value += p['drift'][pick] * self._drift.sample(rows, self._time[pick], correlation)
         if active['noise']:
-            value = value + p['noise'][rows] * self._noise.draw(rows)
+            value += p['noise'][pick] * self._noise.draw(rows)
         if active['saturation']:
-            limit = p['saturation'][rows]
-            value = np.where(limit > 0, np.minimum(np.maximum(value, -limit), limit), value)
+            limit = self._limit[pick]
+            np.maximum(value, -limit, out=value)
+            np.minimum(value, limit, out=value)
         if active['quantization']:
-            size = p['quantization'][rows]
-            coarse = size > 0
-            steps = np.round(np.divide(value, size, out=np.zeros_like(value), where=coarse))
-            value = np.where(coarse, steps * size, value)
+            size = p['quantization'][pick]
+            with np.errstate(divide='ignore', invalid='ignore'):
+                coarse = np.round(value / size) * size
+            if self._everywhere['quantization']:
+                value = coarse
+            else:
+                np.copyto(value, coarse, where=size > 0)
         if active['dropout']:
-            lost = self._dropout.draw(rows) < p['dropout'][rows]
+            lost = self._dropout.draw(rows) < p['dropout'][pick]
             held = lost if held is None else held | lost
         if held is not None:
-            value = np.where(held, self._last[rows], value)
-        if self._ideal is not None and self.active:  # adding zero would lose the sign of a zero
-            value = np.where(self._ideal[rows], self._present[rows], value)
-        self._last[rows] = value
+            np.copyto(value, self._last[pick], where=held)
+        if self._ideal is not None:  # adding zero would lose the sign of a zero
+            np.copyto(value, self._present[pick], where=self._ideal[pick])
+        self._last[pick] = value
         return value
 
-    def _old(self, rows: Rows) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def _old(self, rows: Rows) -> tuple[Array, npt.NDArray[np.bool_] | None]:
         """Values (n, width) of the newest samples that have arrived, and which are not new."""
-        p = self.parameters
-        time, late = self._time[rows], p['delay'][rows]
+        p, pick = self.parameters, everyone(rows, len(self._last))
+        age = p['delay'][pick].copy()
         if self._active['jitter']:
-            late = late + p['jitter'][rows] * self._jitter.draw(rows)
-        period = p['period'][rows]
-        samples = np.divide(
-            time - late + ON_TIME, period, out=np.zeros_like(late), where=period > 0
-        )
-        taken = np.where(period > 0, np.floor(samples) * period, time - late)
-        age = np.maximum(time - taken, 0.0)
-        held = (period > 0) & (taken <= self._sampled[rows])
-        self._sampled[rows] = np.maximum(taken, self._sampled[rows])
-        return self._line.at(rows, age / self._step_length[rows]), held
+            age += p['jitter'][pick] * self._jitter.draw(rows)
+        held = None
+        if self._active['period']:
+            period, time = p['period'][pick], self._time[pick]
+            now = time - age
+            with np.errstate(divide='ignore', invalid='ignore'):
+                taken = np.floor((now + ON_TIME) / period) * period
+            if not self._everywhere['period']:
+                np.copyto(taken, now, where=period == 0)
+            before = self._sampled[pick]
+            held = taken <= before
+            if not self._everywhere['period']:
+                held &= period > 0
+            self._sampled[pick] = np.maximum(taken, before)
+            age = np.maximum(time - taken, 0.0)
+        age /= self._step_length[pick]
+        return self._line.at(rows, age), held

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
+
+
+def everyone(rows: Rows, nsim: int) -> Rows | slice:
+    """Ascending rows as an index that copies nothing where they are all of ``nsim``."""
+    return slice(None) if len(rows) == nsim else rows
 
 
 def play(output: Array, position: Array, backlash: Array) -> Array:
@@ -21,7 +28,10 @@ def play(output: Array, position: Array, backlash: Array) -> Array:
         The output now, within half a gap of the input.
     """
     half = 0.5 * backlash
-    return np.minimum(np.maximum(output, position - half), position + half)
+    low = position - half
+    half += position
+    np.maximum(output, low, out=low)
+    return np.minimum(low, half, out=low)
 
 
 class DelayLine:
@@ -34,8 +44,7 @@ class DelayLine:
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
         self._size = shape[0] * shape[1]
-        # (2, depth, nsim, width), newest at _head of both copies: no index ever wraps around.
-        self._history: Array | None = None
+        self._history: Array | None = None  # (depth, nsim, width), newest at _head
         self._head = 0
         self._place = np.arange(self._size, dtype=np.intp).reshape(shape)
         self._offset = self._place
@@ -61,13 +70,11 @@ class DelayLine:
         self._offset, self._fraction = self._split(steps, self._place)
         depth = int(longest) + 2
         if self._history is None:
-            self._history, self._head = np.empty((2, depth, *self._shape)), 0
-            self._history[:] = present
-        elif depth > (before := self._history.shape[1]):
-            newest_first = self._history[0, (self._head + np.arange(before)) % before]
-            self._history, self._head = np.empty((2, depth, *self._shape)), 0
-            self._history[:, :before] = newest_first
-            self._history[:, before:] = newest_first[-1]
+            self._history, self._head = np.repeat(present[None], depth, axis=0), 0
+        elif depth > len(self._history):
+            newest_first = np.roll(self._history, -self._head, axis=0)
+            oldest = np.repeat(newest_first[-1:], depth - len(newest_first), axis=0)
+            self._history, self._head = np.concatenate([newest_first, oldest]), 0
 
     def _split(self, steps: Array, place: Rows) -> tuple[Rows, Array | None]:
         """Flat index from the newest sample to the later of two neighbours, and their ratio."""
@@ -78,20 +85,20 @@ class DelayLine:
     def fill(self, rows: Rows, present: Array) -> None:
         """Forget the past of some simulations: it was ``present`` (n, width) forever."""
         if self._history is not None:
-            self._history[:, :, rows] = present
+            self._history[:, rows] = present
 
     def push(self, value: Array) -> Array:
         """Record the signal's next sample and return the delayed one, (nsim, width) each."""
         if self._history is None:
             return value
-        self.record(value)
+        self.next()[:] = value
         return self.output()
 
-    def record(self, value: Array) -> None:
-        """Record the signal's next sample (nsim, width)."""
-        if self._history is not None:
-            self._head = (self._head - 1) % self._history.shape[1]
-            self._history[:, self._head] = value
+    def next(self) -> Array:
+        """The place (nsim, width) of the signal's next sample, to be written."""
+        assert self._history is not None, 'nothing is delayed'
+        self._head = (self._head - 1) % len(self._history)
+        return self._history[self._head]
 
     def output(self) -> Array:
         """The delayed signal at the newest sample."""
@@ -99,26 +106,25 @@ class DelayLine:
 
     def at(self, rows: Rows, steps: Array) -> Array:
         """The signal (n, width) of some simulations, so many steps (n, width) ago."""
-        return self._take(*self._split(steps, self._place[rows]))
+        return self._take(*self._split(steps, self._place[everyone(rows, self._shape[0])]))
 
     def _take(self, offset: Rows, fraction: Array | None) -> Array:
         assert self._history is not None, 'nothing is delayed'
-        # Indices are within bounds, since depth is; mode='clip' is the one that does not look.
-        flat = self._history.reshape(-1)[self._head * self._size :]
-        late: Array = flat.take(offset, mode='clip')
+        flat, index = self._history.reshape(-1), offset + self._head * self._size
+        late: Array = flat.take(index, mode='wrap')
         if fraction is not None:
-            later = flat.take(offset + self._size, mode='clip')
+            index += self._size
+            later = flat.take(index, mode='wrap')
             later -= late
             later *= fraction
             late += later
         return late
 
 
-class SecondOrderLag:
-    """``x'' = w^2 (u - x) - 2 z w x'``, exact over steps in which the input is held.
+class FirstOrderLag:
+    """``T x' = u - x``, exact over steps in which the input is held.
 
-    The matrix exponential of the damped oscillator, closed over all damping ratios by complex
-    arithmetic (e.g. Franklin, Powell, Workman, Digital Control of Dynamic Systems, 1998, 4.3).
+    A missing signal (nan) goes on where it reappears, from zero.
 
     Attributes:
         active: whether anything lags.
@@ -126,22 +132,74 @@ class SecondOrderLag:
 
     Args:
         shape: (nsim, width).
+        may_miss: whether the signal may be missing.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int], may_miss: bool = True) -> None:
         self.active = False
+        self._may_miss = may_miss
+        self.value = np.zeros(shape)
+        self._decay = np.zeros(shape)
+
+    def update(self, time_constant: Array, step_length: Array, present: Array) -> None:
+        """Take over changed parameters.
+
+        Args:
+            time_constant: (nsim, width) T [s]; 0 for no lag.
+            step_length: (nsim, 1) [s].
+            present: (nsim, width) input, where a lag that appears begins.
+        """
+        begins = (time_constant > 0) & (self._decay == 0)
+        self.value = np.where(begins, present, self.value)
+        self.active = bool(time_constant.any())
+        with np.errstate(divide='ignore'):
+            self._decay = np.exp(-step_length / time_constant)
+
+    def reset(self, rows: Rows, present: Array) -> None:
+        """Rest at ``present`` (n, width)."""
+        self.value[rows] = present
+
+    def push(self, value: Array) -> Array:
+        """The output at the end of a step (nsim, width) in which the input is ``value``."""
+        state = self.value
+        if self._may_miss:
+            _found(state)
+        state -= value
+        state *= self._decay
+        state += value
+        return state
+
+
+class SecondOrderLag:
+    """``x'' = w^2 (u - x) - 2 z w x'``, exact over steps in which the input is held.
+
+    The matrix exponential of the damped oscillator, closed over all damping ratios by complex
+    arithmetic (e.g. Franklin, Powell, Workman, Digital Control of Dynamic Systems, 1998, 4.3).
+    A missing signal (nan) goes on where it reappears, from rest at zero.
+
+    Attributes:
+        active: whether anything lags.
+        value: (nsim, width) its output.
+
+    Args:
+        shape: (nsim, width).
+        may_miss: whether the signal may be missing.
+    """
+
+    def __init__(self, shape: tuple[int, int], may_miss: bool = True) -> None:
+        self.active = False
+        self._may_miss = may_miss
         self.value = np.zeros(shape)
         self._rate = np.zeros(shape)
         self._lags = np.zeros(shape, dtype=bool)
-        self._some_do_not = False
         self._step = (np.zeros(shape),) * 4
 
     def update(self, frequency: Array, ratio: Array, step_length: Array, present: Array) -> None:
         """Take over changed parameters.
 
         Args:
-            frequency: (nsim, width) natural frequency [rad/s]; 0 for no lag.
-            ratio: (nsim, width) damping ratio.
+            frequency: (nsim, width) natural frequency w [rad/s]; 0 for no lag.
+            ratio: (nsim, width) damping ratio z.
             step_length: (nsim, 1) [s].
             present: (nsim, width) input, where a lag that appears begins.
         """
@@ -150,7 +208,6 @@ class SecondOrderLag:
         self.value = np.where(begins, present, self.value)
         self._rate = np.where(begins, 0.0, self._rate)
         self._lags, self.active = lags, bool(lags.any())
-        self._some_do_not = not lags.all()
         if not self.active:
             return
         h, w = step_length, frequency
@@ -161,12 +218,13 @@ class SecondOrderLag:
         sine = np.where(
             close,
             h * np.exp(-ratio * w * h) * (1.0 + np.square(w * h) * (np.square(ratio) - 1.0) / 6.0),
-            ((slow - fast) / np.where(close | ~lags, 1.0, 2.0 * w * root)).real,
+            ((slow - fast) / np.where(close, 1.0, 2.0 * w * root)).real,
         )
         cosine = (0.5 * (slow + fast)).real
-        self._step = (
+        transition = (
             cosine + ratio * w * sine, sine, -np.square(w) * sine, cosine - ratio * w * sine,
         )  # fmt: skip
+        self._step = tuple(np.where(lags, part, 0.0) for part in transition)
 
     def reset(self, rows: Rows, present: Array) -> None:
         """Rest at ``present`` (n, width)."""
@@ -175,14 +233,25 @@ class SecondOrderLag:
 
     def push(self, value: Array) -> Array:
         """The output at the end of a step (nsim, width) in which the input is ``value``."""
-        known = ~np.isnan(self.value)
-        error = np.where(known, self.value, 0.0) - value
-        rate = np.where(known, self._rate, 0.0)
+        state, rate = self.value, self._rate
+        if self._may_miss:
+            _found(state)
+            _found(rate)
         xx, xv, vx, vv = self._step
-        self._rate = vx * error + vv * rate
-        followed = value + (xx * error + xv * rate)
-        self.value = np.where(self._lags, followed, value) if self._some_do_not else followed
-        return self.value
+        state -= value
+        moved = rate * xv
+        rate *= vv
+        rate += state * vx
+        state *= xx
+        state += moved
+        state += value
+        return state
+
+
+def _found(state: Array) -> None:
+    """Put zeros where a signal was missing (nan)."""
+    if math.isnan(state.sum()):
+        state[np.isnan(state)] = 0.0
 
 
 class Drift:
@@ -215,13 +284,18 @@ class Drift:
             time: (n, 1) not before that of the last sample [s].
             correlation: (n, width) correlation time T [s]; 0 for white noise.
         """
-        elapsed = time - self._time[rows]
+        pick = everyone(rows, len(self._time))
+        elapsed = time - self._time[pick]
         with np.errstate(divide='ignore', invalid='ignore'):
-            passed = np.where(elapsed > 0, elapsed / correlation, 0.0)
-        value = self._value[rows] * np.exp(-passed)
-        value += np.sqrt(-np.expm1(-2.0 * passed)) * self._streams.draw(rows)
-        self._value[rows] = value
-        self._time[rows] = time
+            kept = np.exp(-elapsed / correlation)
+        if not elapsed.all():
+            kept = np.where(elapsed > 0, kept, 1.0)
+        fresh = np.square(kept)
+        np.sqrt(np.subtract(1.0, fresh, out=fresh), out=fresh)
+        value = self._value[pick] * kept
+        value += fresh * self._streams.draw(rows)
+        self._value[pick] = value
+        self._time[pick] = time
         return value
 
 
@@ -244,7 +318,8 @@ class Streams:
         self._seeds = np.zeros(shape[0], dtype=np.uint64)
         # Drawn ahead in blocks, which changes no number: they come in the same order.
         self._ahead = max(32, 384 // shape[1])
-        self._block = np.zeros((shape[0], self._ahead, shape[1]))
+        self._block = np.zeros((self._ahead, *shape))
+        self._mine = np.zeros((self._ahead, shape[1]))  # one simulation's part of it
         self._used = np.full(shape[0], self._ahead)
 
     def seed(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:
@@ -255,18 +330,20 @@ class Streams:
             self._generators[row] = None
 
     def draw(self, rows: Rows) -> Array:
-        """The next numbers (n, width) of some simulations."""
+        """The next numbers (n, width) of some simulations, in ascending order; to be read now."""
         for row in rows[self._used[rows] == self._ahead]:
             generator = self._generators[row]
             if generator is None:
                 key = np.random.SeedSequence([int(self._seeds[row]), int(row), self._tag])
                 generator = self._generators[row] = np.random.default_rng(key)
-            block = self._block[row]
             if self._kind == 'normal':
-                generator.standard_normal(out=block)
+                generator.standard_normal(out=self._mine)
             else:
-                generator.random(out=block)
+                generator.random(out=self._mine)
+            self._block[:, row] = self._mine
             self._used[row] = 0
-        drawn: Array = self._block[rows, self._used[rows]]
+        used = self._used[rows]
         self._used[rows] += 1
-        return drawn
+        if len(rows) == len(self._used) and (used == used[0]).all():
+            return self._block[used[0]]
+        return self._block[used, rows]
