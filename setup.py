@@ -71,6 +71,7 @@ setup(
         'console_scripts': [
             'sim2real = sim2real_bringup.cli:main',
             'simulator = sim2real_sim.node:main',
+            'relay = sim2real_sim.relay_node:main',
             'randomizer = sim2real_randomizer.node:main',
             'policy = sim2real_policy.node:main',
             'sysid = sim2real_sysid.node:main',

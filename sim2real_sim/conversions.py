@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,10 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from sim2real_core.profile import RobotProfile
-from sim2real_sim.mujoco_simulator import ImuReading
 from sim2real_sim.simulator import JointReading
+
+if TYPE_CHECKING:
+    from sim2real_sim.mujoco_simulator import ImuReading
 
 Array = npt.NDArray[np.float64]
 FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}

@@ -24,7 +24,7 @@ def dead_zone(value: Array, width: Array) -> Array:
 
 
 def sine(turns: Array) -> Array:
-    """``sin(2 pi turns)`` to seven digits, many times faster: whole turns off, single precision."""
+    """``sin(2 pi turns)`` to six digits, much faster: without whole turns, in single precision."""
     part = turns - np.rint(turns)
     return np.sin((2.0 * math.pi * part).astype(np.float32)).astype(float)
 
@@ -180,13 +180,16 @@ class Actuators:
         self._position[rows] = self._play[rows] = position
         self._measured[0][rows] = position + self.parameters['position_offset'][rows]
         self._measured[1][rows] = velocity
-        command = self._stay(rows)
-        self._command[rows] = command
-        self._lag.reset(rows, command)
-        self._oscillator.reset(rows, command)
-        self._line.fill(rows, command)
+        self.settle(rows, self._stay(rows))
         for state in (self.effort, self._applied, self._twist, self._work):
             state[rows] = 0.0
+
+    def settle(self, rows: Rows, values: Array) -> None:
+        """Set the command (n, nj) of some simulations, as if it had been this one forever."""
+        self._command[rows] = values
+        self._lag.reset(rows, values)
+        self._oscillator.reset(rows, values)
+        self._line.fill(rows, values)
 
     def command(self, rows: Rows | slice, values: Array) -> None:
         """Set the command (n, nj) of some simulations."""

@@ -16,9 +16,9 @@ class Friction:
 
     Friction falls from static to Coulomb friction as speed grows,
     ``Fc + (Fs - Fc) exp(-(v / vs)^2)`` (Stribeck curve in its Gaussian form; Armstrong-Helouvry,
-    Dupont, Canudas de Wit 1994). Wear raises both by ``wear`` times the energy that friction has turned into heat since the
-    reset: what is worn off is proportional to load times sliding distance (Archard, J. Appl.
-    Phys. 24, 1953).
+    Dupont, Canudas de Wit 1994). Wear raises both by ``wear`` times the energy that friction has
+    turned into heat since the reset: what is worn off is proportional to load times sliding
+    distance (Archard, J. Appl. Phys. 24, 1953).
 
     Attributes:
         coulomb: (nsim, nj) friction of a fast joint.

@@ -49,6 +49,7 @@ class DelayLine:
         self._place = np.arange(self._size, dtype=np.intp).reshape(shape)
         self._offset = self._place
         self._fraction: Array | None = None
+        self._exact: npt.NDArray[np.bool_] | None = None  # where no neighbour counts, be it nan
 
     @property
     def active(self) -> bool:
@@ -68,6 +69,8 @@ class DelayLine:
             self._history = None
             return
         self._offset, self._fraction = self._split(steps, self._place)
+        exact = steps == np.floor(steps)
+        self._exact = exact if exact.any() else None
         depth = int(longest) + 2
         if self._history is None:
             self._history, self._head = np.repeat(present[None], depth, axis=0), 0
@@ -102,13 +105,18 @@ class DelayLine:
 
     def output(self) -> Array:
         """The delayed signal at the newest sample."""
-        return self._take(self._offset, self._fraction)
+        return self._take(self._offset, self._fraction, self._exact)
 
     def at(self, rows: Rows, steps: Array) -> Array:
         """The signal (n, width) of some simulations, so many steps (n, width) ago."""
         return self._take(*self._split(steps, self._place[everyone(rows, self._shape[0])]))
 
-    def _take(self, offset: Rows, fraction: Array | None) -> Array:
+    def _take(
+        self,
+        offset: Rows,
+        fraction: Array | None,
+        exact: npt.NDArray[np.bool_] | None = None,
+    ) -> Array:
         assert self._history is not None, 'nothing is delayed'
         flat, index = self._history.reshape(-1), offset + self._head * self._size
         late: Array = flat.take(index, mode='wrap')
@@ -117,6 +125,8 @@ class DelayLine:
             later = flat.take(index, mode='wrap')
             later -= late
             later *= fraction
+            if exact is not None:
+                later[exact] = 0.0
             late += later
         return late
 
@@ -192,7 +202,7 @@ class SecondOrderLag:
         self.value = np.zeros(shape)
         self._rate = np.zeros(shape)
         self._lags = np.zeros(shape, dtype=bool)
-        self._step = (np.zeros(shape),) * 4
+        self._step: tuple[Array, ...] = (np.zeros(shape),) * 4
 
     def update(self, frequency: Array, ratio: Array, step_length: Array, present: Array) -> None:
         """Take over changed parameters.
