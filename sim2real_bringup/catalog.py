@@ -36,6 +36,11 @@ DRAW_APPLIED = Topic('simulator/draw_applied', 'diagnostic_msgs/msg/DiagnosticAr
 DRAW = Topic('randomizer/draw', 'diagnostic_msgs/msg/DiagnosticArray', latched=True)
 ESTIMATE = Topic('sysid/estimate', 'diagnostic_msgs/msg/DiagnosticArray', latched=True)
 EVENTS = Topic('capture/events', 'diagnostic_msgs/msg/DiagnosticArray')
+BEHIND_JOINT_STATES = Topic('raw/{joint_states}', 'sensor_msgs/msg/JointState')
+BEHIND_IMU = Topic('raw/{imu}', 'sensor_msgs/msg/Imu')
+BEHIND_COMMAND = Topic('raw/{command}', 'std_msgs/msg/Float64MultiArray')
+BEHIND_DRAW_REQUEST = Topic('raw/simulator/draw', 'diagnostic_msgs/msg/DiagnosticArray')
+BEHIND_DRAW_APPLIED = Topic('raw/simulator/draw_applied', 'diagnostic_msgs/msg/DiagnosticArray')
 PACE = Topic('pace', 'std_msgs/msg/Header', latched=True)
 DIAGNOSTICS = Topic('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray')
 MARKERS = Topic('sim2real/markers', 'visualization_msgs/msg/MarkerArray')
@@ -116,6 +121,16 @@ NODES: Mapping[str, NodeKind] = {
                 ('simulator/step', TRIGGER),
             ),
             makes_time=True,
+        ),
+        NodeKind(
+            name='relay',
+            module='sim2real_sim.relay_node',
+            settings='sim2real_sim.config:RelayConfig',
+            purpose='actuator and sensor realism between any simulator or robot and the policy',
+            publishes=(JOINT_STATES, IMU, BEHIND_COMMAND, BEHIND_DRAW_REQUEST, DRAW_APPLIED, PACE),
+            subscribes=(
+                BEHIND_JOINT_STATES, BEHIND_IMU, COMMAND, DRAW_REQUEST, BEHIND_DRAW_APPLIED,
+            ),
         ),
         NodeKind(
             name='randomizer',

@@ -20,6 +20,9 @@ PROFILE = {
     '{command}': "the profile's `command.topic`",
     '{joint_states}': '`joint_states`',
     '{imu}': '`imu`',
+    'raw/{command}': "`raw/` and the profile's `command.topic`",
+    'raw/{joint_states}': '`raw/joint_states`',
+    'raw/{imu}': '`raw/imu`',
     '{goal}': '`goal`',
 }
 

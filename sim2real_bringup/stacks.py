@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sim2real_bringup.catalog import CONSUMERS, NODES
+from sim2real_bringup.catalog import CONSUMERS, DRAW_APPLIED, NODES
 from sim2real_bringup.parameters import USE_SIM_TIME, Parameters, parameter_names
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.files import names, share
@@ -51,6 +51,12 @@ STACKS: Mapping[str, StackKind] = {
             'gazebo',
             'a robot in Gazebo Classic, in drawn worlds, with its policy',
             ('gazebo_bridge', 'randomizer', 'policy', 'sysid', 'capture', 'visualizer'),
+            True,
+        ),
+        StackKind(
+            'relayed',
+            'a robot in the simulator behind the relay, which changes what it says and hears',
+            ('simulator', 'relay', 'visualizer'),
             True,
         ),
         StackKind(
@@ -199,10 +205,18 @@ def build(
     _bundle_of_the_robot(parameters, chosen)
     _space_of_the_robot(parameters, chosen)
     parameters.check(chosen)
+    behind = _behind_the_relay(parameters) if 'relay' in chosen else ()
     return Stack(
         name,
         tuple(
-            _process(n, parameters.values[n], namespace, kind.use_sim_time, log_level)
+            _process(
+                n,
+                parameters.values[n],
+                namespace,
+                kind.use_sim_time,
+                log_level,
+                behind if DRAW_APPLIED in NODES[n].publishes and n != 'relay' else (),
+            )
             for n in chosen
         ),
     )
@@ -318,14 +332,34 @@ def _space_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> None
         parameters.set('randomizer', 'space', str(space.path))
 
 
+def _behind_the_relay(parameters: Parameters) -> tuple[tuple[str, str], ...]:
+    """Remappings of a simulator that stands behind the relay."""
+    from sim2real_sim.config import RelayConfig
+
+    given = {k: v for k, v in parameters.values['relay'].items() if k != USE_SIM_TIME}
+    config = RelayConfig.from_mapping(given)
+    profile = load_profile(config.robot)
+    names = (
+        profile.topics.joint_states, profile.topics.imu, profile.command.topic, '~/draw',
+        '~/draw_applied',
+    )  # fmt: skip
+    return tuple((n, f'{config.behind}/{n.replace("~", "simulator")}') for n in names)
+
+
 def _process(
-    node: str, values: Mapping[str, Any], namespace: str, sim_time: bool, log_level: str
+    node: str,
+    values: Mapping[str, Any],
+    namespace: str,
+    sim_time: bool,
+    log_level: str,
+    remappings: tuple[tuple[str, str], ...] = (),
 ) -> Process:
     kind = NODES[node]
     given = dict(values)
     if not kind.makes_time:  # nor has it the parameter
         given.setdefault(USE_SIM_TIME, sim_time)
-    remappings = tuple((f'/{t}', f'{namespace}/{t}') for t in INTO_NAMESPACE) if namespace else ()
+    if namespace:
+        remappings += tuple((f'/{t}', f'{namespace}/{t}') for t in INTO_NAMESPACE)
     return Process(
         name=node,
         module=kind.module,

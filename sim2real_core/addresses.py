@@ -67,6 +67,9 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
         'solver_tolerance': Quantity('1', 0.0, 1.0, 'absolute'),
         'integrator': Quantity('1', 0.0, 3.0, 'absolute'),
         'friction_cone': Quantity('1', 0.0, 1.0, 'absolute'),
+        **_axes('wind', 'xyz', Quantity('m/s', -100.0, 100.0, 'additive')),
+        'gust': Quantity('m/s', 0.0, 100.0, 'absolute'),
+        'gust_time': Quantity('s', 0.0, 1e4, 'absolute'),
     },
     'link': {
         'mass': Quantity('kg', 0.0, 1e5, 'scale'),
@@ -93,6 +96,7 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
         'stiffness': Quantity('{effort}/{position}', 0.0, 1e6, 'absolute'),
         'position_offset': Quantity('{position}', -10.0, 10.0, 'additive'),
         'effort_offset': Quantity('{effort}', -1e5, 1e5, 'additive'),
+        'wear': Quantity('1/J', 0.0, 1e3, 'absolute'),
     },
     'actuator': {
         'gain': Quantity('1', 0.0, 10.0, 'scale'),
@@ -101,6 +105,14 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
         'delay': Quantity('s', 0.0, 1.0, 'absolute'),
         'backlash': Quantity('{position}', 0.0, 1.0, 'absolute'),
         'saturation': Quantity('{effort}', 0.0, 1e6, 'scale'),
+        'natural_frequency': Quantity('rad/s', 0.0, 1e5, 'absolute'),
+        'damping_ratio': Quantity('1', 0.0, 100.0, 'absolute'),
+        'dead_zone': Quantity('{command}', 0.0, 1e5, 'absolute'),
+        'compliance': Quantity('{position}/({effort})', 0.0, 1e3, 'absolute'),
+        'ripple': Quantity('1', 0.0, 1.0, 'absolute'),
+        'ripple_periods': Quantity('{per_turn}', 0.0, 1e4, 'absolute'),
+        'no_load_speed': Quantity('{position}/s', 0.0, 1e4, 'absolute'),
+        'wear': Quantity('1/J', 0.0, 1e3, 'absolute'),
     },
     'sensor': {
         'noise': Quantity('{measured}', 0.0, 1e4, 'absolute'),
@@ -108,6 +120,12 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
         'delay': Quantity('s', 0.0, 10.0, 'absolute'),
         'dropout': Quantity('1', 0.0, 1.0, 'absolute'),
         'quantization': Quantity('{measured}', 0.0, 1e4, 'absolute'),
+        'drift': Quantity('{measured}', 0.0, 1e4, 'absolute'),
+        'correlation_time': Quantity('s', 0.0, 1e6, 'absolute'),
+        'scale': Quantity('1', -10.0, 10.0, 'scale'),
+        'jitter': Quantity('s', 0.0, 10.0, 'absolute'),
+        'period': Quantity('s', 0.0, 10.0, 'absolute'),
+        'saturation': Quantity('{measured}', 0.0, 1e6, 'absolute'),
     },
     'camera': {
         'exposure': Quantity('1', 0.0, 100.0, 'scale'),
@@ -138,13 +156,16 @@ QUANTITIES: dict[str, dict[str, Quantity]] = {
             Quantity('N*m', -1e6, 1e6, 'absolute'),
         ),
         'period': Quantity('s', 0.0, 1e6, 'absolute'),
+        'impulse': Quantity('N*s', 0.0, 1e4, 'absolute'),
+        'duration': Quantity('s', 0.0, 1e3, 'absolute'),
+        'drag_area': Quantity('m^2', 0.0, 1e3, 'absolute'),
     },
 }
 SENSED = ('position', 'velocity', 'effort')
 IMU_SENSORS = ('imu_gyro', 'imu_accelerometer')
 FLOOR = 'floor'
-_LINEAR = dict(position='m', effort='N', inertia='kg')
-_ANGULAR = dict(position='rad', effort='N*m', inertia='kg*m^2')
+_LINEAR = dict(position='m', effort='N', inertia='kg', per_turn='1/m')
+_ANGULAR = dict(position='rad', effort='N*m', inertia='kg*m^2', per_turn='1')
 
 
 def parse_address(text: str) -> Address:
@@ -177,8 +198,8 @@ def quantity(address: str | Address, profile: RobotProfile | None = None) -> Qua
 
     Args:
         address: text or parsed.
-        profile: the robot; needed to tell linear from angular units. Without it joints count as
-            revolute.
+        profile: the robot; needed to tell linear from angular units and what is commanded.
+            Without it joints count as revolute, commands as positions.
 
     Raises:
         InputError: unknown address, or a joint, link, surface or sensor the robot does not have.
@@ -202,7 +223,9 @@ def quantity(address: str | Address, profile: RobotProfile | None = None) -> Qua
         'gyro': 'rad/s',
         'accelerometer': 'm/s^2',
     }.get(measured, 'SI')
-    unit = found.unit.format(measured=sensed, **units)
+    interface = 'position' if profile is None else profile.command.interface
+    command = {**units, 'velocity': units['position'] + '/s'}[interface]
+    unit = found.unit.format(measured=sensed, command=command, **units)
     return replace(found, unit=unit)
 
 

@@ -17,6 +17,7 @@ SOLVER = {
     'integrator': 0.0,
     'friction_cone': 1.0,
 }
+AIR = {'wind.x': 0.0, 'wind.y': 0.0, 'wind.z': 0.0, 'gust': 0.0, 'gust_time': 1.0}
 SURFACE = {'friction': 1.0, 'restitution': 0.0}
 STRIBECK_VELOCITY = 0.05
 """[rad/s or m/s]; without effect while the static friction is not above the Coulomb friction."""
@@ -26,8 +27,31 @@ ACTUATOR = {
     'time_constant': 0.0,
     'delay': 0.0,
     'backlash': 0.0,
+    'natural_frequency': 0.0,
+    'damping_ratio': 1.0,
+    'dead_zone': 0.0,
+    'compliance': 0.0,
+    'ripple': 0.0,
+    'ripple_periods': 1.0,
+    'no_load_speed': 0.0,
+    'wear': 0.0,
 }
-SENSOR = {'noise': 0.0, 'bias': 0.0, 'delay': 0.0, 'dropout': 0.0, 'quantization': 0.0}
+"""An ideal drive: 0 for none, but 1 where something is multiplied with it or where it is without
+effect by itself."""
+SENSOR = {
+    'noise': 0.0,
+    'bias': 0.0,
+    'delay': 0.0,
+    'dropout': 0.0,
+    'quantization': 0.0,
+    'drift': 0.0,
+    'correlation_time': 100.0,
+    'scale': 1.0,
+    'jitter': 0.0,
+    'period': 0.0,
+    'saturation': 0.0,
+}
+"""An ideal sensor; the correlation time is that of the drift."""
 _INERTIA = ('xx', 'yy', 'zz', 'xy', 'xz', 'yz')
 
 
@@ -60,7 +84,7 @@ def nominal(profile: RobotProfile, address: str | Address) -> float:
 def _value(profile: RobotProfile, address: Address) -> float | None:
     kind, what = address.kind, address.quantity
     if kind == 'world':
-        return {**GRAVITY, **SOLVER, 'timestep': profile.rates.timestep}[what]
+        return {**GRAVITY, **AIR, **SOLVER, 'timestep': profile.rates.timestep}[what]
     if kind == 'link':
         link = profile.urdf.links[address.name]
         group, _, axis = what.partition('.')

@@ -150,3 +150,34 @@ class GazeboConfig(Config):
     camera_height: int = parameter(
         480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayConfig(Config):
+    """Parameters of the relay node; all are read once, when it starts."""
+
+    robot: str = parameter(
+        'arm6', 'Robot profile: a path, or the name of a shipped one.', read_only=True
+    )
+    behind: str = parameter(
+        'raw',
+        'Prefix of the topics on the side of the simulator or robot; remap those there to it.',
+        read_only=True,
+    )
+    simulator: bool = parameter(
+        True,
+        'A simulator behind the relay takes draws, too: what the relay does not have is passed '
+        'on to it. False for a robot.',
+        read_only=True,
+    )
+    seed: int = parameter(0, 'Seed of the sensor noise.', low=0, read_only=True)
+    paced: bool = parameter(
+        False, 'Acknowledge every joint state on `pace` (lockstep).', read_only=True
+    )
+
+    def check(self, faults: Faults) -> None:
+        """The two sides are told apart by their names."""
+        if isinstance(self.behind, str) and not self.behind.strip('/'):
+            faults.add('behind', self.behind, 'a name that the other side has not')
+        elif isinstance(self.behind, str) and self.behind.startswith('/'):
+            faults.add('behind', self.behind, 'must be relative, to follow into a namespace')

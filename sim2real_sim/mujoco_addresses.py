@@ -19,7 +19,7 @@ from sim2real_core.addresses import FLOOR, IMU_SENSORS, QUANTITIES, SENSED, Addr
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.impact import damping_ratio, restitution
 from sim2real_sim.mujoco_model import CAMERA, LIGHT, RobotModel
-from sim2real_sim.realism import Actuators, Friction, Sensors
+from sim2real_sim.realism import Actuators, Disturbances, Friction, Sensors
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -398,7 +398,7 @@ class Addresses:
         imu: (nsim, 6) angular velocity and acceleration, or None.
         friction: Coulomb and static friction.
         load: (nsim, nj) constant effort that each joint must overcome.
-        wrench: (nsim, nbody, 6) force and torque on bodies.
+        disturbances: forces on bodies, and the air.
         contacts: whether contacts are simulated.
     """
 
@@ -413,7 +413,7 @@ class Addresses:
         imu: Sensors | None,
         friction: Friction,
         load: Array,
-        wrench: Array,
+        disturbances: Disturbances,
         contacts: bool,
     ) -> None:
         self._profile = profile
@@ -424,7 +424,7 @@ class Addresses:
         self._imu = imu
         self._friction = friction
         self._load = load
-        self._wrench = wrench
+        self._disturbances = disturbances
         self._contacts = contacts
         self._owners: dict[tuple[str, str], Owner | None] = {}
 
@@ -445,6 +445,9 @@ class Addresses:
         places['solver_tolerance'] = ('opt.tolerance', ())
         places['integrator'] = ('opt.integrator', ())
         places['friction_cone'] = ('opt.cone', ())
+        air = self._disturbances
+        places.update({f'wind.{axis}': (air.wind, (k,)) for axis, k in AXES.items()})
+        places.update({'gust': (air.gust, ()), 'gust_time': (air.gust_time, ())})
         return Owner(self._engine, places)
 
     def _link(self, name: str) -> Owner:
@@ -469,6 +472,7 @@ class Addresses:
             'stribeck_velocity': (self._friction.speed, (j,)),
             'position_offset': (self._actuators.parameters['position_offset'], (j,)),
             'effort_offset': (self._load, (j,)),
+            'wear': (self._friction.wear, (j,)),
         }
         return JointOwner(self._engine, places, self._friction, dof)
 
@@ -536,11 +540,14 @@ class Addresses:
 
     def _disturbance(self, name: str) -> Owner:
         body = self._robot.bodies[name]
+        forces = self._disturbances
         places: dict[str, Place] = {
-            f'wrench.{what}.{axis}': (self._wrench, (body, 3 * k + AXES[axis]))
+            f'wrench.{what}.{axis}': (forces.wrench, (body, 3 * k + AXES[axis]))
             for k, what in enumerate(('force', 'torque'))
             for axis in AXES
         }
+        for quantity in ('period', 'impulse', 'duration', 'drag_area'):
+            places[quantity] = (getattr(forces, quantity), (body,))
         return Owner(self._engine, places)
 
 

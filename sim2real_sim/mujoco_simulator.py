@@ -20,7 +20,7 @@ from sim2real_core.nominal import STRIBECK_VELOCITY
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.mujoco_addresses import INTEGERS, Addresses, Engine, Owner
 from sim2real_sim.mujoco_model import CAMERA, RobotModel, build_model
-from sim2real_sim.realism import Actuators, Friction, Sensors
+from sim2real_sim.realism import Actuators, Disturbances, Friction, Sensors
 from sim2real_sim.simulator import Ids, ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
@@ -30,6 +30,45 @@ DIVERGED = [
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
+
+
+class Rigid:
+    """Bodies as rigid parts of the robot: what moves together, and how fast.
+
+    Args:
+        model: the engine's model.
+    """
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._together = (model.body_weldid[:, None] == model.body_weldid).astype(float)
+        self._root = model.body_rootid.copy()
+
+    def mass(self, mass: Array, bodies: Rows) -> Array:
+        """Mass (nsim, m) of all that moves rigidly with each body; never zero.
+
+        Args:
+            mass: (nsim, nbody) of every body.
+            bodies: (m,) which.
+        """
+        return np.maximum(mass @ self._together[:, bodies], np.finfo(float).tiny)
+
+    def velocity(self, batch: Batch, bodies: Rows) -> Array:
+        """Velocity (nsim, m, 3) of the bodies' centres of mass, in the world's axes [m/s].
+
+        The engine's ``cvel`` is that of the point of each body that is at the centre of mass of
+        its kinematic tree.
+        """
+        turn_x, turn_y, turn_z, x, y, z = np.moveaxis(batch.bind('cvel')[:, bodies], 2, 0)
+        arm = batch.bind('xipos')[:, bodies] - batch.bind('subtree_com')[:, self._root[bodies]]
+        arm_x, arm_y, arm_z = np.moveaxis(arm, 2, 0)
+        return np.stack(
+            [
+                x + turn_y * arm_z - turn_z * arm_y,
+                y + turn_z * arm_x - turn_x * arm_z,
+                z + turn_x * arm_y - turn_y * arm_x,
+            ],
+            axis=2,
+        )
 
 
 class MujocoSimulator:
@@ -83,6 +122,7 @@ class MujocoSimulator:
             profile.array('effort'),
             nsim,
             robot.brake,
+            np.array([1.0 if j.type == 'prismatic' else 2.0 * np.pi for j in profile.joints]),
         )
         self._sensors = Sensors((nsim, 3 * nj))
         noise = [profile.array(f'{m}_noise') for m in ('position', 'velocity', 'effort')]
@@ -92,7 +132,8 @@ class MujocoSimulator:
         self._load = np.zeros((nsim, nj))
         self._loaded = False
         self._frictionloss = self._engine.values('dof_frictionloss')
-        self._wrench = np.zeros((nsim, model.nbody, 6))
+        self._disturbances = Disturbances(nsim, model.nbody)
+        self._rigid = Rigid(model)
         self._addresses = Addresses(
             profile,
             robot,
@@ -102,7 +143,7 @@ class MujocoSimulator:
             imu=self._imu,
             friction=self._friction,
             load=self._load,
-            wrench=self._wrench,
+            disturbances=self._disturbances,
             contacts=contacts,
         )
         self._baseline: dict[str, float] = {}
@@ -185,11 +226,14 @@ class MujocoSimulator:
         self._qpos[rows] = robot.home
         self._qpos[rows[:, None], robot.moving_qpos] = q @ robot.map.T + robot.shift
         self._qvel[rows[:, None], robot.moving_dof] = v @ robot.map.T
-        if self._wrench.any():
-            self.batch.bind('xfrc_applied')[rows] = self._wrench[rows]
+        wrench = self._disturbances.wrench
+        if wrench.any():
+            self.batch.bind('xfrc_applied')[rows] = wrench[rows]
         seeds = np.empty(n, dtype=np.uint64)
         seeds[:] = self._seed if seed is None else np.asarray(seed)
         self._actuators.reset(rows, q, v)
+        self._friction.reset(rows)
+        self._disturbances.reset(rows, seeds)
         measured = [part[rows] for part in self._actuators.measured]
         self._sensors.reset(rows, np.concatenate([*measured, np.zeros_like(q)], axis=1), seeds)
         # What the brakes carry must be known before the first step.
@@ -234,30 +278,40 @@ class MujocoSimulator:
     def step(self, n: int = 1) -> None:
         """See :meth:`Simulator.step`."""
         actuators, sensors, imu = self._actuators, self._sensors, self._imu
+        disturbances, time = self._disturbances, self.batch.bind('time')
         for _ in range(n):
             effort = actuators.drive(self._load_now)
             self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
             if self._friction.active:
                 self._frictionloss[:, self._dof] = self._friction.level(self._qvel[:, self._dof])
+            if disturbances.bodies.size:
+                self.batch.bind('xfrc_applied')[:, disturbances.bodies] = self._disturb()
             self.batch.step()
             actuators.measure(self._qpos[:, self._q], self._qvel[:, self._dof])
             if sensors.delays:
-                sensors.record(self._sensed())
+                sensors.record(self._sensed(), time)
             if imu is not None and imu.delays:
-                imu.record(self._imu_values())
+                imu.record([self._imu_values()], time)
         if n > 0:
             self._unread[:] = True
             self._kinematics_current = False
 
-    def _sensed(self) -> Array:
-        return np.concatenate([*self._actuators.measured, self._actuators.effort], axis=1)
+    def _disturb(self) -> Array:
+        """Wrenches (nsim, n, 6) on the disturbed bodies in the next step."""
+        dragged = self._disturbances.dragged
+        return self._disturbances.step(
+            self._rigid.velocity(self.batch, dragged), self._dragged_mass
+        )
+
+    def _sensed(self) -> tuple[Array, Array, Array]:
+        return (*self._actuators.measured, self._actuators.effort)
 
     def read(self) -> JointReading:
         """See :meth:`Simulator.read`."""
         if self._unread.any():
             rows = np.flatnonzero(self._unread)
             if not self._sensors.delays:
-                self._sensors.record(self._sensed())
+                self._sensors.record(self._sensed(), self.batch.bind('time'))
             self._reading[rows] = self._sensors.sample(rows)
             self._unread[rows] = False
         position, velocity, effort = np.split(self._reading.copy(), 3, axis=1)
@@ -275,7 +329,7 @@ class MujocoSimulator:
         if self._imu is None:
             raise InputError(Fault('imu_link', self.profile.imu_link, 'simulate it: imu=True'))
         if not self._imu.delays:
-            self._imu.record(self._imu_values())
+            self._imu.record([self._imu_values()], self.batch.bind('time'))
         sample = self._imu.sample(np.arange(self.nsim))
         w, x, y, z = self.batch.bind('sensordata')[:, :4].T
         return ImuReading(np.stack([x, y, z, w], axis=1), sample[:, :3], sample[:, 3:])
@@ -442,7 +496,11 @@ class MujocoSimulator:
         self._sensors.update(step_length)
         if self._imu is not None:
             self._imu.update(step_length)
-        self._friction.update()
+        self._friction.update(step_length)
+        self._disturbances.update(step_length)
+        self._dragged_mass = self._rigid.mass(
+            np.asarray(self._engine.values('body_mass'), dtype=float), self._disturbances.dragged
+        )
         dofs = self.robot.dof
         if self._friction.active:
             self._frictionloss = self.batch.expand('dof_frictionloss')
@@ -456,8 +514,9 @@ class MujocoSimulator:
                 )
         self._loaded = bool(self._load.any())
         force = self.batch.bind('xfrc_applied')
-        if self._wrench.any() or force.any():
-            force[:] = self._wrench
+        wrench = self._disturbances.wrench
+        if wrench.any() or force.any():
+            force[:] = wrench
 
     def model(self, sim: int, into: mujoco.MjModel | None = None) -> mujoco.MjModel:
         """One simulation's model as MuJoCo's own, to render it or look at it."""

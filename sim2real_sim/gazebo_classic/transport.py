@@ -316,7 +316,10 @@ class Transport:
             self._publishers.pop(message.topic, None)
         else:
             self._publishers[message.topic] = message.msg_type
-            told = packet.type in ('publisher_subscribe', 'publisher_advertise')  # it, or a new one
+            told = packet.type in (
+                'publisher_subscribe',
+                'publisher_advertise',
+            )  # it, or a new one
             if told and message.topic in self._callbacks:
                 self._dial(message)
 

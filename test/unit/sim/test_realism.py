@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim2real_sim.realism import Actuators, DelayLine, Friction, Sensors, play, stribeck
+from sim2real_sim.realism import Actuators, DelayLine, Friction, Sensors, play
 
 DT = np.full((1, 1), 1e-3)
 ALL = np.array([0])
@@ -171,16 +171,19 @@ def test_inside_the_gap_the_drive_sees_no_motion():
 
 
 def test_stribeck_curve():
-    level = stribeck(np.array(2.0), np.array(3.0), np.array(0.1), np.array([0.0, 0.1, -0.1, 5.0]))
-    np.testing.assert_allclose(level, [3.0, 2 + np.exp(-1), 2 + np.exp(-1), 2.0])
+    friction = Friction(np.full(4, 2.0), 0.1, 1)
+    friction.static[:] = 3.0
+    friction.update(DT)
+    level = friction.level(np.array([[0.0, 0.1, -0.1, 5.0]]))
+    np.testing.assert_allclose(level, [[3.0, 2 + np.exp(-1), 2 + np.exp(-1), 2.0]])
 
 
 def test_friction_depends_on_speed_only_where_static_exceeds_coulomb():
     friction = Friction(np.array([2.0, 1.0]), 0.05, 1)
-    friction.update()
+    friction.update(DT)
     assert not friction.active
     friction.static[0, 0] = 2.5
-    friction.update()
+    friction.update(DT)
     assert friction.active
     np.testing.assert_allclose(friction.level(np.array([[0.0, 0.0]])), [[2.5, 1.0]])
 
@@ -196,7 +199,7 @@ def sensors(n=1, width=1, **parameters):
 
 def test_neutral_sensors_pass_through_bit_for_bit():
     made = sensors()
-    made.record(np.array([[0.1 + 0.2]]))
+    made.record([np.array([[0.1 + 0.2]])], 0.0)
     assert made.sample(ALL)[0, 0] == 0.1 + 0.2
 
 
@@ -217,7 +220,7 @@ def test_quantization_rounds_to_steps():
     made = sensors(quantization=0.25)
     out = []
     for value in (0.1, 0.13, -0.4, 1.0):
-        made.record(np.array([[value]]))
+        made.record([np.array([[value]])], 0.0)
         out.append(made.sample(ALL)[0, 0])
     np.testing.assert_allclose(out, [0.0, 0.25, -0.5, 1.0], atol=1e-15)
 
@@ -226,7 +229,7 @@ def test_dropout_repeats_the_sample_before_as_often_as_asked():
     made = sensors(dropout=0.3)
     repeats, count = 0, 5000
     for k in range(1, count + 1):
-        made.record(np.full((1, 1), float(k)))
+        made.record([np.full((1, 1), float(k))], 0.0)
         repeats += made.sample(ALL)[0, 0] < k
     assert abs(repeats / count - 0.3) < 5 * np.sqrt(0.21 / count)
 
@@ -234,7 +237,7 @@ def test_dropout_repeats_the_sample_before_as_often_as_asked():
 def test_sensor_delay():
     made = sensors(delay=0.0035)
     for k in range(1, 11):
-        made.record(np.full((1, 1), float(k)))
+        made.record([np.full((1, 1), float(k))], 0.0)
     assert made.delays
     assert made.sample(ALL)[0, 0] == pytest.approx(6.5)
 

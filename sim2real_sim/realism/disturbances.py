@@ -1,0 +1,168 @@
+"""A world that does not leave a robot alone: steady wrenches, pushes, wind."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.nominal import AIR
+from sim2real_sim.realism.signals import Drift, Streams
+
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+DENSITY = 1.225
+"""Density of air at 15 degC and 1013.25 hPa [kg/m^3] (ISO 2533:1975)."""
+TAG = 64  # of the first body's random numbers
+
+
+class Pushes:
+    """Random pushes on one body.
+
+    They come as a Poisson process, the next one at an exponentially distributed time after the
+    last has begun (never before that has ended), in a direction uniform over the sphere.
+
+    Args:
+        nsim: number of simulations.
+        tag: keeps the numbers of bodies apart.
+    """
+
+    def __init__(self, nsim: int, tag: int) -> None:
+        self.force = np.zeros((nsim, 3))
+        self._waits = np.full(nsim, np.nan)  # mean periods until the next; nan: to be drawn
+        self._left = np.zeros(nsim)  # of the present push [s]
+        self._times = Streams((nsim, 1), tag, 'uniform')
+        self._directions = Streams((nsim, 3), tag + 1, 'normal')
+
+    def reset(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:
+        """Forget the past of some simulations."""
+        self._times.seed(rows, seeds)
+        self._directions.seed(rows, seeds)
+        self._waits[rows] = np.nan
+        self._left[rows] = 0.0
+        self.force[rows] = 0.0
+
+    def _wait(self, rows: Rows) -> None:
+        self._waits[rows] = -np.log1p(-self._times.draw(rows)[:, 0])
+
+    def step(self, period: Array, impulse: Array, duration: Array, step_length: Array) -> Array:
+        """Force (nsim, 3) in the next step [N].
+
+        Args:
+            period: (nsim,) mean time between pushes [s]; 0 for none.
+            impulse: (nsim,) of a push [N*s].
+            duration: (nsim,) of a push [s]; whole steps, at least one, are taken.
+            step_length: (nsim,) [s].
+        """
+        ended = np.flatnonzero((self._left <= 0.5 * step_length) & self.force.any(axis=1))
+        self.force[ended] = 0.0
+        pushed = period > 0
+        fresh = np.flatnonzero(pushed & np.isnan(self._waits))
+        if fresh.size:
+            self._wait(fresh)
+        self._waits -= np.divide(step_length, period, out=np.zeros_like(period), where=pushed)
+        begin = np.flatnonzero(pushed & (self._waits <= 0) & (self._left <= 0.5 * step_length))
+        if begin.size:
+            self._wait(begin)
+            step = step_length[begin]
+            lasts = np.maximum(np.round(duration[begin] / step), 1.0) * step
+            direction = self._directions.draw(begin)
+            direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+            self.force[begin] = direction * (impulse[begin] / lasts)[:, None]
+            self._left[begin] = lasts
+        self._left = np.maximum(self._left - step_length, 0.0)
+        return self.force
+
+
+class Disturbances:
+    """Forces and torques on the bodies of all simulations, in the world's axes.
+
+    ``wrench`` is steady. Pushes: see :class:`Pushes`. The air moves with ``wind`` and with gusts
+    of standard deviation ``gust`` in each axis, a Gauss-Markov process of correlation time
+    ``gust_time`` (the longitudinal Dryden spectrum, MIL-F-8785C). A body of drag area ``A`` =
+    drag coefficient * area that moves with ``u`` through this air feels ``-0.5 rho A |u| u``.
+
+    Attributes:
+        wrench: (nsim, nbody, 6) force [N] and torque [N*m].
+        period: (nsim, nbody) mean time between pushes [s]; 0 for none.
+        impulse: (nsim, nbody) of a push [N*s].
+        duration: (nsim, nbody) of a push [s].
+        drag_area: (nsim, nbody) [m^2].
+        wind: (nsim, 3) [m/s].
+        gust: (nsim,) [m/s].
+        gust_time: (nsim,) [s].
+        bodies: those on which a force acts that changes; see :meth:`update`.
+        dragged: those whose velocity :meth:`step` needs.
+
+    Args:
+        nsim: number of simulations.
+        nbody: number of bodies.
+    """
+
+    def __init__(self, nsim: int, nbody: int) -> None:
+        self.wrench = np.zeros((nsim, nbody, 6))
+        self.period = np.zeros((nsim, nbody))
+        self.impulse = np.zeros((nsim, nbody))
+        self.duration = np.zeros((nsim, nbody))
+        self.drag_area = np.zeros((nsim, nbody))
+        self.wind = np.zeros((nsim, 3))
+        self.gust = np.zeros(nsim)
+        self.gust_time = np.full(nsim, AIR['gust_time'])
+        self.bodies = self.dragged = np.zeros(0, dtype=np.intp)
+        self._pushes: dict[int, Pushes] = {}
+        self._gusts = Drift((nsim, 3), TAG - 1)
+        self._all = np.arange(nsim)
+        self._seeds = np.zeros(nsim, dtype=np.uint64)
+        self._time = np.zeros(nsim)
+        self._step_length = np.zeros(nsim)
+
+    def update(self, step_length: Array) -> None:
+        """Take over changed values; ``step_length`` (nsim, 1) [s]."""
+        self._step_length = step_length[:, 0].copy()
+        pushed = np.flatnonzero(((self.period > 0) & (self.impulse != 0)).any(axis=0))
+        self._pushed: list[int] = pushed.tolist()
+        self.dragged = np.flatnonzero(self.drag_area.any(axis=0))
+        self.bodies = np.union1d(pushed, self.dragged)
+        for body in self._pushed:
+            if body not in self._pushes:
+                pushes = self._pushes[body] = Pushes(len(self._all), TAG + 2 * body)
+                pushes.reset(self._all, self._seeds)
+
+    def reset(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:
+        """Forget the past of some simulations."""
+        self._seeds[rows] = seeds
+        self._time[rows] = 0.0
+        self._gusts.reset(rows, seeds)
+        for pushes in self._pushes.values():
+            pushes.reset(rows, seeds)
+
+    def step(self, velocity: Array, mass: Array) -> Array:
+        """Wrenches (nsim, n, 6) on ``bodies`` in the next step.
+
+        Drag takes the air's resistance at the end of the step, ``c |u| u / (1 + c |u| h / m)``
+        with c = 0.5 rho A: the exact answer for a free body, and never too much for a light one.
+
+        Args:
+            velocity: (nsim, m, 3) of the centres of mass of ``dragged`` [m/s].
+            mass: (nsim, m) of these bodies [kg].
+        """
+        wrench = self.wrench[:, self.bodies]
+        for body in self._pushed:
+            place = np.searchsorted(self.bodies, body)
+            wrench[:, place, :3] += self._pushes[body].step(
+                self.period[:, body],
+                self.impulse[:, body],
+                self.duration[:, body],
+                self._step_length,
+            )
+        if self.dragged.size:
+            air = self.wind
+            if self.gust.any():
+                gusts = self._gusts.sample(self._all, self._time[:, None], self.gust_time[:, None])
+                air = air + self.gust[:, None] * gusts
+            through = velocity - air[:, None]
+            drag = 0.5 * DENSITY * self.drag_area[:, self.dragged]
+            drag *= np.sqrt(np.einsum('smk,smk->sm', through, through))
+            drag /= 1.0 + drag * self._step_length[:, None] / mass
+            wrench[:, np.searchsorted(self.bodies, self.dragged), :3] -= drag[..., None] * through
+        self._time += self._step_length
+        return wrench
