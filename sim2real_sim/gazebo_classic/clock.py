@@ -72,12 +72,12 @@ class Clock:
                     raise
                 now = self._stated()  # they were taken before we were connected
 
-    def wait_reset(self, before: int) -> None:
-        """Wait until time, at rest, was set back from what it was [ns]."""
+    def wait_reset(self) -> None:
+        """Wait until time, at rest, is zero."""
         seen = self._count
+        # What comes next may have been said before the reset, what follows it was not.
         self._transport.wait(
-            lambda: self._stated() < before or (self._count >= seen + 2 and not self._stated()),
-            'reset of simulated time',
+            lambda: self._count >= seen + 2 and not self._stated(), 'reset of simulated time'
         )
         self._introspection.clear()
 

@@ -113,11 +113,10 @@ class ClassicWorld:
         """See :class:`~sim2real_sim.world.World`. Commands to joints end."""
         with self._still():
             gazebo = self._gazebo
-            before = gazebo.clock.time()
             control = self._messages.type('gazebo.msgs.WorldControl')()
             control.reset.all = True
             gazebo.transport.publish('~/world_control', control)
-            gazebo.clock.wait_reset(before)
+            gazebo.clock.wait_reset()
             self._note_moved(*self.models(), at_rest=True)
             self._efforts.clear()
             for model, loads in self._offsets.items():
