@@ -73,6 +73,7 @@ setup(
             'sim2real = sim2real_bringup.cli:main',
             'simulator = sim2real_sim.node:main',
             'gazebo_bridge = sim2real_sim.gazebo_classic.bridge:main',
+            'gazebo_draws = sim2real_sim.world_node:main',
             'randomizer = sim2real_randomizer.node:main',
             'policy = sim2real_policy.node:main',
             'sysid = sim2real_sysid.node:main',

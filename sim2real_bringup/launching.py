@@ -42,6 +42,12 @@ def arguments(stack: str) -> dict[str, tuple[str | None, str]]:
             "Randomization space, a file or a shipped name; the shipped one of the robot's name."
         )
         found['space'] = ('', text)
+    if 'gazebo_bridge' in kind.nodes:
+        found['world'] = ('', 'World file; as params_file says when empty.')
+    if 'gazebo_draws' in kind.nodes:
+        joined = 'gazebo_ros (Classic) or ros_gz (modern), which is started, or none: it runs.'
+        found['gazebo'] = ('none', f'What joins Gazebo to ROS: {joined}')
+        found['world'] = ('', 'World file for the Gazebo that is started.')
     if 'player' in kind.nodes:
         played = ', '.join(CONSUMERS)
         found['nodes'] = ('sysid', f'Nodes to play it through, separated by commas, of: {played}.')
@@ -80,6 +86,10 @@ def processes(stack: str, given: dict[str, str]) -> tuple[Process, ...]:
         nodes = ['player', *nodes]
         settings = {'player': {name: given[name] for name in PLAYED}}
         settings['player']['rate'] = _number('rate', given['rate'])
+    if given.get('world') and 'gazebo_bridge' in STACKS[stack].nodes:
+        settings['gazebo_bridge'] = {'world': given['world']}
+    if given.get('gazebo', 'none') != 'none':
+        settings['gazebo_draws'] = {'joined_by': given['gazebo']}
     built = build(
         stack,
         namespace=given['namespace'],
@@ -114,7 +124,7 @@ def _start(context: LaunchContext, stack: str) -> list[Any]:
     from launch_ros.actions import Node
 
     given = {name: context.launch_configurations[name] for name in arguments(stack)}
-    actions: list[Any] = []
+    actions: list[Any] = _gazebo(given.get('gazebo', 'none'), given.get('world', ''))
     for process in processes(stack, given):
         node = Node(
             package='sim2real',
@@ -124,6 +134,32 @@ def _start(context: LaunchContext, stack: str) -> list[Any]:
         )
         ended = OnProcessExit(target_action=node, on_exit=_Ended(process))
         actions += [RegisterEventHandler(ended), node]
+    return actions
+
+
+def _gazebo(what: str, world: str) -> list[Any]:
+    """Actions that start a Gazebo with what joins it to ROS."""
+    from launch.actions import IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+    from launch_ros.actions import Node
+    from launch_ros.substitutions import FindPackageShare
+
+    if what == 'none':
+        return []
+    package, file, arguments = {
+        'gazebo_ros': ('gazebo_ros', 'gzserver.launch.py', {'world': world}),
+        'ros_gz': ('ros_gz_sim', 'gz_sim.launch.py', {'gz_args': f'-s -r {world}'}),
+    }[what]
+    source = [FindPackageShare(package), f'/launch/{file}']
+    actions: list[Any] = [
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(source), launch_arguments=arguments.items()
+        )
+    ]
+    if what == 'ros_gz':
+        clock = '/clock@rosgraph_msgs/msg/Clock[gz.msgs.Clock'
+        bridge = Node(package='ros_gz_bridge', executable='parameter_bridge', arguments=[clock])
+        actions.append(bridge)
     return actions
 
 

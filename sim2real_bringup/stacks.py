@@ -53,6 +53,12 @@ STACKS: Mapping[str, StackKind] = {
             True,
         ),
         StackKind(
+            'gazebo_ros',
+            'the same beside a Gazebo that gazebo_ros or ros_gz joined to ROS',
+            ('gazebo_draws', 'randomizer', 'policy', 'sysid', 'capture', 'visualizer'),
+            True,
+        ),
+        StackKind(
             'workstation',
             'beside a robot: draws worlds, takes clips, shows what goes on',
             ('randomizer', 'receiver', 'visualizer'),
@@ -246,10 +252,10 @@ def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) 
         parameters.set('capture', 'receiver', f'http://{host}:{port}')
     if 'policy' in chosen and 'autostart' not in values['policy']:
         parameters.set('policy', 'autostart', True)
-    if 'gazebo_bridge' in chosen:
+    if {'gazebo_bridge', 'gazebo_draws'} & set(chosen):
         if 'apply_timeout' not in values['randomizer']:
             parameters.set('randomizer', 'apply_timeout', RESPAWNS_WITHIN)
-        if namespace and not default('gazebo_bridge', 'port'):
+        if 'gazebo_bridge' in chosen and namespace and not default('gazebo_bridge', 'port'):
             parameters.set('gazebo_bridge', 'port', receiver_port(GAZEBO_PORT, namespace))
     if 'player' in chosen:
         consumers = [node for node in CONSUMERS if node in chosen]

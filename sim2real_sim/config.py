@@ -150,3 +150,38 @@ class GazeboConfig(Config):
     camera_height: int = parameter(
         480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig(Config):
+    """Parameters of the node that applies draws in a Gazebo which others joined to ROS."""
+
+    robot: str = parameter(
+        'arm6', 'Robot profile: a path, or the name of a shipped one.', read_only=True
+    )
+    joined_by: str = parameter(
+        'gazebo_ros',
+        'What serves Gazebo: gazebo_ros (Classic) or ros_gz (modern).',
+        choices=('gazebo_ros', 'ros_gz'),
+        read_only=True,
+    )
+    services: str = parameter(
+        '',
+        'Namespace of the services of gazebo_ros; for ros_gz the name of the world, the only one '
+        'when empty.',
+        read_only=True,
+    )
+    model_file: str = parameter(
+        '',
+        'SDF of the robot with the plugins that publish its joint states and take its commands; '
+        'made from the profile, without plugins, when empty.',
+        read_only=True,
+    )
+    timeout: float = parameter(
+        5.0,
+        'Longest wait for anything that Gazebo does.',
+        unit='s',
+        low=0.1,
+        high=600.0,
+        read_only=True,
+    )
