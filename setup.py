@@ -75,6 +75,7 @@ setup(
             'simulator = sim2real_sim.node:main',
             'gazebo_bridge = sim2real_sim.gazebo_classic.bridge:main',
             'relay = sim2real_sim.relay_node:main',
+            'gazebo_draws = sim2real_sim.world_node:main',
             'randomizer = sim2real_randomizer.node:main',
             'policy = sim2real_policy.node:main',
             'sysid = sim2real_sysid.node:main',

@@ -133,6 +133,15 @@ NODES: Mapping[str, NodeKind] = {
             ),
         ),
         NodeKind(
+            name='gazebo_draws',
+            module='sim2real_sim.world_node',
+            settings='sim2real_sim.config:WorldConfig',
+            purpose='drawn worlds in a Gazebo that gazebo_ros or ros_gz joined to ROS, as the '
+            'node `simulator`',
+            publishes=(DRAW_APPLIED,),
+            subscribes=(DRAW_REQUEST,),
+        ),
+        NodeKind(
             name='randomizer',
             module='sim2real_randomizer.node',
             settings='sim2real_randomizer.config:RandomizerConfig',

@@ -48,6 +48,12 @@ def arguments(stack: str) -> dict[str, tuple[str | None, str]]:
             "Randomization space, a file or a shipped name; the shipped one of the robot's name."
         )
         found['space'] = ('', text)
+    if 'gazebo_bridge' in kind.nodes:
+        found['world'] = ('', 'World file; as params_file says when empty.')
+    if 'gazebo_draws' in kind.nodes:
+        joined = 'gazebo_ros (Classic) or ros_gz (modern), which is started, or none: it runs.'
+        found['gazebo'] = ('none', f'What joins Gazebo to ROS: {joined}')
+        found['world'] = ('', 'World file for the Gazebo that is started.')
     if 'player' in kind.nodes:
         played = ', '.join(CONSUMERS)
         found['nodes'] = ('sysid', f'Nodes to play it through, separated by commas, of: {played}.')
@@ -91,6 +97,10 @@ def processes(stack: str, given: dict[str, str]) -> tuple[Process, ...]:
             for row in PlayerConfig.table()
             if row.name in PLAYED
         }
+    if given.get('world') and 'gazebo_bridge' in STACKS[stack].nodes:
+        settings['gazebo_bridge'] = {'world': given['world']}
+    if given.get('gazebo', 'none') != 'none':
+        settings['gazebo_draws'] = {'joined_by': given['gazebo']}
     built = build(
         stack,
         namespace=given['namespace'],
@@ -132,7 +142,7 @@ def _start(context: LaunchContext, stack: str) -> list[Any]:
         if process.name == 'player':
             robot = process.parameters.get('robot', PlayerConfig().robot)
             check_alone(load_profile(robot), process.namespace)
-    actions: list[Any] = []
+    actions = _gazebo(given.get('gazebo', 'none'), given.get('world', ''))
     for process in started:
         node = Node(
             package='sim2real',
@@ -188,6 +198,32 @@ def check_alone(profile: RobotProfile, namespace: str, look: float = LOOK) -> No
 def _who(end: Any) -> str:
     """The node of an endpoint; its name may not be known yet, though the endpoint is."""
     return 'another node' if end.node_name == '_NODE_NAME_UNKNOWN_' else str(end.node_name)
+
+
+def _gazebo(what: str, world: str) -> list[Any]:
+    """Actions that start a Gazebo with what joins it to ROS."""
+    from launch.actions import IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+    from launch_ros.actions import Node
+    from launch_ros.substitutions import FindPackageShare
+
+    if what == 'none':
+        return []
+    package, file, arguments = {
+        'gazebo_ros': ('gazebo_ros', 'gzserver.launch.py', {'world': world}),
+        'ros_gz': ('ros_gz_sim', 'gz_sim.launch.py', {'gz_args': f'-s -r {world}'}),
+    }[what]
+    source = [FindPackageShare(package), f'/launch/{file}']
+    actions: list[Any] = [
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(source), launch_arguments=arguments.items()
+        )
+    ]
+    if what == 'ros_gz':
+        clock = '/clock@rosgraph_msgs/msg/Clock[gz.msgs.Clock'
+        bridge = Node(package='ros_gz_bridge', executable='parameter_bridge', arguments=[clock])
+        actions.append(bridge)
+    return actions
 
 
 class _Ended:

@@ -60,6 +60,12 @@ STACKS: Mapping[str, StackKind] = {
             True,
         ),
         StackKind(
+            'gazebo_ros',
+            'the same beside a Gazebo that gazebo_ros or ros_gz joined to ROS',
+            ('gazebo_draws', 'randomizer', 'policy', 'sysid', 'capture', 'visualizer'),
+            True,
+        ),
+        StackKind(
             'workstation',
             'beside a robot: draws worlds, takes clips, shows what goes on',
             ('randomizer', 'receiver', 'visualizer'),
@@ -283,10 +289,11 @@ def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) 
         parameters.set('capture', 'receiver', f'http://{host}:{port}')
     if 'policy' in chosen and 'autostart' not in parameters.values['policy']:
         parameters.set('policy', 'autostart', True)
-    if 'gazebo_bridge' in chosen:
+    if {'gazebo_bridge', 'gazebo_draws'} & set(chosen):
         fill('randomizer', 'apply_timeout', RESPAWNS_WITHIN)
-        fill('randomizer', 'verified', 'gazebo_classic')
-        if namespace:
+        modern = present('gazebo_draws', 'joined_by') == 'ros_gz' and 'gazebo_draws' in chosen
+        fill('randomizer', 'verified', 'gz' if modern else 'gazebo_classic')
+        if 'gazebo_bridge' in chosen and namespace:
             fill('gazebo_bridge', 'port', receiver_port(GAZEBO_PORT, namespace))
     if 'player' in chosen:
         consumers = [node for node in CONSUMERS if node in chosen]

@@ -10,8 +10,9 @@ import numpy as np
 from sim2real_core.records import Draw
 from sim2real_sim.simulator import Ids, Simulator
 
-# A value that an engine keeps in single precision or turns into axes of its own is still right.
-RELATIVE, ABSOLUTE = 1e-6, 1e-12
+# A value that an engine keeps in single precision, reads with six digits (Gazebo Classic, when it
+# spawns) or turns into axes of its own is still right.
+RELATIVE, ABSOLUTE = 1e-5, 1e-12
 
 
 def apply_draw(simulator: Simulator, draw: Draw, ids: Ids = None) -> Draw:

@@ -181,3 +181,38 @@ class RelayConfig(Config):
             faults.add('behind', self.behind, 'a name that the other side has not')
         elif isinstance(self.behind, str) and self.behind.startswith('/'):
             faults.add('behind', self.behind, 'must be relative, to follow into a namespace')
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig(Config):
+    """Parameters of the node that applies draws in a Gazebo which others joined to ROS."""
+
+    robot: str = parameter(
+        'arm6', 'Robot profile: a path, or the name of a shipped one.', read_only=True
+    )
+    joined_by: str = parameter(
+        'gazebo_ros',
+        'What serves Gazebo: gazebo_ros (Classic) or ros_gz (modern).',
+        choices=('gazebo_ros', 'ros_gz'),
+        read_only=True,
+    )
+    services: str = parameter(
+        '',
+        'Namespace of the services of gazebo_ros; for ros_gz the name of the world, the only one '
+        'when empty.',
+        read_only=True,
+    )
+    model_file: str = parameter(
+        '',
+        'SDF of the robot with the plugins that publish its joint states and take its commands; '
+        'made from the profile, without plugins, when empty.',
+        read_only=True,
+    )
+    timeout: float = parameter(
+        5.0,
+        'Longest wait for anything that Gazebo does.',
+        unit='s',
+        low=0.1,
+        high=600.0,
+        read_only=True,
+    )

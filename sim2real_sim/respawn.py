@@ -19,8 +19,8 @@ from sim2real_sim.world import ModelState, Pose, World, WorldError
 RESPAWN = 'respawn'
 """Name of the route."""
 OF_THE_WORLD = ('world', 'light')
-RELATIVE, ABSOLUTE = 1e-6, 1e-9
-"""Values travel in single precision here and there."""
+RELATIVE, ABSOLUTE = 1e-5, 1e-9
+"""Values travel in single precision here and there, and with six digits in Gazebo's own SDF."""
 
 
 class Backend(World, Protocol):

@@ -82,9 +82,7 @@ class GazeboBridge(Node):
         slow = MutuallyExclusiveCallbackGroup()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
-        self.create_subscription(
-            DiagnosticArray, '~/draw', self._on_draw, RELIABLE, callback_group=slow
-        )
+        self._slow, self._draws = slow, None
         self.create_subscription(
             self._reader.type, profile.command.topic, self._on_command, COMMAND
         )
@@ -133,7 +131,8 @@ class GazeboBridge(Node):
     def spin(self, stop: threading.Event) -> None:
         """Publish and answer until ``stop`` is set."""
         self._stop = stop
-        executor = MultiThreadedExecutor(num_threads=2)
+        # Kept: a gzserver that a thread of it started would end with the thread.
+        executor = self._executor = MultiThreadedExecutor(num_threads=2)
         executor.add_node(self)
         publishes = threading.Thread(target=self._publish, daemon=True)
         publishes.start()
@@ -143,7 +142,6 @@ class GazeboBridge(Node):
         finally:
             self._steps.put(None)
             publishes.join()
-            executor.shutdown()
             executor.remove_node(self)
 
     def _on_step(self, step: Step) -> None:
@@ -169,6 +167,10 @@ class GazeboBridge(Node):
             self.get_logger().warning(note)
         if self._keeper.outcomes is not before and self._answered:
             self._answer(self._answered[0])  # it was applied again
+        if self._draws is None and not self._keeper.trouble:  # none is asked for before
+            self._draws = self.create_subscription(
+                DiagnosticArray, '~/draw', self._on_draw, RELIABLE, callback_group=self._slow
+            )
 
     def _hold_if_silent(self) -> None:
         if self._watch.expired(time.monotonic()):

@@ -168,7 +168,7 @@ class Keeper:
         Raises:
             WorldError: as :meth:`command`.
         """
-        position = self.reader.read().position[0]
+        position = self.reader.true().position[0]
         if np.isfinite(position).all():
             self.drives.hold(position)
             self._pass_on()
@@ -183,13 +183,15 @@ class Keeper:
             WorldError: there is no world.
         """
         with self.still() as world:
-            self.outcomes = world.apply(self.name, values)
+            self.outcomes = self._apply(world, values)
             self.values = dict(values)
             self._settle(world)
         return self.outcomes
 
     def read_back(self, address: str) -> float:
         """The value that the engine says it has; NaN where it cannot be asked."""
+        if self.reader.sensors.has(address):
+            return self.reader.sensors.value(address)
         with contextlib.suppress(Sim2RealError):
             value = self.world.get(self.name, address)
             return math.nan if value is None else value
@@ -272,9 +274,19 @@ class Keeper:
                 self.beside(world)
             self._stand(world)
             if self.values:
-                self.outcomes = world.apply(self.name, self.values)
+                self.outcomes = self._apply(world, self.values)
                 self._settle(world)
         self._whole = True
+
+    def _apply(self, world: ClassicWorld, values: Mapping[str, float]) -> dict[str, str]:
+        """Apply a draw: what joints' sensors do is ours, the rest the world's."""
+        sensors = self.reader.sensors
+        own = {a: v for a, v in values.items() if sensors.has(a)}
+        sensors.check(own)
+        rest = {a: v for a, v in values.items() if a not in own}
+        outcomes = {**world.apply(self.name, rest), **dict.fromkeys(own, 'verified')}
+        sensors.apply(own)
+        return {address: outcomes[address] for address in values}
 
     def _stand(self, world: ClassicWorld) -> None:
         """Put the robot into its default pose, at rest and held there."""

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.gazebo_classic.drives import Drives
+from sim2real_sim.gazebo_classic.sensing import JointSensors
 from sim2real_sim.simulator import ImuReading, JointReading
 from sim2real_sim.world import LinkState, ModelState, Pose
 
@@ -27,6 +28,7 @@ class RobotReader:
     Attributes:
         profile: the robot.
         gravity: of the world [m/s^2].
+        sensors: of the joints.
 
     Args:
         profile: the robot.
@@ -36,6 +38,7 @@ class RobotReader:
     def __init__(self, profile: RobotProfile, drives: Drives) -> None:
         self.profile = profile
         self.gravity = STANDARD_GRAVITY
+        self.sensors = JointSensors(profile)
         self._drives = drives
         self._kinematics = Kinematics(profile)
         self._zero = self._poses(np.zeros(len(profile.joints)))
@@ -63,7 +66,11 @@ class RobotReader:
         self._before, self._now = before, now
 
     def read(self) -> JointReading:
-        """What the joints' sensors say; a model that lacks a joint gives NaN."""
+        """What the joints' sensors say; each call is a new sample."""
+        return self.sensors.read(self.true())
+
+    def true(self) -> JointReading:
+        """Where the joints are; a model that lacks one gives NaN."""
         lost = (np.nan, np.nan)
         pairs = [self._now.joints.get(name, lost) for name in self.profile.joint_names]
         position, velocity = np.array(pairs).T

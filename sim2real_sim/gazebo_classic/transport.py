@@ -316,10 +316,8 @@ class Transport:
             self._publishers.pop(message.topic, None)
         else:
             self._publishers[message.topic] = message.msg_type
-            told = packet.type in (
-                'publisher_subscribe',
-                'publisher_advertise',
-            )  # it, or a new one
+            # One that is there, or one that came after us.
+            told = packet.type in ('publisher_subscribe', 'publisher_advertise')
             if told and message.topic in self._callbacks:
                 self._dial(message)
 

@@ -5,14 +5,19 @@ import time
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from sim2real_core.errors import MissingError
+from sim2real_core.messages import draw_from_message, draw_to_message
+from sim2real_core.qos import RELIABLE
+from sim2real_core.records import Draw
 from sim2real_sim.gazebo_classic import installation
 from sim2real_sim.gazebo_classic.services_ros import ClassicServices
 from sim2real_sim.world import Pose, WorldError
+from sim2real_sim.world_node import WorldNode
 
 srv = pytest.importorskip('gazebo_msgs.srv')
 
@@ -21,6 +26,7 @@ BOX = """<sdf version='1.7'><model name='box'><link name='body'>
   <iyz>0</iyz><izz>0.02</izz></inertia></inertial>
   <collision name='shape'><geometry><box><size>0.2 0.2 0.2</size></box></geometry></collision>
 </link></model></sdf>"""
+SPACE = 'classic'
 ABOVE = Pose((2.0, 0.0, 500.0))
 
 
@@ -35,11 +41,12 @@ def world():
     from test.node.test_gazebo_bridge import free_port
 
     rclpy.init()
-    bridge = GazeboBridge(parameter_overrides=[Parameter('port', value=free_port())])
+    port = Parameter('port', value=free_port())
+    bridge = GazeboBridge(namespace=SPACE, parameter_overrides=[port])
     stop = threading.Event()
     thread = threading.Thread(target=bridge.spin, args=(stop,))
     thread.start()
-    services = ClassicServices(timeout=10.0)
+    services = ClassicServices(SPACE, timeout=10.0)
     deadline = time.monotonic() + 40.0
     while 'arm6' not in robot(services):
         assert time.monotonic() < deadline
@@ -105,6 +112,51 @@ def test_what_no_service_can_change_is_said(world):
     with pytest.raises(WorldError, match='step'):
         world.step(1)
     world.delete('box')
+
+
+def test_draws_reach_a_gazebo_that_others_joined_to_ros(world):
+    """Also after the robot was deleted by hand."""
+    node = WorldNode(parameter_overrides=[Parameter('services', value=SPACE)])
+    watcher = rclpy.create_node('watcher')
+    answers = []
+    watcher.create_subscription(
+        DiagnosticArray, 'simulator/draw_applied', lambda m: answers.append(m), RELIABLE
+    )
+    draws = watcher.create_publisher(DiagnosticArray, 'simulator/draw', RELIABLE)
+    executor = SingleThreadedExecutor()
+    executor.add_node(watcher)
+    stop = threading.Event()
+    thread = threading.Thread(target=node.spin, args=(stop,))
+    thread.start()
+
+    def until(condition):
+        deadline = time.monotonic() + 40.0
+        while not condition():
+            assert time.monotonic() < deadline
+            executor.spin_once(timeout_sec=0.1)
+
+    try:
+        until(lambda: draws.get_subscription_count() and not node._trouble)
+        heavy = {'link.gripper.mass': 3.0, 'world.gravity.z': -3.0}
+        draws.publish(draw_to_message(Draw(5, 0, values=heavy)))
+        until(lambda: answers)
+        said = draw_from_message(answers.pop())
+        assert said.outcomes == {
+            'link.gripper.mass': 'verified',
+            'world.gravity.z': 'unsupported',
+        }
+        assert said.values['link.gripper.mass'] == 3.0
+        world.delete('arm6')
+        until(lambda: answers)
+        again = draw_from_message(answers.pop())
+        assert (again.episode, again.outcomes) == (5, said.outcomes)
+        assert world._link('arm6', 'gripper').mass == 3.0
+    finally:
+        stop.set()
+        thread.join(20.0)
+        node.close()
+        node.destroy_node()
+        watcher.destroy_node()
 
 
 def test_a_service_that_refuses_never_answers_or_is_not_there():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
 from sim2real_sim import sdf
 from sim2real_sim.gazebo_classic.drives import Drives
@@ -86,7 +87,27 @@ def test_links_are_where_mujoco_has_them():
         other = Rotation.from_quat(np.roll(orientation[0], -1))
         apart = (turn * Rotation.from_quat([x, y, z, w])).inv() * other
         assert apart.magnitude() == pytest.approx(0.0, abs=1e-6)
-    assert reader.read().position[0] == pytest.approx(q)
+    assert reader.true().position[0] == pytest.approx(q)
+
+
+def test_joint_sensors_are_as_drawn_and_else_the_profiles():
+    reader = RobotReader(ARM6, Drives(ARM6))
+    rest = in_model(reader.at(DEFAULT, Pose()))
+    reader.take(None, rest)
+    said = np.array([reader.read().position[0] for _ in range(2000)]) - DEFAULT
+    assert said.std(axis=0) == pytest.approx(ARM6.array('position_noise'), rel=0.1)
+    sensors = reader.sensors
+    noise, bias = 'sensor.elbow_effort.noise', 'sensor.base_position.bias'
+    assert sensors.has(noise) and not sensors.has('sensor.imu.noise')
+    sensors.apply({noise: 3.0, bias: 0.01})
+    assert (sensors.value(noise), sensors.value(bias)) == (3.0, 0.01)
+    readings = [reader.read() for _ in range(500)]
+    assert np.std([r.effort[0, 2] for r in readings]) == pytest.approx(3.0, rel=0.15)
+    assert np.mean([r.position[0, 0] for r in readings]) == pytest.approx(0.01, abs=1e-4)
+    sensors.apply({})
+    assert sensors.value(noise) == ARM6.joint('elbow').effort_noise
+    with pytest.raises(InputError, match='elbow_effort'):
+        sensors.check({noise: -1.0})
 
 
 def test_the_imu_feels_what_it_is_accelerated_by():
