@@ -30,6 +30,7 @@ class Pushes:
         self.force = np.zeros((nsim, 3))
         self._waits = np.full(nsim, np.nan)  # mean periods until the next; nan: to be drawn
         self._left = np.zeros(nsim)  # of the present push [s]
+        self._pushing = np.zeros(nsim, dtype=bool)
         self._times = Streams((nsim, 1), tag, 'uniform')
         self._directions = Streams((nsim, 3), tag + 1, 'normal')
 
@@ -39,28 +40,31 @@ class Pushes:
         self._directions.seed(rows, seeds)
         self._waits[rows] = np.nan
         self._left[rows] = 0.0
+        self._pushing[rows] = False
         self.force[rows] = 0.0
 
     def _wait(self, rows: Rows) -> None:
         self._waits[rows] = -np.log1p(-self._times.draw(rows)[:, 0])
 
-    def step(self, period: Array, impulse: Array, duration: Array, step_length: Array) -> Array:
+    def step(self, rate: Array, impulse: Array, duration: Array, step_length: Array) -> Array:
         """Force (nsim, 3) in the next step [N].
 
         Args:
-            period: (nsim,) mean time between pushes [s]; 0 for none.
+            rate: (nsim,) mean number of pushes in a step.
             impulse: (nsim,) of a push [N*s].
             duration: (nsim,) of a push [s]; whole steps, at least one, are taken.
             step_length: (nsim,) [s].
         """
-        ended = np.flatnonzero((self._left <= 0.5 * step_length) & self.force.any(axis=1))
-        self.force[ended] = 0.0
-        pushed = period > 0
-        fresh = np.flatnonzero(pushed & np.isnan(self._waits))
+        over = self._left <= 0.5 * step_length
+        if self._pushing.any():
+            ended = np.flatnonzero(self._pushing & over)
+            self.force[ended] = 0.0
+            self._pushing[ended] = False
+        fresh = np.flatnonzero(np.isnan(self._waits))
         if fresh.size:
             self._wait(fresh)
-        self._waits -= np.divide(step_length, period, out=np.zeros_like(period), where=pushed)
-        begin = np.flatnonzero(pushed & (self._waits <= 0) & (self._left <= 0.5 * step_length))
+        self._waits -= rate
+        begin = np.flatnonzero((self._waits <= 0) & (rate > 0) & over)
         if begin.size:
             self._wait(begin)
             step = step_length[begin]
@@ -69,7 +73,8 @@ class Pushes:
             direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
             self.force[begin] = direction * (impulse[begin] / lasts)[:, None]
             self._left[begin] = lasts
-        self._left = np.maximum(self._left - step_length, 0.0)
+            self._pushing[begin] = True
+        self._left -= step_length
         return self.force
 
 
@@ -120,6 +125,8 @@ class Disturbances:
         self._step_length = step_length[:, 0].copy()
         pushed = np.flatnonzero(((self.period > 0) & (self.impulse != 0)).any(axis=0))
         self._pushed: list[int] = pushed.tolist()
+        self._rate = np.zeros_like(self.period)
+        np.divide(step_length, self.period, out=self._rate, where=self.period > 0)
         self.dragged = np.flatnonzero(self.drag_area.any(axis=0))
         self.bodies = np.union1d(pushed, self.dragged)
         for body in self._pushed:
@@ -149,7 +156,7 @@ class Disturbances:
         for body in self._pushed:
             place = np.searchsorted(self.bodies, body)
             wrench[:, place, :3] += self._pushes[body].step(
-                self.period[:, body],
+                self._rate[:, body],
                 self.impulse[:, body],
                 self.duration[:, body],
                 self._step_length,
