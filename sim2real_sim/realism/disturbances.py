@@ -31,6 +31,7 @@ class Pushes:
         self._waits = np.full(nsim, np.nan)  # mean periods until the next; nan: to be drawn
         self._left = np.zeros(nsim)  # of the present push [s]
         self._pushing = np.zeros(nsim, dtype=bool)
+        self._rate = self._impulse = self._duration = np.zeros(nsim)
         self._times = Streams((nsim, 1), tag, 'uniform')
         self._directions = Streams((nsim, 3), tag + 1, 'normal')
 
@@ -46,15 +47,21 @@ class Pushes:
     def _wait(self, rows: Rows) -> None:
         self._waits[rows] = -np.log1p(-self._times.draw(rows)[:, 0])
 
-    def step(self, rate: Array, impulse: Array, duration: Array, step_length: Array) -> Array:
-        """Force (nsim, 3) in the next step [N].
+    def update(self, rate: Array, impulse: Array, duration: Array) -> None:
+        """Take over how this body is pushed.
 
         Args:
             rate: (nsim,) mean number of pushes in a step.
             impulse: (nsim,) of a push [N*s].
             duration: (nsim,) of a push [s]; whole steps, at least one, are taken.
-            step_length: (nsim,) [s].
         """
+        # Copies: what is one body's lies apart in memory, and is looked at in every step.
+        self._rate, self._impulse, self._duration = (
+            values.copy() for values in (rate, impulse, duration)
+        )
+
+    def step(self, step_length: Array) -> Array:
+        """Force (nsim, 3) in the next step [N], of length ``step_length`` (nsim,) [s]."""
         over = self._left <= 0.5 * step_length
         if self._pushing.any():
             ended = np.flatnonzero(self._pushing & over)
@@ -63,15 +70,15 @@ class Pushes:
         fresh = np.flatnonzero(np.isnan(self._waits))
         if fresh.size:
             self._wait(fresh)
-        self._waits -= rate
-        begin = np.flatnonzero((self._waits <= 0) & (rate > 0) & over)
+        self._waits -= self._rate
+        begin = np.flatnonzero((self._waits <= 0) & (self._rate > 0) & over)
         if begin.size:
             self._wait(begin)
             step = step_length[begin]
-            lasts = np.maximum(np.round(duration[begin] / step), 1.0) * step
+            lasts = np.maximum(np.round(self._duration[begin] / step), 1.0) * step
             direction = self._directions.draw(begin)
             direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
-            self.force[begin] = direction * (impulse[begin] / lasts)[:, None]
+            self.force[begin] = direction * (self._impulse[begin] / lasts)[:, None]
             self._left[begin] = lasts
             self._pushing[begin] = True
         self._left -= step_length
@@ -114,6 +121,8 @@ class Disturbances:
         self.gust_time = np.full(nsim, AIR['gust_time'])
         self.bodies = self.dragged = np.zeros(0, dtype=np.intp)
         self._pushes: dict[int, Pushes] = {}
+        self._pushing: list[tuple[int, Pushes]] = []
+        self._steady, self._half_drag = self.wrench[:, :0], self.drag_area[:, :0]
         self._gusts = Drift((nsim, 3), TAG - 1)
         self._all = np.arange(nsim)
         self._seeds = np.zeros(nsim, dtype=np.uint64)
@@ -124,15 +133,21 @@ class Disturbances:
         """Take over changed values; ``step_length`` (nsim, 1) [s]."""
         self._step_length = step_length[:, 0].copy()
         pushed = np.flatnonzero(((self.period > 0) & (self.impulse != 0)).any(axis=0))
-        self._pushed: list[int] = pushed.tolist()
-        self._rate = np.zeros_like(self.period)
-        np.divide(step_length, self.period, out=self._rate, where=self.period > 0)
         self.dragged = np.flatnonzero(self.drag_area.any(axis=0))
         self.bodies = np.union1d(pushed, self.dragged)
-        for body in self._pushed:
-            if body not in self._pushes:
-                pushes = self._pushes[body] = Pushes(len(self._all), TAG + 2 * body)
+        self._steady = self.wrench[:, self.bodies]
+        self._half_drag = 0.5 * DENSITY * self.drag_area[:, self.dragged]
+        rate = np.zeros_like(self.period)
+        np.divide(step_length, self.period, out=rate, where=self.period > 0)
+        before, self._pushes, self._pushing = self._pushes, {}, []
+        for body in pushed.tolist():
+            pushes = before.get(body)
+            if pushes is None:
+                pushes = Pushes(len(self._all), TAG + 2 * body)
                 pushes.reset(self._all, self._seeds)
+            self._pushes[body] = pushes
+            pushes.update(rate[:, body], self.impulse[:, body], self.duration[:, body])
+            self._pushing.append((int(np.searchsorted(self.bodies, body)), pushes))
 
     def reset(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:
         """Forget the past of some simulations."""
@@ -152,23 +167,16 @@ class Disturbances:
             velocity: (nsim, m, 3) of the centres of mass of ``dragged`` [m/s].
             mass: (nsim, m) of these bodies [kg].
         """
-        wrench = self.wrench[:, self.bodies]
-        for body in self._pushed:
-            place = np.searchsorted(self.bodies, body)
-            wrench[:, place, :3] += self._pushes[body].step(
-                self._rate[:, body],
-                self.impulse[:, body],
-                self.duration[:, body],
-                self._step_length,
-            )
+        wrench = self._steady.copy()
+        for place, pushes in self._pushing:
+            wrench[:, place, :3] += pushes.step(self._step_length)
         if self.dragged.size:
             air = self.wind
             if self.gust.any():
                 gusts = self._gusts.sample(self._all, self._time[:, None], self.gust_time[:, None])
                 air = air + self.gust[:, None] * gusts
             through = velocity - air[:, None]
-            drag = 0.5 * DENSITY * self.drag_area[:, self.dragged]
-            drag *= np.sqrt(np.einsum('smk,smk->sm', through, through))
+            drag = self._half_drag * np.sqrt(np.einsum('smk,smk->sm', through, through))
             drag /= 1.0 + drag * self._step_length[:, None] / mass
             wrench[:, np.searchsorted(self.bodies, self.dragged), :3] -= drag[..., None] * through
         self._time += self._step_length
