@@ -279,15 +279,18 @@ class MujocoSimulator:
         """See :meth:`Simulator.step`."""
         actuators, sensors, imu = self._actuators, self._sensors, self._imu
         disturbances, time = self._disturbances, self.batch.bind('time')
+        velocity = self._qvel[:, self._dof]
         for _ in range(n):
             effort = actuators.drive(self._load_now)
             self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
             if self._friction.active:
-                self._frictionloss[:, self._dof] = self._friction.level(self._qvel[:, self._dof])
+                self._frictionloss[:, self._dof] = self._friction.level(velocity)
             if disturbances.bodies.size:
                 self.batch.bind('xfrc_applied')[:, disturbances.bodies] = self._disturb()
             self.batch.step()
-            actuators.measure(self._qpos[:, self._q], self._qvel[:, self._dof])
+            # Copied once: in the engine's memory every simulation's values lie apart.
+            position, velocity = self._qpos[:, self._q].copy(), self._qvel[:, self._dof].copy()
+            actuators.measure(position, velocity)
             if sensors.delays:
                 sensors.record(self._sensed(), time)
             if imu is not None and imu.delays:
@@ -298,10 +301,10 @@ class MujocoSimulator:
 
     def _disturb(self) -> Array:
         """Wrenches (nsim, n, 6) on the disturbed bodies in the next step."""
-        dragged = self._disturbances.dragged
-        return self._disturbances.step(
-            self._rigid.velocity(self.batch, dragged), self._dragged_mass
-        )
+        dragged, velocity = self._disturbances.dragged, np.zeros((self.nsim, 0, 3))
+        if dragged.size:
+            velocity = self._rigid.velocity(self.batch, dragged)
+        return self._disturbances.step(velocity, self._dragged_mass)
 
     def _sensed(self) -> tuple[Array, Array, Array]:
         return (*self._actuators.measured, self._actuators.effort)

@@ -76,11 +76,11 @@ class JointSensors:
 
     def read(self, true: JointReading) -> JointReading:
         """What the sensors say of one sample."""
-        present = np.concatenate([true.position, true.velocity, true.effort], axis=1)
+        present = [true.position, true.velocity, true.effort]
         if not self._begun:
-            self._sensors.reset(ROW, present, self._seed)
+            self._sensors.reset(ROW, np.concatenate(present, axis=1), self._seed)
             self._begun = True
-        self._sensors.record(present)
+        self._sensors.record(present, true.time)
         position, velocity, effort = np.split(self._sensors.sample(ROW), 3, axis=1)
         return JointReading(true.time, position, velocity, effort)
 

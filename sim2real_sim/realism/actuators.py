@@ -231,7 +231,7 @@ class Actuators:
         """Joint position and velocity as the drives see them, (nsim, nj) each.
 
         Args:
-            position: (nsim, nj) true, after a step.
+            position: (nsim, nj) true, after a step; kept, like the velocity.
             velocity: (nsim, nj) true.
         """
         p, active = self.parameters, self._active
@@ -242,8 +242,6 @@ class Actuators:
             if not self._everywhere['backlash']:
                 np.copyto(moved, velocity, where=p['backlash'] == 0)
             velocity = moved
-        elif active['compliance']:
-            self._play = position.copy()  # it may be the engine's own memory
         else:
             self._play = position
         if active['compliance']:

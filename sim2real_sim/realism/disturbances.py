@@ -30,6 +30,8 @@ class Pushes:
         self.force = np.zeros((nsim, 3))
         self._waits = np.full(nsim, np.nan)  # mean periods until the next; nan: to be drawn
         self._left = np.zeros(nsim)  # of the present push [s]
+        self._pushing = np.zeros(nsim, dtype=bool)
+        self._rate = self._impulse = self._duration = np.zeros(nsim)
         self._times = Streams((nsim, 1), tag, 'uniform')
         self._directions = Streams((nsim, 3), tag + 1, 'normal')
 
@@ -39,37 +41,47 @@ class Pushes:
         self._directions.seed(rows, seeds)
         self._waits[rows] = np.nan
         self._left[rows] = 0.0
+        self._pushing[rows] = False
         self.force[rows] = 0.0
 
     def _wait(self, rows: Rows) -> None:
         self._waits[rows] = -np.log1p(-self._times.draw(rows)[:, 0])
 
-    def step(self, period: Array, impulse: Array, duration: Array, step_length: Array) -> Array:
-        """Force (nsim, 3) in the next step [N].
+    def update(self, rate: Array, impulse: Array, duration: Array) -> None:
+        """Take over how this body is pushed.
 
         Args:
-            period: (nsim,) mean time between pushes [s]; 0 for none.
+            rate: (nsim,) mean number of pushes in a step.
             impulse: (nsim,) of a push [N*s].
             duration: (nsim,) of a push [s]; whole steps, at least one, are taken.
-            step_length: (nsim,) [s].
         """
-        ended = np.flatnonzero((self._left <= 0.5 * step_length) & self.force.any(axis=1))
-        self.force[ended] = 0.0
-        pushed = period > 0
-        fresh = np.flatnonzero(pushed & np.isnan(self._waits))
+        # Copies: what is one body's lies apart in memory, and is looked at in every step.
+        self._rate, self._impulse, self._duration = (
+            values.copy() for values in (rate, impulse, duration)
+        )
+
+    def step(self, step_length: Array) -> Array:
+        """Force (nsim, 3) in the next step [N], of length ``step_length`` (nsim,) [s]."""
+        over = self._left <= 0.5 * step_length
+        if self._pushing.any():
+            ended = np.flatnonzero(self._pushing & over)
+            self.force[ended] = 0.0
+            self._pushing[ended] = False
+        fresh = np.flatnonzero(np.isnan(self._waits))
         if fresh.size:
             self._wait(fresh)
-        self._waits -= np.divide(step_length, period, out=np.zeros_like(period), where=pushed)
-        begin = np.flatnonzero(pushed & (self._waits <= 0) & (self._left <= 0.5 * step_length))
+        self._waits -= self._rate
+        begin = np.flatnonzero((self._waits <= 0) & (self._rate > 0) & over)
         if begin.size:
             self._wait(begin)
             step = step_length[begin]
-            lasts = np.maximum(np.round(duration[begin] / step), 1.0) * step
+            lasts = np.maximum(np.round(self._duration[begin] / step), 1.0) * step
             direction = self._directions.draw(begin)
             direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
-            self.force[begin] = direction * (impulse[begin] / lasts)[:, None]
+            self.force[begin] = direction * (self._impulse[begin] / lasts)[:, None]
             self._left[begin] = lasts
-        self._left = np.maximum(self._left - step_length, 0.0)
+            self._pushing[begin] = True
+        self._left -= step_length
         return self.force
 
 
@@ -109,6 +121,8 @@ class Disturbances:
         self.gust_time = np.full(nsim, AIR['gust_time'])
         self.bodies = self.dragged = np.zeros(0, dtype=np.intp)
         self._pushes: dict[int, Pushes] = {}
+        self._pushing: list[tuple[int, Pushes]] = []
+        self._steady, self._half_drag = self.wrench[:, :0], self.drag_area[:, :0]
         self._gusts = Drift((nsim, 3), TAG - 1)
         self._all = np.arange(nsim)
         self._seeds = np.zeros(nsim, dtype=np.uint64)
@@ -119,13 +133,21 @@ class Disturbances:
         """Take over changed values; ``step_length`` (nsim, 1) [s]."""
         self._step_length = step_length[:, 0].copy()
         pushed = np.flatnonzero(((self.period > 0) & (self.impulse != 0)).any(axis=0))
-        self._pushed: list[int] = pushed.tolist()
         self.dragged = np.flatnonzero(self.drag_area.any(axis=0))
         self.bodies = np.union1d(pushed, self.dragged)
-        for body in self._pushed:
-            if body not in self._pushes:
-                pushes = self._pushes[body] = Pushes(len(self._all), TAG + 2 * body)
+        self._steady = self.wrench[:, self.bodies]
+        self._half_drag = 0.5 * DENSITY * self.drag_area[:, self.dragged]
+        rate = np.zeros_like(self.period)
+        np.divide(step_length, self.period, out=rate, where=self.period > 0)
+        before, self._pushes, self._pushing = self._pushes, {}, []
+        for body in pushed.tolist():
+            pushes = before.get(body)
+            if pushes is None:
+                pushes = Pushes(len(self._all), TAG + 2 * body)
                 pushes.reset(self._all, self._seeds)
+            self._pushes[body] = pushes
+            pushes.update(rate[:, body], self.impulse[:, body], self.duration[:, body])
+            self._pushing.append((int(np.searchsorted(self.bodies, body)), pushes))
 
     def reset(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:
         """Forget the past of some simulations."""
@@ -145,23 +167,16 @@ class Disturbances:
             velocity: (nsim, m, 3) of the centres of mass of ``dragged`` [m/s].
             mass: (nsim, m) of these bodies [kg].
         """
-        wrench = self.wrench[:, self.bodies]
-        for body in self._pushed:
-            place = np.searchsorted(self.bodies, body)
-            wrench[:, place, :3] += self._pushes[body].step(
-                self.period[:, body],
-                self.impulse[:, body],
-                self.duration[:, body],
-                self._step_length,
-            )
+        wrench = self._steady.copy()
+        for place, pushes in self._pushing:
+            wrench[:, place, :3] += pushes.step(self._step_length)
         if self.dragged.size:
             air = self.wind
             if self.gust.any():
                 gusts = self._gusts.sample(self._all, self._time[:, None], self.gust_time[:, None])
                 air = air + self.gust[:, None] * gusts
             through = velocity - air[:, None]
-            drag = 0.5 * DENSITY * self.drag_area[:, self.dragged]
-            drag *= np.sqrt(np.einsum('smk,smk->sm', through, through))
+            drag = self._half_drag * np.sqrt(np.einsum('smk,smk->sm', through, through))
             drag /= 1.0 + drag * self._step_length[:, None] / mass
             wrench[:, np.searchsorted(self.bodies, self.dragged), :3] -= drag[..., None] * through
         self._time += self._step_length

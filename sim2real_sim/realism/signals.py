@@ -49,6 +49,7 @@ class DelayLine:
         self._place = np.arange(self._size, dtype=np.intp).reshape(shape)
         self._offset = self._place
         self._fraction: Array | None = None
+        self._buffer: tuple[Rows, Array, Array] | None = None
         self._exact: npt.NDArray[np.bool_] | None = None  # where no neighbour counts, be it nan
 
     @property
@@ -91,7 +92,7 @@ class DelayLine:
             self._history[:, rows] = present
 
     def push(self, value: Array) -> Array:
-        """Record the signal's next sample and return the delayed one, (nsim, width) each."""
+        """Record the signal's next sample and return the delayed one, see :meth:`output`."""
         if self._history is None:
             return value
         self.next()[:] = value
@@ -104,11 +105,11 @@ class DelayLine:
         return self._history[self._head]
 
     def output(self) -> Array:
-        """The delayed signal at the newest sample."""
+        """The delayed signal at the newest sample; the next call overwrites it."""
         return self._take(self._offset, self._fraction, self._exact)
 
     def at(self, rows: Rows, steps: Array) -> Array:
-        """The signal (n, width) of some simulations, so many steps (n, width) ago."""
+        """The signal (n, width) of some simulations, so many steps (n, width) ago; likewise."""
         return self._take(*self._split(steps, self._place[everyone(rows, self._shape[0])]))
 
     def _take(
@@ -118,17 +119,24 @@ class DelayLine:
         exact: npt.NDArray[np.bool_] | None = None,
     ) -> Array:
         assert self._history is not None, 'nothing is delayed'
-        flat, index = self._history.reshape(-1), offset + self._head * self._size
-        late: Array = flat.take(index, mode='wrap')
+        flat, index, late, later = self._history.reshape(-1), *self._buffers(offset.shape)
+        np.add(offset, self._head * self._size, out=index)
+        flat.take(index, mode='wrap', out=late)
         if fraction is not None:
             index += self._size
-            later = flat.take(index, mode='wrap')
+            flat.take(index, mode='wrap', out=later)
             later -= late
             later *= fraction
             if exact is not None:
                 later[exact] = 0.0
             late += later
         return late
+
+    def _buffers(self, shape: tuple[int, ...]) -> tuple[Rows, Array, Array]:
+        """Memory for what is taken; the same again where as much is taken again."""
+        if self._buffer is None or self._buffer[0].shape != shape:
+            self._buffer = np.empty(shape, dtype=np.intp), np.empty(shape), np.empty(shape)
+        return self._buffer
 
 
 class FirstOrderLag:

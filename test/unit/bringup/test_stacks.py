@@ -62,6 +62,26 @@ def test_without_a_namespace_nothing_is_remapped():
         assert (process.namespace, process.remappings) == ('', ())
 
 
+@pytest.mark.parametrize('namespace', ['', '/left'])
+def test_a_simulator_behind_the_relay_speaks_to_it_alone(namespace):
+    given = dict(namespace=namespace, assignments=['relay.behind=inner'])
+    found = {p.name: dict(p.remappings) for p in build('relayed', **given).processes}
+    command = load_profile('arm6').command.topic
+    assert (
+        found['simulator'].items()
+        >= {
+            'joint_states': 'inner/joint_states',
+            'imu': 'inner/imu',
+            command: f'inner/{command}',
+            '~/draw': 'inner/simulator/draw',
+            '~/draw_applied': 'inner/simulator/draw_applied',
+        }.items()
+    )
+    assert 'joint_states' not in found['relay'] | found['visualizer']
+    with pytest.raises(InputError, match='relay.behind'):
+        build('relayed', assignments=['relay.behind=/abs'])
+
+
 def test_a_robot_of_ones_own_brings_its_space(tmp_path):
     def randomizer():
         stack = build('workstation', nodes=['randomizer'], robot=str(tmp_path / 'mine.yaml'))
