@@ -76,7 +76,7 @@ class Sensors:
         self._everywhere = {name: bool((p[name] != SENSOR[name]).all()) for name in self._active}
         self._limit = np.where(p['saturation'] > 0, p['saturation'], np.inf)
         longest = (p['delay'] + p['jitter'] + p['period']) / step_length
-        self._line.set_steps(p['delay'] / step_length, self._present, float(longest.max()))
+        self._line.set_steps(p['delay'] / step_length, self._present, float(longest.max(initial=0.0)))
         ideal = np.ones(self._last.shape, dtype=bool)
         for name in self._active:
             ideal &= p[name] == SENSOR[name]

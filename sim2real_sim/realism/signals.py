@@ -335,7 +335,7 @@ class Streams:
         self._generators: list[np.random.Generator | None] = [None] * shape[0]
         self._seeds = np.zeros(shape[0], dtype=np.uint64)
         # Drawn ahead in blocks, which changes no number: they come in the same order.
-        self._ahead = max(32, 384 // shape[1])
+        self._ahead = max(32, 384 // max(1, shape[1]))  # a robot may have no joints
         self._block = np.zeros((self._ahead, *shape))
         self._mine = np.zeros((self._ahead, shape[1]))  # one simulation's part of it
         self._used = np.full(shape[0], self._ahead)
