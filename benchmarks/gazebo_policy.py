@@ -22,8 +22,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
+    from sim2real_learning.config import ReachTask
     from sim2real_learning.metrics import Evaluation
-    from sim2real_learning.reach import ReachTask
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -78,13 +78,14 @@ def measure(count: int, port: int = PORT) -> dict[str, object]:
     """Task error and success on the same goals in both simulators."""
     from sim2real_core.files import find
     from sim2real_core.profile import load_profile
-    from sim2real_learning.reach import ReachTask, draw_goals
-    from sim2real_learning.workflow import evaluate_bundle
+    from sim2real_learning.reach import draw_goals
+    from sim2real_learning.workflow import evaluate_bundle, task_of
+    from sim2real_policy.bundle import load_bundle
 
-    profile, task = load_profile(ROBOT), ReachTask()
+    profile, bundle = load_profile(ROBOT), find('policies', ROBOT, '.onnx')
+    task = task_of(load_bundle(bundle).meta)
     goals = draw_goals(profile, task, count + 1, np.random.default_rng(7))
-    bundle = find('policies', ROBOT, '.onnx')
-    mujoco = evaluate_bundle(bundle, profile, None, count, task=task, goals=goals).summary()
+    mujoco = evaluate_bundle(bundle, profile, None, count, goals=goals).summary()
     gazebo = in_gazebo(profile, task, goals.position[1:], port).summary()
     ratio = gazebo['task_error'] / mujoco['task_error']
     return {'mujoco': mujoco, 'gazebo': gazebo, 'ratio': ratio, 'bar': BAR, 'ok': ratio <= BAR}

@@ -75,8 +75,8 @@ class Sensors:
         }
         self._everywhere = {name: bool((p[name] != SENSOR[name]).all()) for name in self._active}
         self._limit = np.where(p['saturation'] > 0, p['saturation'], np.inf)
-        longest = (p['delay'] + p['jitter'] + p['period']) / step_length
-        self._line.set_steps(p['delay'] / step_length, self._present, float(longest.max(initial=0.0)))
+        longest = ((p['delay'] + p['jitter'] + p['period']) / step_length).max(initial=0.0)
+        self._line.set_steps(p['delay'] / step_length, self._present, float(longest))
         ideal = np.ones(self._last.shape, dtype=bool)
         for name in self._active:
             ideal &= p[name] == SENSOR[name]
