@@ -135,6 +135,8 @@ class Space:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is meant, presumably, but should be known."""
+        if not self.variations:
+            return (f'{self.path or "the space"} varies nothing: every world is nominal',)
         return tuple(
             f'{address}: coupled is false, so the inertia of this link does not follow its mass'
             for address, variation in self.variations.items()

@@ -9,7 +9,31 @@ from sim2real_core.errors import Faults
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulatorConfig(Config):
+class SeenConfig(Config):
+    """Parameters of every node that shows a simulated robot."""
+
+    tf_rate: float = parameter(
+        50.0, 'Transforms per second; 0 for none.', unit='Hz', low=0.0, high=1000.0, read_only=True
+    )
+    camera: bool = parameter(False, 'A camera that looks at the robot.', read_only=True)
+    camera_rate: float = parameter(
+        10.0, 'Images per second.', unit='Hz', low=0.1, high=1000.0, read_only=True
+    )
+    camera_width: int = parameter(
+        640, 'Width of an image.', unit='pixel', low=16, high=4096, read_only=True
+    )
+    camera_height: int = parameter(
+        480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
+    )
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(width, height) of an image [pixel]; None without a camera."""
+        return (self.camera_width, self.camera_height) if self.camera else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorConfig(SeenConfig):
     """Parameters of the simulator node; all are read once, when it starts."""
 
     robot: str = parameter(
@@ -52,24 +76,6 @@ class SimulatorConfig(Config):
         high=3600.0,
         read_only=True,
     )
-    tf_rate: float = parameter(
-        50.0, 'Transforms per second; 0 for none.', unit='Hz', low=0.0, high=1000.0, read_only=True
-    )
-    camera: bool = parameter(False, 'Render a camera that looks at the robot.', read_only=True)
-    camera_rate: float = parameter(
-        10.0, 'Images per second.', unit='Hz', low=0.1, high=1000.0, read_only=True
-    )
-    camera_width: int = parameter(
-        640, 'Width of an image.', unit='pixel', low=16, high=4096, read_only=True
-    )
-    camera_height: int = parameter(
-        480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
-    )
-
-    @property
-    def image_size(self) -> tuple[int, int] | None:
-        """(width, height) of an image [pixel]; None without a camera."""
-        return (self.camera_width, self.camera_height) if self.camera else None
 
     def check(self, faults: Faults) -> None:
         """Whom to wait for is said if and only if anybody is."""
@@ -78,7 +84,7 @@ class SimulatorConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GazeboConfig(Config):
+class GazeboConfig(SeenConfig):
     """Parameters of the node that brings a robot into Gazebo Classic; read once, at the start."""
 
     robot: str = parameter(
@@ -136,19 +142,6 @@ class GazeboConfig(Config):
         low=0.1,
         high=600.0,
         read_only=True,
-    )
-    tf_rate: float = parameter(
-        50.0, 'Transforms per second; 0 for none.', unit='Hz', low=0.0, high=1000.0, read_only=True
-    )
-    camera: bool = parameter(False, 'A camera that looks at the robot.', read_only=True)
-    camera_rate: float = parameter(
-        10.0, 'Images per second.', unit='Hz', low=0.1, high=1000.0, read_only=True
-    )
-    camera_width: int = parameter(
-        640, 'Width of an image.', unit='pixel', low=16, high=4096, read_only=True
-    )
-    camera_height: int = parameter(
-        480, 'Height of an image.', unit='pixel', low=16, high=4096, read_only=True
     )
 
 
