@@ -12,13 +12,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from sim2real_core.errors import InputError
-from sim2real_core.messages import draw_from_message, draw_to_message
+from sim2real_core.messages import draw_to_message
 from sim2real_core.node import Health, declare
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import COMMAND, RELIABLE
-from sim2real_sim import draws
+from sim2real_sim import draws, draws_ros
 from sim2real_sim.config import SimulatorConfig
 from sim2real_sim.conversions import CommandReader
 from sim2real_sim.mujoco_simulator import MujocoSimulator
@@ -209,10 +208,8 @@ class SimulatorNode(Node):
         self._lockstep.keeper.acknowledge(message.frame_id, stamp)
 
     def _on_draw(self, message: DiagnosticArray) -> None:
-        try:
-            draw = draw_from_message(message)
-        except InputError as error:
-            self.get_logger().error(f'draw ignored: {error}')
+        draw = draws_ros.heard(self, message)
+        if draw is None:
             return
         self._catch_up()
         applied, trouble = draws.apply(self._simulator, draw)

@@ -21,6 +21,7 @@ from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import COMMAND, RELIABLE, sensor_qos
 from sim2real_core.records import Draw
+from sim2real_sim import draws_ros
 from sim2real_sim.config import RelayConfig
 from sim2real_sim.conversions import FIELDS, CommandReader
 from sim2real_sim.relay import Relay, answered, passed_on, refused
@@ -116,10 +117,8 @@ class RelayNode(Node):
         self._commands.publish(message)
 
     def _on_draw(self, message: DiagnosticArray) -> None:
-        try:
-            draw = draw_from_message(message)
-        except InputError as error:
-            self.get_logger().error(f'draw ignored: {error}')
+        draw = draws_ros.heard(self, message)
+        if draw is None:
             return
         self._asked = None
         try:

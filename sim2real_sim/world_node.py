@@ -20,13 +20,13 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 
 from sim2real_core.errors import Fault, InputError
-from sim2real_core.messages import draw_from_message, draw_to_message
+from sim2real_core.messages import draw_to_message
 from sim2real_core.node import Health, declare
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import RELIABLE
 from sim2real_core.records import Draw
-from sim2real_sim import sdf
+from sim2real_sim import draws_ros, sdf
 from sim2real_sim.config import WorldConfig
 from sim2real_sim.world import World, WorldError
 
@@ -93,10 +93,8 @@ class WorldNode(Node):
             self._lose(error)
 
     def _on_draw(self, message: DiagnosticArray) -> None:
-        try:
-            draw = draw_from_message(message)
-        except InputError as error:
-            self.get_logger().error(f'draw ignored: {error}')
+        draw = draws_ros.heard(self, message)
+        if draw is None:
             return
         try:
             if self._world is None or self._trouble:

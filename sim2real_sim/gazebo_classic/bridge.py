@@ -22,12 +22,13 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 
 from sim2real_core.errors import InputError
-from sim2real_core.messages import draw_from_message, draw_to_message
+from sim2real_core.messages import draw_to_message
 from sim2real_core.node import Health, declare
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import COMMAND, RELIABLE
 from sim2real_core.records import Draw
+from sim2real_sim import draws_ros
 from sim2real_sim.config import GazeboConfig
 from sim2real_sim.conversions import CommandReader
 from sim2real_sim.gazebo_classic.camera_ros import GazeboCamera
@@ -190,10 +191,8 @@ class GazeboBridge(Node):
             self.get_logger().error(f'command: {error}', throttle_duration_sec=1.0)
 
     def _on_draw(self, message: DiagnosticArray) -> None:
-        try:
-            draw = draw_from_message(message)
-        except InputError as error:
-            self.get_logger().error(f'draw ignored: {error}')
+        draw = draws_ros.heard(self, message)
+        if draw is None:
             return
         asked_again = self._answered is not None and draw == self._answered[0]
         if self._answered and asked_again and self._keeper.values == dict(draw.values):
