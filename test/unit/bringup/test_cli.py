@@ -147,7 +147,7 @@ def test_bag_verbs(tmp_path, capsys):
     [
         (['up', 'nonsense'], 'must be one of sim'),
         (['up', 'sim', '--robot', 'nobody'], "robots = 'nobody'"),
-        (['up', 'sim', '--param', 'simulator.seeed=1'], 'simulator has: robot'),
+        (['up', 'sim', '--param', 'simulator.seeed=1'], 'simulator has: '),
         (['replay', 'none', '--robot', 'slider', '--nodes', 'sysid'], 'no such file'),
         (['replay', 'none', '--robot', 'slider', '--nodes', 'sim'], 'must be of sysid'),
         (['replay', 'none', '--robot', 'slider', '--nodes', 'sysid', '--expect', 'x'], 'readable'),
