@@ -190,10 +190,11 @@ class RandomizerNode(Node):
 
     def _log(self, draw: Draw) -> None:
         file = self.get_parameter('draws_file').value
+        size = 1e6 * self.get_parameter('draws_file_size').value
         try:
             if file:
                 only = self._episodes.varying if draw.step else None
-                append(file, draw, self._now(), only)
+                append(file, draw, self._now(), only, size)
         except OSError as error:
             self.get_logger().error(f'draws_file: {error}', throttle_duration_sec=10.0)
 
