@@ -211,7 +211,8 @@ class GazeboBridge(Node):
         for trouble in self._keeper.troubles():
             self.get_logger().error(trouble)
         values = {address: self._keeper.read_back(address) for address in draw.values}
-        answer = replace(draw, values=values, outcomes=dict(self._keeper.outcomes))
+        outcomes, exact = dict(self._keeper.outcomes), ClassicWorld.tolerance
+        answer = replace(draw, values=values, outcomes=outcomes, tolerance=exact)
         self._answered = draw, answer
         self._send(answer)
 
