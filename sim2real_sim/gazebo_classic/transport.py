@@ -7,6 +7,7 @@ protocol was learned from a running Gazebo 11.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -17,6 +18,9 @@ from typing import Any
 from sim2real_sim.gazebo_classic.messages import Messages
 from sim2real_sim.world import WorldError
 
+NUDGES = (0.001, 0.02)  # [s] the first comes after the one, later ones at most the other apart
+CONTROL = '~/world_control'
+NOTHING = b'\xa0\x06\x00'  # a message with one field, number 100, that Gazebo does not have
 HEADER = 8
 CHUNK = 1 << 16
 Callback = Callable[[Any], None]
@@ -88,7 +92,7 @@ class Transport:
         self._timeout = timeout
         self._changed = threading.Condition()
         self._lost = ''
-        self.version = ''
+        self.version = self.world = ''
         self._publishers: dict[str, str] = {}  # topic to message type
         self._callbacks: dict[str, tuple[Any, Callback]] = {}
         self._subscribed: dict[str, list[_Link]] = {}
@@ -110,6 +114,7 @@ class Transport:
         self._thread.start()
         try:
             self.world = self._find_world()
+            self.advertise(CONTROL, 'gazebo.msgs.WorldControl')
         except WorldError:
             self.close()
             raise
@@ -131,6 +136,9 @@ class Transport:
     def wait(self, condition: Callable[[], Any], what: str, timeout: float | None = None) -> Any:
         """Wait until a condition holds that depends on what Gazebo sends; gives its value.
 
+        Gazebo sends what it has to say when something comes in, and at rest ten times a second
+        otherwise. So while it is waited for, messages without content come in.
+
         Args:
             condition: looked at whenever something came, with the lock held.
             what: what is waited for, for the message.
@@ -141,6 +149,7 @@ class Transport:
         """
         limit = self._timeout if timeout is None else timeout
         deadline = time.monotonic() + limit
+        pause, last = NUDGES
         with self._changed:
             while True:
                 if self._lost:
@@ -151,7 +160,14 @@ class Transport:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise WorldError(f'{self._where}: no {what} within {limit:g} s')
-                self._changed.wait(left)
+                if not self._changed.wait(min(left, pause)):
+                    self._nudge()
+                    pause = min(2.0 * pause, last)
+
+    def _nudge(self) -> None:
+        for link in self._listening.get(self.resolve(CONTROL), ()):
+            with contextlib.suppress(OSError):  # said by whoever reads from it
+                link.send(NOTHING)
 
     def advertise(self, topic: str, type_: str) -> None:
         """Say that we publish a topic; to be done once."""
@@ -200,6 +216,15 @@ class Transport:
             self._callbacks.pop(topic, None)
             links = self._subscribed.pop(topic, [])
         self._tell_master('unsubscribe', 'Subscribe', topic, type_)
+        for link in links:
+            self._drop(link)
+
+    def forget(self, prefix: str) -> None:
+        """Who listened to our topics below a name is gone: Gazebo leaves such links open."""
+        prefix = self.resolve(prefix)
+        with self._changed:
+            topics = [topic for topic in self._listening if topic.startswith(prefix)]
+            links = [link for topic in topics for link in self._listening[topic]]
         for link in links:
             self._drop(link)
 

@@ -59,6 +59,8 @@ class ClassicWorld:
         WorldError: no gzserver answers there.
     """
 
+    tolerance = 1e-5  # it reads six digits when it spawns
+
     def __init__(self, host: str = '', port: int = 0, timeout: float = 5.0) -> None:
         master = urlsplit(os.environ.get('GAZEBO_MASTER_URI', ''))
         self._host = host or master.hostname or '127.0.0.1'
@@ -77,6 +79,11 @@ class ClassicWorld:
         return f'{self._gazebo.transport.version} ({engine})'
 
     @property
+    def respawned(self) -> str:
+        """Why the last draw had a model spawned anew, or ``''``."""
+        return self._draws.respawned
+
+    @property
     def troubles(self) -> list[str]:
         """Why addresses of the last draw failed, one line each."""
         return self._draws.troubles
@@ -86,7 +93,7 @@ class ClassicWorld:
         return self._gazebo.clock.time() * 1e-9
 
     def paused(self) -> bool:
-        """Whether simulated time is at rest, as of the last fifth of a second."""
+        """Whether simulated time is at rest, as we had it or as of the last fifth of a second."""
         return self._gazebo.clock.paused()
 
     def pause(self, paused: bool) -> None:
@@ -113,11 +120,11 @@ class ClassicWorld:
         """See :class:`~sim2real_sim.world.World`. Commands to joints end."""
         with self._still():
             gazebo = self._gazebo
-            control = self._messages.type('gazebo.msgs.WorldControl')()
-            control.reset.all = True
-            gazebo.transport.publish('~/world_control', control)
-            gazebo.clock.wait_reset()
+            everything = self._messages.type('gazebo.msgs.WorldReset')(all=True)
+            gazebo.clock.reset(lambda: self._control(reset=everything))
             self._note_moved(*self.models(), at_rest=True)
+            for model, told in self._spawned.items():
+                self._shown[model] = (gazebo.introspection.count, told._replace(time=0.0))
             self._efforts.clear()
             for model, loads in self._offsets.items():
                 gazebo.joints.effort(model, {joint: -load for joint, load in loads.items()})
@@ -161,6 +168,9 @@ class ClassicWorld:
         gazebo.live.wait_spawned(model)
         gazebo.introspection.watch(model)
         self._note_moved(model, at_rest=True)
+        told = live_state(gazebo.live.named(model), self.time(), None, 0.0)
+        self._shown[model] = (gazebo.introspection.count, told)
+        self._spawned[model] = told
         self._present[model] = text
 
     def delete(self, model: str) -> None:
@@ -382,6 +392,9 @@ class ClassicWorld:
             if any((*linear, *angular)):
                 force, torque = scaled(linear, per_second), scaled(angular, per_second)
                 self._push(model, name, state.links[name].pose, force, torque)
+        if len(common) == len(found):  # nothing of it is elsewhere
+            now = state._replace(time=self.time())
+            self._shown[model] = (self._gazebo.introspection.count, now)
 
     @property
     def _gazebo(self) -> Connection:
@@ -414,6 +427,7 @@ class ClassicWorld:
         # Models that were put elsewhere: steps seen by then, and whether they are at rest now.
         self._moved: dict[str, tuple[int, bool]] = {}
         self._shown: dict[str, tuple[int, ModelState]] = {}  # where they are then, once asked
+        self._spawned: dict[str, ModelState] = {}  # where models of ours came into the world
 
     def _note_moved(self, *models: str, at_rest: bool = False) -> None:
         count = self._gazebo.introspection.count
@@ -425,14 +439,15 @@ class ClassicWorld:
     def _forget(self, model: str) -> None:
         """A model is no more in the world."""
         self._gazebo.introspection.forget(model)
+        self._gazebo.transport.forget(f'~/{model}/')
         self._gazebo.live.forget(model)
-        for known in (self._present, self._efforts, self._offsets):
+        for known in (self._present, self._efforts, self._offsets, self._spawned):
             known.pop(model, None)
 
     def _settle(self) -> None:
         """Let pushes arrive before time goes on: what was sent before an answered request has."""
         if self._pushed:
-            self._gazebo.live.physics()
+            self._gazebo.live.settle()
             self._pushed = False
 
     def _check_joints(self, model: str, joints: Iterable[str]) -> None:
@@ -461,7 +476,7 @@ class ClassicWorld:
         edited = self._lit = sdf.edit(self._world_text, values)
         self._lights = dict(values)
         for name in {parse_address(address).name for address in values}:
-            present = self._gazebo.live.light(name)
+            present = self._gazebo.live.recent_light(name)
             color = [getattr(present.diffuse, c) for c in 'rgb']
             read = [sdf.read(edited, f'light.{name}.color.{c}') for c in 'rgb']
             direction = [sdf.read(edited, f'light.{name}.direction.{axis}') for axis in 'xyz']
@@ -473,7 +488,7 @@ class ClassicWorld:
 
     def _light_value(self, address: str, name: str) -> float | None:
         """Gazebo has one colour, dimmed: it is ours, or else nobody can tell the two apart."""
-        light = self._gazebo.live.light(name)
+        light = self._gazebo.live.recent_light(name)
         for channel in 'rgb':
             color = sdf.read(self._lit, f'light.{name}.color.{channel}')
             if color is None or abs(getattr(light.diffuse, channel) - color) > SHADE:
