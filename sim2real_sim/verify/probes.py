@@ -97,10 +97,11 @@ class Stage:
     def __init__(self, world: World) -> None:
         self.world = world
         self._there: tuple[str, Pose] | None = None
+        self._drawn = False
 
     def clear(self) -> None:
         """What is in the world is no longer known."""
-        self._there = None
+        self._there, self._drawn = None, False
 
     def begin(self, probe: Probe, route: str = '') -> None:
         """Have a probe's model in its place and at rest; what was applied may still be so.
@@ -115,8 +116,9 @@ class Stage:
             self.world.spawn(MODEL, probe.sdf, probe.pose)
             self._there = probe.sdf, probe.pose
             return
-        if not probe.address:
+        if self._drawn and not probe.address:
             self.world.apply(MODEL, {})
+            self._drawn = False
         self.world.reset()
 
     def apply(self, value: float) -> None:
@@ -125,6 +127,7 @@ class Stage:
         Raises:
             RefusedError: the world cannot, by this route.
         """
+        self._drawn = True
         values = {self._probe.address: value, **self._probe.others}
         outcomes = self.world.apply(MODEL, values, self._route)
         refused = [address for address, outcome in outcomes.items() if outcome == 'unsupported']
