@@ -99,7 +99,7 @@ class Draws:
         inside = {a: v for a, v in values.items() if _owner(a, model) and sdf.editable(a)}
         edited = sdf.edit(nominal, inside)  # refuses what no body can be, whatever the route
         ways = {address: self._way(address, route) for address in values}
-        failed = self._spawn(model, nominal, inside, ways, route)
+        failed = self._spawn(model, nominal, edited, inside, ways, route)
         failed += self._write(model, values, {**ways, **dict.fromkeys(failed, RESPAWN)}, edited)
         outcomes = dict.fromkeys((a for a, way in ways.items() if not way), 'unsupported')
         for address, value in values.items():
@@ -132,6 +132,7 @@ class Draws:
         self,
         model: str,
         nominal: str,
+        edited: str,
         inside: Mapping[str, float],
         ways: Mapping[str, str],
         route: str,
@@ -157,7 +158,8 @@ class Draws:
             if route
             else {a: v for a, v in inside.items() if RESPAWN in self._backend.routes(a)}
         )
-        text, state = sdf.edit(nominal, {**wanted, **along}), self._states.get(model)
+        text = edited if along == inside else sdf.edit(nominal, {**wanted, **along})
+        state = self._states.get(model)
         for last in (False, True):
             try:
                 self._backend.replace(model, text, Pose() if state is None else state.pose)

@@ -114,6 +114,10 @@ class Keeper:
         """Why addresses of the last draw failed, one line each."""
         return [] if self._world is None else self._world.troubles
 
+    def respawned(self) -> str:
+        """Why the last draw had the robot spawned anew, or ``''``."""
+        return '' if self._world is None else self._world.respawned
+
     def resting(self) -> bool:
         """Whether simulated time stands still, asked to or not."""
         return self._world is not None and not self._world.lost and self._world.paused()

@@ -6,6 +6,7 @@ looks a second. Joint damping and limits are read back as they were: those need 
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import time
@@ -379,7 +380,7 @@ def inertial(text: str, link: str) -> dict[str, float]:
     Returns:
         By ``mass``, ``x``, ``y``, ``z`` (link frame) and ``ixx``, ... (about it).
     """
-    for element in etree.fromstring(text.encode()).iter('link'):
+    for element in _tree(text).iter('link'):
         if element.get('name') == link:
             values = {'mass': float(element.findtext('inertial/mass', '1'))}
             pose = element.findtext('inertial/pose', '0 0 0').split()
@@ -389,6 +390,11 @@ def inertial(text: str, link: str) -> dict[str, float]:
                 values[name] = float(element.findtext(f'inertial/inertia/{name}', default))
             return values
     raise InputError(Fault('link', link, 'the model has no such link'))
+
+
+@functools.lru_cache(maxsize=8)
+def _tree(text: str) -> etree._Element:
+    return etree.fromstring(text.encode())
 
 
 def put_inertial(message: Any, present: Any, values: Mapping[str, float]) -> None:

@@ -72,6 +72,11 @@ class ClassicWorld:
         self._open()
 
     @property
+    def port(self) -> int:
+        """Of the master."""
+        return self._port
+
+    @property
     def version(self) -> str:
         """See :class:`~sim2real_sim.world.World`."""
         physics = self._gazebo.live.physics()
@@ -120,6 +125,7 @@ class ClassicWorld:
         """See :class:`~sim2real_sim.world.World`. Commands to joints end."""
         with self._still():
             gazebo = self._gazebo
+            self._take_back_pushes()
             everything = self._messages.type('gazebo.msgs.WorldReset')(all=True)
             gazebo.clock.reset(lambda: self._control(reset=everything))
             self._note_moved(*self.models(), at_rest=True)
@@ -300,8 +306,22 @@ class ClassicWorld:
         put(message.force, into(pose.orientation, force))
         put(message.torque, into(pose.orientation, torque))
         put(message.force_offset, (center['x'], center['y'], center['z']))
-        self._gazebo.transport.publish(f'~/{model}/{link.replace("::", "/")}/wrench', message)
+        topic = f'~/{model}/{link.replace("::", "/")}/wrench'
+        self._gazebo.transport.publish(topic, message)
         self._pushed = True
+        count = self._gazebo.introspection.count
+        self._pushes = [push for push in self._pushes if push[0] == count]
+        self._pushes.append((count, topic, message))
+
+    def _take_back_pushes(self) -> None:
+        """Undo what would act in the next step; a reset does not."""
+        count = self._gazebo.introspection.count
+        for when, topic, message in self._pushes:
+            if when == count:
+                for part in (message.force, message.torque):
+                    part.x, part.y, part.z = -part.x, -part.y, -part.z
+                self._gazebo.transport.publish(topic, message)
+        self._pushes.clear()
 
     def routes(self, address: str) -> tuple[str, ...]:
         """See :class:`~sim2real_sim.world.World`."""
@@ -418,6 +438,7 @@ class ClassicWorld:
         self._efforts: dict[str, dict[str, float]] = {}
         self._offsets: dict[str, dict[str, float]] = {}
         self._pushed = False
+        self._pushes: list[tuple[int, str, Any]] = []  # steps seen by then, topic, message
         self._lights: dict[str, float] = {}
         self._connection = Connection(self._messages, self._host, self._port, self._timeout)
         live = self._connection.live
@@ -439,7 +460,9 @@ class ClassicWorld:
     def _forget(self, model: str) -> None:
         """A model is no more in the world."""
         self._gazebo.introspection.forget(model)
-        self._gazebo.transport.forget(f'~/{model}/')
+        below = f'~/{model}/'
+        self._gazebo.transport.forget(below)
+        self._pushes = [push for push in self._pushes if not push[1].startswith(below)]
         self._gazebo.live.forget(model)
         for known in (self._present, self._efforts, self._offsets, self._spawned):
             known.pop(model, None)

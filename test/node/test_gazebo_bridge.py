@@ -298,10 +298,10 @@ def test_a_stuck_gzserver_is_said_and_keeps_nobody_waiting(server):
 def test_a_gzserver_of_its_own_is_started_anew():
     with Scene(free_port(), start_server=True) as scene:
         scene.runs()
-        scene.bridge._keeper._server.process.kill()
+        scene.bridge.keeper._server.process.kill()
         scene.said(DiagnosticStatus.ERROR, 'ended')
         scene.runs()
-        assert scene.bridge._keeper._server.process.poll() is None
+        assert scene.bridge.keeper._server.process.poll() is None
 
 
 def test_its_camera_sees_the_robot():
