@@ -38,6 +38,7 @@ LIVE = {
 """Kind to quantities that change without a respawn."""
 INERTIA = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
 ECHO = 0.3  # [s] within which Gazebo answers the request of a model that ended
+AGAIN = 1.0  # [s] after which a question is asked again
 FRESH = 1.0  # [s] how long an answer about a model or light is good for
 
 
@@ -86,10 +87,14 @@ class Live:
         number, name = self._count, f'{what} {about}'.strip()
         request = self._messages.type('gazebo.msgs.Request')(id=number, request=what, data=about)
         self._answers[number] = None
+        what = f'answer to {name!r}'
         try:
             self._transport.publish('~/request', request)
-            what = f'answer to {name!r}'
-            response = self._transport.wait(lambda: self._answers[number], what)
+            try:
+                response = self._transport.wait(lambda: self._answers[number], what, AGAIN)
+            except WorldError:  # a busy Gazebo loses one now and then
+                self._transport.publish('~/request', request)
+                response = self._transport.wait(lambda: self._answers[number], what)
         finally:
             del self._answers[number]
         type_ = f'gazebo.msgs.{answer}'

@@ -19,6 +19,7 @@ from sim2real_sim.gazebo_classic.messages import Messages
 from sim2real_sim.world import WorldError
 
 NUDGES = (0.001, 0.02)  # [s] the first comes after the one, later ones at most the other apart
+HEARS_AFTER = 0.02  # [s] Gazebo loses what comes right after it said that it listens
 CONTROL = '~/world_control'
 NOTHING = b'\xa0\x06\x00'  # a message with one field, number 100, that Gazebo does not have
 HEADER = 8
@@ -60,6 +61,7 @@ class _Link:
         self.receive = receive
         self.lock = threading.Lock()
         self.topic = ''
+        self.since = time.monotonic()
 
     def send(self, payload: bytes) -> None:
         with self.lock:
@@ -187,6 +189,7 @@ class Transport:
         links = self.wait(lambda: list(self._listening[topic]), f'listener of {topic}')
         payload = message.SerializeToString()
         for link in links:
+            time.sleep(max(0.0, link.since + HEARS_AFTER - time.monotonic()))
             try:
                 link.send(payload)
             except OSError as error:
@@ -379,5 +382,5 @@ class Transport:
         subscription = self._messages.type('gazebo.msgs.Subscribe').FromString(
             packet.serialized_data
         )
-        link.topic = subscription.topic
+        link.topic, link.since = subscription.topic, time.monotonic()
         self._listening.setdefault(link.topic, []).append(link)
