@@ -1,8 +1,8 @@
 """Every draw with its outcomes as a line of JSON, and back: where a world came from.
 
 A line of step 0 is a whole world; those after it in the episode hold what has changed. A log that
-has grown to its size goes on in a new file: ``draws.jsonl`` becomes ``draws.1.jsonl``, the next one
-``draws.2.jsonl``; none is ever deleted, and all are read as one.
+has grown to its size goes on in a new file: ``draws.jsonl`` becomes ``draws.1.jsonl``, the next
+one ``draws.2.jsonl``; none is ever deleted, and all are read as one.
 """
 
 from __future__ import annotations

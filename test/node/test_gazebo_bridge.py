@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from scipy.spatial.transform import Rotation
@@ -206,6 +207,33 @@ def test_a_draw_is_applied_and_has_its_effect(scene):
     scene.runs()
     scene.rests()
     assert scene.effort('shoulder') == pytest.approx(before, abs=4.0)  # it sticks
+
+
+def test_a_respawn_within_an_episode_is_said_and_goes_on_where_it_was(scene):
+    said = scene.hear(Log, '/rosout', LATCHED, [])
+    scene.draw(values=HEAVY, episode=3)
+    target = DEFAULT + np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    scene.joints.clear()
+    scene.until(lambda: scene.joints, 'joint states')
+
+    def on_its_way():
+        scene.commands.publish(Float64MultiArray(data=list(target)))
+        return scene.joints[-1].position[0] > 0.05
+
+    scene.until(on_its_way, 'a moving arm')
+    before = scene.joints[-1]
+    stiffer = {**HEAVY, 'joint.elbow.viscous_friction': 4.0}
+    assert set(scene.draw(values=stiffer, episode=3, step=1).outcomes.values()) == {'verified'}
+    count, start = len(scene.joints), to_seconds(before.header.stamp)
+    scene.until(lambda: len(scene.joints) > count + 25, 'joint states of the new one')
+    later = [m for m in scene.joints if start < to_seconds(m.header.stamp) < start + 1.0]
+    moved = np.diff([m.position[0] for m in [before, *later]])
+    assert np.abs(moved).max() < 0.05  # [rad] at 250 samples a simulated second: no jump
+    words = 'step 1: arm6 was spawned anew for joint.elbow.viscous_friction'
+    scene.until(lambda: any(words in m.msg for m in said), 'it is said')
+    heavier = {**stiffer, 'link.gripper.mass': 4.5}
+    assert set(scene.draw(values=heavier, episode=3, step=2).outcomes.values()) == {'verified'}
+    assert scene.node.keeper.respawned() == ''  # a mass changes without
 
 
 def test_a_killed_gzserver_is_said_and_its_successor_is_the_drawn_world(server, scene):
