@@ -68,6 +68,7 @@ class ClassicWorld:
         self._timeout = timeout
         self._messages = messages.load()
         self._draws = Draws(self)
+        self._pushes: list[tuple[int, str, Any]] = []  # steps seen by then, topic, message
         self._connection: Connection | None = None
         self._open()
 
@@ -438,7 +439,7 @@ class ClassicWorld:
         self._efforts: dict[str, dict[str, float]] = {}
         self._offsets: dict[str, dict[str, float]] = {}
         self._pushed = False
-        self._pushes: list[tuple[int, str, Any]] = []  # steps seen by then, topic, message
+        self._pushes = []
         self._lights: dict[str, float] = {}
         self._connection = Connection(self._messages, self._host, self._port, self._timeout)
         live = self._connection.live
