@@ -7,7 +7,6 @@ services of the embedded simulator's node, so that whatever works with that work
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import sys
 import threading
@@ -41,7 +40,7 @@ from sim2real_sim.gazebo_classic.world import ClassicWorld
 from sim2real_sim.publishers_ros import Publishers
 from sim2real_sim.services_ros import serve
 from sim2real_sim.stepping import CommandWatch, clock_period
-from sim2real_sim.world import Pose, WorldError
+from sim2real_sim.world import WorldError
 
 NS = 10**9
 LOOK = 0.2  # [s] between looks after the world
@@ -70,16 +69,11 @@ class GazeboBridge(Node):
         server = None
         if config.start_server:
             server = Server(config.world, port=config.port or PORT, cameras=config.camera)
-        place = Place(_pose(config), config.spawn)
+        place = Place.of(config)
         self.keeper = Keeper(
             profile, self._connect, self._on_step, place, server, config.realtime_factor
         )
-        camera = None
-        if config.camera:
-            size = config.camera_width, config.camera_height
-            points = self.keeper.reader.points(Pose())
-            camera = GazeboCamera(self, size, config.camera_rate, points, place.pose)
-            self.keeper.beside = camera.join
+        camera = GazeboCamera.beside(self, config, self.keeper) if config.camera else None
         self._watch = CommandWatch(profile.command.timeout)
         self._reader = CommandReader(profile)
         self._answered: tuple[Draw, Draw] | None = None
@@ -88,8 +82,7 @@ class GazeboBridge(Node):
             self, self.keeper.reader, self._sampler, config.tf_rate > 0, view=camera
         )
         # What waits for Gazebo has a group of its own: commands and health go on meanwhile.
-        slow = MutuallyExclusiveCallbackGroup()
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        slow, steady = MutuallyExclusiveCallbackGroup(), Clock(clock_type=ClockType.STEADY_TIME)
         self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
         self._slow, self._draws = slow, None
         self.create_subscription(
@@ -219,13 +212,12 @@ class GazeboBridge(Node):
         for trouble in self.keeper.troubles():
             self.get_logger().error(trouble)
         if draw.step and self.keeper.respawned():  # at the beginning of an episode it is usual
-            self.get_logger().warning(
-                f'draw {draw.episode}, step {draw.step}: {self._profile.name} was spawned anew '
-                f'for {self.keeper.respawned()}; it goes on where it was'
-            )
-        values = {address: self.keeper.read_back(address) for address in draw.values}
-        outcomes, exact = dict(self.keeper.outcomes), ClassicWorld.tolerance
-        answer = replace(draw, values=values, outcomes=outcomes, tolerance=exact)
+            anew = f'{self._profile.name} was spawned anew for {self.keeper.respawned()}'
+            words = f'draw {draw.episode}, step {draw.step}: {anew}; it goes on where it was'
+            self.get_logger().warning(words)
+        values = {a: self.keeper.read_back(a) for a in draw.values}
+        answer = replace(draw, values=values, outcomes=dict(self.keeper.outcomes))
+        answer = replace(answer, tolerance=ClassicWorld.tolerance)
         self._answered = draw, answer
         self._send(answer)
 
@@ -247,11 +239,6 @@ class GazeboBridge(Node):
         """Let go of the world and say goodbye."""
         self.keeper.close()
         self._health.close()
-
-
-def _pose(config: GazeboConfig) -> Pose:
-    turn = 0.5 * config.yaw
-    return Pose((config.x, config.y, config.z), (0.0, 0.0, math.sin(turn), math.cos(turn)))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -13,6 +13,8 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from sim2real_core.qos import SENSOR
 from sim2real_sim import conversions
+from sim2real_sim.config import GazeboConfig
+from sim2real_sim.gazebo_classic.keeper import Keeper
 from sim2real_sim.gazebo_classic.world import ClassicWorld
 from sim2real_sim.world import Pose
 
@@ -58,6 +60,15 @@ class GazeboCamera:
         self._pose = _placed(root, position, turn)
         self._images = node.create_publisher(Image, 'camera/image_raw', SENSOR)
         self._infos = node.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
+
+    @classmethod
+    def beside(cls, node: Node, config: GazeboConfig, keeper: Keeper) -> GazeboCamera:
+        """One beside a robot, put there whenever the robot is."""
+        size = config.camera_width, config.camera_height
+        points = keeper.reader.points(Pose())
+        camera = cls(node, size, config.camera_rate, points, keeper.place.pose)
+        keeper.beside = camera.join
+        return camera
 
     def pose(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Position (1, 3) [m] and orientation (1, 4) (w, x, y, z) in the robot's root frame."""
