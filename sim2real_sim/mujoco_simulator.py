@@ -143,6 +143,7 @@ class MujocoSimulator:
         self._touched: set[Owner] = set()
         self._qpos, self._qvel = self.batch.bind('qpos'), self.batch.bind('qvel')
         self._applied_force = self.batch.bind('qfrc_applied')
+        self._wrench = self.batch.bind('xfrc_applied')
         self._bias = self.batch.bind('qfrc_bias')
         self._xpos = self.batch.bind('xpos')
         self._xquat = self.batch.bind('xquat')
@@ -280,7 +281,7 @@ class MujocoSimulator:
             if self._friction.active:
                 self._frictionloss[:, self._dof] = self._friction.level(velocity)
             if disturbances.bodies.size:
-                self.batch.bind('xfrc_applied')[:, disturbances.bodies] = self._disturb()
+                self._wrench[:, self._disturbed] = self._disturb()
             self.batch.step()
             # Copied once: in the engine's memory every simulation's values lie apart.
             position, velocity = self._qpos[:, self._q].copy(), self._qvel[:, self._dof].copy()
@@ -509,6 +510,7 @@ class MujocoSimulator:
                     (int(dof),),
                     self._friction.coulomb[:, j],
                 )
+        self._disturbed = _columns(self._disturbances.bodies)
         self._loaded = bool(self._load.any())
         force = self.batch.bind('xfrc_applied')
         wrench = self._disturbances.wrench

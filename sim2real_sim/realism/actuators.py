@@ -84,7 +84,7 @@ class Actuators:
         self.measured = np.zeros((3, *shape))
         self._unloaded = np.zeros(shape)
         self._applied = np.zeros(shape)
-        self._features = [False] * 4  # see compiled.prepare
+        self._features = [False] * 5  # see compiled.prepare
 
     def update(self, step_length: Array) -> None:
         """Take over changed parameters.
@@ -106,6 +106,7 @@ class Actuators:
             self._by_position,
             step_length[:, 0].copy(),
             self._command,
+            self._position,
             self._applied,
             self._drives,
             self.measured[0],
@@ -212,7 +213,7 @@ class Actuators:
         self, measuring: bool, position: Array, velocity: Array, driving: bool, load: Array
     ) -> None:
         samples, size = self._history.samples, self._command.size
-        lags, swings, fades, soft = self._features
+        lags, swings, fades, loose, soft = self._features
         compiled.run(
             self._drives,
             measuring,
@@ -227,6 +228,7 @@ class Actuators:
             lags,
             swings,
             fades,
+            loose,
             soft,
             self.measured.reshape(3, size),
             self._applied.reshape(-1),

@@ -61,7 +61,9 @@ drift and since when."""
 
 
 F1, F2, F3 = numba.float64[::1], numba.float64[:, ::1], numba.float64[:, :, ::1]
-ANY2, ANY3 = numba.float64[:, :], numba.float64[:, :, :]  # however it lies in memory
+ANY2, ANY3 = (  # however it lies in memory, and only read
+    numba.types.Array(numba.float64, ndim, 'A', readonly=True) for ndim in (2, 3)
+)
 N, B, N1, U1 = numba.int64, numba.boolean, numba.int64[::1], numba.uint64[::1]
 
 
@@ -256,7 +258,7 @@ def soften(d: Array, k: int, by_position: bool) -> None:
     d[STRETCHING, k] = settling * share * damping / h + share * stiffness
 
 
-@kernel(numba.from_dtype(SETTINGS)[:, ::1], F2, F2, F1, B, F1, F2, F2, F3, F2)
+@kernel(numba.from_dtype(SETTINGS)[:, ::1], F2, F2, F1, B, F1, F2, F2, F2, F3, F2)
 def prepare(
     settings: Records,
     gains: Array,
@@ -265,10 +267,11 @@ def prepare(
     by_position: bool,
     length: Array,
     command: Array,
+    position: Array,
     applied: Array,
     drives: Array,
     seen: Array,
-) -> tuple[float, bool, bool, bool, bool]:
+) -> tuple[float, bool, bool, bool, bool, bool]:
     """Take over changed parameters.
 
     Args:
@@ -279,15 +282,16 @@ def prepare(
         by_position: whether the command is a position.
         length: (nsim,) of a step [s].
         command: (nsim, nj) at which a lag that appears begins.
+        position: (nsim, nj) of the joints, at which play that appears is in its middle.
         applied: (nsim, nj) effort on the joints.
         drives: (blocks, FIELDS, LANES), written.
         seen: (nsim, nj) what the encoders read, written.
 
     Returns:
         Longest delay in steps, and whether any drive lags in first order, in second order,
-        fades, has a flexible shaft.
+        fades, has play or a flexible shaft, has a flexible shaft.
     """
-    latest, lags, swings, fades, soft = 0.0, False, False, False, False
+    latest, lags, swings, fades, loose, soft = 0.0, False, False, False, False, False
     nsim, nj = settings.shape
     for i in range(nsim):
         for j in range(nj):
@@ -316,18 +320,24 @@ def prepare(
             d[SATURATION, k], d[SLOWER, k] = p.saturation, 0.0
             if p.no_load_speed > 0.0 and not math.isinf(p.saturation):
                 d[SLOWER, k] = p.saturation / p.no_load_speed
+            if d[BACKLASH, k] == 0.0:
+                d[PLAY, k] = position[i, j]
             d[COMPLIANCE, k], d[BACKLASH, k] = p.compliance, p.backlash
+            loose |= p.backlash > 0.0 or p.compliance > 0.0
             if p.compliance > 0.0:
                 soften(d, k, by_position)
                 soft = True
             d[OFFSET, k], d[CONSTANT, k] = p.position_offset, p.torque_constant
             seen[i, j] = d[PLAY, k] + p.compliance * applied[i, j] + p.position_offset
-    return latest, lags, swings, fades, soft
+    return latest, lags, swings, fades, loose, soft
 
 
 @part
 def arrive(d: Array, history: Array, head: int, first: int, command: Array) -> None:
     """Commands that have come through the delay."""
+    if len(history) == 1:
+        command[:] = history[head, first : first + len(command)]
+        return
     for k in range(len(command)):
         command[k] = ago(history, head, first + k, d[LATE, k])
 
@@ -436,6 +446,7 @@ def measure(
     d: Array,
     position: Array,
     velocity: Array,
+    loose: bool,
     soft: bool,
     applied: Array,
     q: Array,
@@ -448,14 +459,19 @@ def measure(
     """
     for k in range(len(q)):
         effort[k] = applied[k] / d[CONSTANT, k]
+    if not loose:
+        for k in range(len(q)):
+            q[k], v[k] = position[k] + d[OFFSET, k], velocity[k]
+        return
+    for k in range(len(q)):
         before = d[PLAY, k]
         d[PLAY, k] = play(before, position[k], d[BACKLASH, k])
         q[k] = d[PLAY, k] - before  # moved, for now
     if soft:
         turn_shafts(d, q, v, applied)
     for k in range(len(q)):
-        loose = d[BACKLASH, k] > 0.0 or (soft and d[COMPLIANCE, k] > 0.0)
-        v[k] = q[k] / d[H, k] if loose else velocity[k]
+        differs = d[BACKLASH, k] > 0.0 or (soft and d[COMPLIANCE, k] > 0.0)
+        v[k] = q[k] / d[H, k] if differs else velocity[k]
         q[k] = d[PLAY, k] + d[OFFSET, k]
         if soft:
             q[k] += d[COMPLIANCE, k] * applied[k]
@@ -479,7 +495,7 @@ def turn_shafts(d: Array, moved: Array, v: Array, applied: Array) -> None:
         moved[k] += d[COMPLIANCE, k] * (applied[k] - before)
 
 
-@kernel(F3, B, F1, F1, B, F2, N, F1, B, B, B, B, B, B, F2, F1)
+@kernel(F3, B, F1, F1, B, F2, N, F1, B, B, B, B, B, B, B, F2, F1)
 def run(
     drives: Array,
     measuring: bool,
@@ -494,6 +510,7 @@ def run(
     lags: bool,
     swings: bool,
     fades: bool,
+    loose: bool,
     soft: bool,
     measured: Array,
     applied: Array,
@@ -514,6 +531,7 @@ def run(
         lags: whether any drive lags in first order; see :func:`prepare`, also for the rest.
         swings: in second order.
         fades: fades.
+        loose: has play or a flexible shaft.
         soft: has a flexible shaft.
         measured: (3, n) position, velocity and effort, written by measuring.
         applied: (n,) the effort; its state where shafts are flexible.
@@ -526,7 +544,8 @@ def run(
         u, f = command[: last - first], asked[: last - first]
         q, v, effort = measured[0, first:last], measured[1, first:last], measured[2, first:last]
         if measuring:
-            measure(d, position[first:last], velocity[first:last], soft, out, q, v, effort)
+            moved = position[first:last], velocity[first:last]
+            measure(d, *moved, loose, soft, out, q, v, effort)
         if driving:
             arrive(d, history, head, first, u)
             if lags:
@@ -623,7 +642,7 @@ def blow(
             elapsed[i] = 0.0
 
 
-@kernel(F1, F1, F2, F1, F1, F1, F1, U1, U1)
+@kernel(F1, F1, F2, F1, F1, F1, F1, U1, U1, N, F3)
 def push(
     waits: Array,
     left: Array,
@@ -634,6 +653,8 @@ def push(
     length: Array,
     keys: Keys,
     counts: Keys,
+    place: int,
+    wrench: Array,
 ) -> None:
     """Go on with the pushes on one body by a step; see :class:`Pushes`. All of (nsim,).
 
@@ -647,6 +668,8 @@ def push(
         length: of a step [s].
         keys: of the streams of random numbers.
         counts: of the pushes so far.
+        place: of the body in ``wrench``.
+        wrench: (nsim, n, 6), to which the force is added.
     """
     for i in range(len(waits)):
         first, over = np.uint64(4) * counts[i], left[i] <= 0.5 * length[i]
@@ -665,6 +688,8 @@ def push(
             counts[i] += np.uint64(1)
             waits[i] = -math.log(uniform(keys[i], first + np.uint64(4)))
         left[i] -= length[i]
+        for k in range(3):
+            wrench[i, place, k] += force[i, k]
 
 
 @kernel(F3, F2, F1, F2, ANY2, ANY2, F1, N1, F3)

@@ -53,12 +53,17 @@ class Pushes:
             values.copy() for values in (rate, impulse, duration)
         )
 
-    def step(self, step_length: Array) -> Array:
-        """Force (nsim, 3) in the next step [N], of length ``step_length`` (nsim,) [s]."""
+    def step(self, step_length: Array, place: int, wrench: Array) -> None:
+        """Add the forces in the next step to wrenches.
+
+        Args:
+            step_length: (nsim,) [s].
+            place: of the body in the wrenches.
+            wrench: (nsim, n, 6) [N] and [N*m].
+        """
         how = self._rate, self._impulse, self._duration, step_length
         state = self._waits, self._left, self._force
-        compiled.push(*state, *how, self._numbers.keys, self._numbers.counts)
-        return self._force
+        compiled.push(*state, *how, self._numbers.keys, self._numbers.counts, place, wrench)
 
 
 class Disturbances:
@@ -148,7 +153,7 @@ class Disturbances:
         """
         wrench = self._steady.copy()
         for place, pushes in self._pushing:
-            wrench[:, place, :3] += pushes.step(self._step_length)
+            pushes.step(self._step_length, place, wrench)
         if self.dragged.size:
             numbers, gust = self._numbers, self.gust
             blown = self._gusts, self._elapsed, self.gust_time, gust, numbers.keys, numbers.counts
