@@ -212,16 +212,6 @@ class Transport:
             self._subscribed.setdefault(topic, [])
         self._tell_master('subscribe', 'Subscribe', topic, type_, latching=latching)
 
-    def unsubscribe(self, topic: str, type_: str) -> None:
-        """Receive a topic no more."""
-        topic = self.resolve(topic)
-        with self._changed:
-            self._callbacks.pop(topic, None)
-            links = self._subscribed.pop(topic, [])
-        self._tell_master('unsubscribe', 'Subscribe', topic, type_)
-        for link in links:
-            self._drop(link)
-
     def forget(self, prefix: str) -> None:
         """Who listened to our topics below a name is gone: Gazebo leaves such links open."""
         prefix = self.resolve(prefix)
