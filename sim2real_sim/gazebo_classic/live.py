@@ -144,10 +144,22 @@ class Live:
                 if pose.id in wanted:
                     there[pose.id] = close(read_pose(pose), read_pose(wanted[pose.id]))
 
+        def has() -> bool:
+            model = self.model(message.name)
+            have = {part.id: part.pose for part in (model, *links(model))}
+            return all(
+                number in have and close(read_pose(have[number]), read_pose(pose))
+                for number, pose in wanted.items()
+            )
+
+        what = f'move of model {message.name!r}'
+        self._poses.clear()
         self._poses.listener = look
         self._transport.publish('~/model/modify', message)
         try:
-            self._transport.wait(lambda: all(there.values()), f'move of model {message.name!r}')
+            self._transport.wait(lambda: all(there.values()), what, AGAIN)
+        except WorldError:  # a busy Gazebo leaves out to tell of one now and then
+            until(has, what, self._timeout)
         finally:
             self._poses.listener = None
 
