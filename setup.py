@@ -27,10 +27,10 @@ ROBOT = [
     'scipy',
     'xacro',
 ]
-SIM = ['coal', 'mujoco>=4']
+SIM = ['coal', 'mujoco>=4', 'numba']
 EXTRAS = {
     'sim': SIM,
-    'gazebo': ['grpcio-tools', 'protobuf>=4.22', 'pyzmq'],
+    'gazebo': ['grpcio-tools', 'numba', 'protobuf>=4.22', 'pyzmq'],
     'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack

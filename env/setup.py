@@ -41,6 +41,8 @@ import mujoco
 mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), height=8, width=8).close()
 """
 
+KERNELS = 'sim2real_sim/realism/compiled.py'
+
 # Has the message classes of modern Gazebo, which tests need; see gazebo_messages.py.
 GAZEBO_MESSAGES = 'gazebo-py-bindings==1.0.0'
 
@@ -70,6 +72,7 @@ def main():
     packaging = [ROOT / name for name in ('package.xml', 'setup.py', 'setup.cfg')]
     rooms = sorted(path.parent.name for path in ROOT.glob('sim2real_*/__init__.py'))
     stage('sim2real', [made, rooms] + texts(packaging), install_sim2real)
+    stage('kernels', [made, wheels] + texts([ROOT / KERNELS]), compile_kernels)
     stage('rendering', [made], prepare_rendering)
 
 
@@ -218,6 +221,12 @@ def write_interface_package(source, target):
 def install_sim2real():
     pip = [str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'install']
     run('sim2real', pip + ['--no-deps', '--no-build-isolation', '--editable', str(ROOT)])
+
+
+def compile_kernels():
+    """Compile what numba keeps, so that no node does when it starts."""
+    module = KERNELS[:-3].replace('/', '.')
+    run('kernels', [str(PYTHON), '-c', 'import ' + module])
 
 
 def prepare_rendering():

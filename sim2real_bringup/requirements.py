@@ -37,6 +37,7 @@ HOW_TO_GET = {
     },
     'mujoco': EXTRA.format('sim'),
     'coal': EXTRA.format('sim'),
+    'numba': EXTRA.format('sim'),
     **dict.fromkeys(('google', 'grpc_tools', 'zmq'), EXTRA.format('gazebo')),
     **dict.fromkeys(
         ('onnx', 'onnxscript', 'rsl_rl', 'tensordict', 'torch'), EXTRA.format('learning')

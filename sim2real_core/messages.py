@@ -114,6 +114,7 @@ def draw_to_message(
         space=draw.space,
         profile=draw.profile,
         step=draw.step,
+        tolerance=draw.tolerance,
     )
     rows = [
         _status(a, draw.outcomes.get(a, ''), value=float(v), unit=_unit(a, profile))
@@ -139,7 +140,9 @@ def draw_from_message(message: DiagnosticArray) -> Draw:
             outcomes={row.name: row.message for row in rows if row.message},
             space=head['space'],
             profile=head['profile'],
-            step=int(head.get('step', 0)),  # recordings of before it existed have none
+            # Recordings of before they existed have none.
+            step=int(head.get('step', 0)),
+            tolerance=float(head.get('tolerance', Draw.tolerance)),
         ),
     )
 

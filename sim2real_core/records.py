@@ -27,6 +27,8 @@ class Draw:
         space: content hash of the space it came from.
         profile: content hash of the robot profile.
         step: number of the update within the episode; 0 is its beginning.
+        tolerance: relative difference up to which a value that was read back is the drawn one,
+            as whoever applied it says: engines keep some values in single precision.
     """
 
     episode: int
@@ -37,6 +39,7 @@ class Draw:
     space: str = ''
     profile: str = ''
     step: int = 0
+    tolerance: float = 1e-6
 
 
 @dataclass(frozen=True)

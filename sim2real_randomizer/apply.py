@@ -10,9 +10,7 @@ import numpy as np
 from sim2real_core.records import Draw
 from sim2real_sim.simulator import Ids, Simulator
 
-# A value that an engine keeps in single precision, reads with six digits (Gazebo Classic, when it
-# spawns) or turns into axes of its own is still right.
-RELATIVE, ABSOLUTE = 1e-5, 1e-12
+ABSOLUTE = 1e-12
 
 
 def apply_draw(simulator: Simulator, draw: Draw, ids: Ids = None) -> Draw:
@@ -40,13 +38,19 @@ def apply_draw(simulator: Simulator, draw: Draw, ids: Ids = None) -> Draw:
     return checked(draw, said, read)
 
 
-def checked(draw: Draw, said: Mapping[str, str], read: Mapping[str, float | np.ndarray]) -> Draw:
+def checked(
+    draw: Draw,
+    said: Mapping[str, str],
+    read: Mapping[str, float | np.ndarray],
+    tolerance: float = Draw.tolerance,
+) -> Draw:
     """The draw with outcomes that hold.
 
     Args:
         draw: what was asked for.
         said: outcome by address, as the simulator says; a missing one is a failure.
         read: values read back, by address.
+        tolerance: see :class:`~sim2real_core.records.Draw`.
 
     Returns:
         The draw as asked for; an outcome of ``verified`` becomes ``failed`` where the value that
@@ -56,7 +60,7 @@ def checked(draw: Draw, said: Mapping[str, str], read: Mapping[str, float | np.n
     for address, value in draw.values.items():
         outcome = said.get(address, 'failed')
         if outcome == 'verified' and not np.allclose(
-            read.get(address, np.nan), value, rtol=RELATIVE, atol=ABSOLUTE
+            read.get(address, np.nan), value, rtol=tolerance, atol=ABSOLUTE
         ):
             outcome = 'failed'
         outcomes[address] = outcome

@@ -36,6 +36,14 @@ class RandomizerConfig(Config):
         '~/.ros/sim2real/draws.jsonl',
         'Every draw is appended here with its outcomes, one a line; to none when empty.',
     )
+    draws_file_size: float = parameter(
+        64.0,
+        'A file of draws that has grown so far is set aside (draws.1.jsonl, ...) and a new one '
+        'begun; all are kept, and read as one.',
+        unit='MB',
+        low=0.001,
+        high=1e6,
+    )
     apply_timeout: float = parameter(
         2.0, "Wait this long for the simulator's answer.", unit='s', low=0.05, high=60.0
     )

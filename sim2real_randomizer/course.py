@@ -210,6 +210,11 @@ def moving(space: Space) -> dict[str, When]:
     }
 
 
+def within(space: Space) -> tuple[str, ...]:
+    """Addresses whose own values change within an episode."""
+    return tuple(a for a, variation in space.variations.items() if variation.when.within)
+
+
 class _Step:
     """Latents of environments a step later."""
 

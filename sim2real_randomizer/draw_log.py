@@ -1,12 +1,17 @@
 """Every draw with its outcomes as a line of JSON, and back: where a world came from.
 
-A line of step 0 is a whole world; those after it in the episode hold what has changed.
+A line of step 0 is a whole world; those after it in the episode hold what has changed. A log that
+has grown to its size goes on in a new file: ``draws.jsonl`` becomes ``draws.1.jsonl``, the next
+one ``draws.2.jsonl``; none is ever deleted, and all are read as one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 import os
+import re
 from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,24 +24,62 @@ from sim2real_core.records import OUTCOMES, Draw
 SCHEMA = 1
 
 
-def append(path: str | Path, draw: Draw, stamp: float, only: Container[str] | None = None) -> None:
-    """Append a draw to a log, in one write.
+def append(
+    path: str | Path,
+    draw: Draw,
+    stamp: float,
+    only: Container[str] | None = None,
+    size: float = math.inf,
+) -> None:
+    """Append a draw to a log.
 
     Args:
         path: the log; its folder is made.
         draw: what was drawn, with outcomes.
         stamp: simulated time of the outcomes [s].
         only: addresses to keep; all when None.
+        size: a file that has so many bytes is set aside, and a new one begun.
     """
     path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps({'schema': SCHEMA, 'stamp': stamp, **as_json(draw, only)}) + '\n'
-    # One write in append mode: lines of several processes do not mix.
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    written = False
+    while not written:
+        with path.open('ab') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # other processes may write, too
+            if not _is(path, file.fileno()):
+                continue  # set aside while we waited
+            if 0 < os.fstat(file.fileno()).st_size >= size:
+                path.rename(_free(path))
+                continue
+            file.write(line.encode())
+            written = True
+
+
+def files(path: Path) -> list[Path]:
+    """The files of a log, the oldest first: those set aside, then the present one if begun."""
+    aside = [file for _, file in sorted(_aside(path).items())]
+    return [*aside, path] if path.exists() or not aside else aside
+
+
+def _aside(path: Path) -> dict[int, Path]:
+    """Files of a log that were set aside, by number."""
+    pattern = re.compile(re.escape(path.stem) + r'\.(\d+)' + re.escape(path.suffix))
+    found = ((pattern.fullmatch(other.name), other) for other in path.parent.glob('*'))
+    return {int(match[1]): other for match, other in found if match}
+
+
+def _free(path: Path) -> Path:
+    """Where a file that is full goes."""
+    return path.with_name(f'{path.stem}.{max(_aside(path), default=0) + 1}{path.suffix}')
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether an open file is still the one of this name."""
     try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def as_json(draw: Draw, only: Container[str] | None = None) -> dict[str, Any]:
@@ -93,28 +136,18 @@ def read(path: str | Path) -> Iterator[Draw]:
     """The worlds of a log, in order, each whole; or the one of a JSON file.
 
     Raises:
-        InputError: not a log; names the line.
+        InputError: not a log; names file and line.
     """
-    try:
-        text = Path(path).expanduser().read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Fault('draw', str(path), f'give a readable file ({error})')) from error
-    try:
-        yield from_json(json.loads(text), str(path))
-        return
-    except json.JSONDecodeError:
-        lines = text.splitlines()
-    begun: dict[tuple[int, int, str], Draw] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    path = Path(path).expanduser()
+    log = files(path)
+    if len(log) == 1:
         try:
-            draw = from_json(json.loads(line), str(path), number)
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                return  # cut off while it was written
-            mend = f'no line of JSON ({error})'
-            raise InputError(Fault('draw', line[:60], mend, str(path), number)) from error
+            yield from_json(json.loads(_text(path)), str(path))
+            return
+        except json.JSONDecodeError:
+            log = [path]  # of several lines
+    begun: dict[tuple[int, int, str], Draw] = {}
+    for file, number, draw in _lines(log):
         world = (draw.seed, draw.environment, draw.profile)
         if draw.step == 0:
             begun[world] = draw
@@ -127,8 +160,31 @@ def read(path: str | Path) -> Iterator[Draw]:
             )
         else:
             mend = 'changes a world that the log does not have'
-            raise InputError(Fault('draw', draw.step, mend, str(path), number))
+            raise InputError(Fault('draw', draw.step, mend, str(file), number))
         yield draw
+
+
+def _lines(log: list[Path]) -> Iterator[tuple[Path, int, Draw]]:
+    """Draws as they stand in the files of a log, with file and line."""
+    for file in log:
+        lines = _text(file).splitlines()
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield file, number, from_json(json.loads(line), str(file), number)
+            except json.JSONDecodeError as error:
+                if file == log[-1] and number == len(lines):
+                    return  # cut off while it was written
+                mend = f'no line of JSON ({error})'
+                raise InputError(Fault('draw', line[:60], mend, str(file), number)) from error
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(Fault('draw', str(file), f'give a readable file ({error})')) from error
 
 
 def find(

@@ -98,7 +98,7 @@ def settled(draw: Draw, answer: Draw | None) -> Draw:
     """
     if answer is None:
         return replace(draw, outcomes=dict.fromkeys(draw.values, 'failed'))
-    return checked(draw, answer.outcomes, answer.values)
+    return checked(draw, answer.outcomes, answer.values, answer.tolerance)
 
 
 def answers(answer: Draw, draw: Draw) -> bool:

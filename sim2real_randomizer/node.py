@@ -32,11 +32,11 @@ from sim2real_core.records import Draw
 from sim2real_randomizer.apply import failed
 from sim2real_randomizer.config import RandomizerConfig
 from sim2real_randomizer.course import moving
+from sim2real_randomizer.doubts import doubts
 from sim2real_randomizer.draw_log import append
 from sim2real_randomizer.episodes import Episodes, answers, settled
 from sim2real_randomizer.narrow import read_estimate
 from sim2real_randomizer.space import load_space
-from sim2real_sim.verify.table import load_table, quantity_of, unverified
 
 TICK = 0.05
 RESEND = 0.5  # a request sent while the simulator was still being discovered may be lost
@@ -60,12 +60,10 @@ class RandomizerNode(Node):
         config = declare(self, RandomizerConfig)
         profile = self._profile = load_profile(config.robot)
         space = load_space(config.space, profile)
-        self._doubtful = ''
-        if config.verified:
-            self._doubt(unverified(space.addresses, load_table(config.verified)), config.verified)
-        self._episodes = Episodes(space, config.first_episode)
-        for words in space.warnings:
+        self._doubtful, warnings = doubts(space, config.verified)
+        for words in warnings:
             self.get_logger().warning(words)
+        self._episodes = Episodes(space, config.first_episode)
         if config.estimate_file:
             self._episodes.learn(read_estimate(config.estimate_file), config)
         self._waiting: deque[Future] = deque()
@@ -89,15 +87,6 @@ class RandomizerNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK, self._tick, clock=steady)
         self._health = Health(self, self._status)
-
-    def _doubt(self, doubtful: tuple[str, ...], backend: str) -> None:
-        # One name for a quantity, however many joints it is drawn for.
-        self._doubtful = ', '.join(dict.fromkeys(quantity_of(address) for address in doubtful))
-        if doubtful:
-            self.get_logger().warn(
-                f'{backend} was not seen to obey {self._doubtful}: what is drawn for them '
-                'may be without effect (`sim2real sim verify` tries it)'
-            )
 
     async def _on_randomize(
         self, _: Trigger.Request, response: Trigger.Response
@@ -190,10 +179,11 @@ class RandomizerNode(Node):
 
     def _log(self, draw: Draw) -> None:
         file = self.get_parameter('draws_file').value
+        size = 1e6 * self.get_parameter('draws_file_size').value
         try:
             if file:
                 only = self._episodes.varying if draw.step else None
-                append(file, draw, self._now(), only)
+                append(file, draw, self._now(), only, size)
         except OSError as error:
             self.get_logger().error(f'draws_file: {error}', throttle_duration_sec=10.0)
 

@@ -20,7 +20,7 @@ from sim2real_core.nominal import STRIBECK_VELOCITY
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.mujoco_addresses import INTEGERS, Addresses, Engine, Owner
 from sim2real_sim.mujoco_model import CAMERA, RobotModel, build_model
-from sim2real_sim.realism import Actuators, Disturbances, Friction, Sensors
+from sim2real_sim.realism import Actuators, Disturbances, Friction, Sensors, compiled
 from sim2real_sim.simulator import Ids, ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ class Rigid:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._together = (model.body_weldid[:, None] == model.body_weldid).astype(float)
-        self._root = model.body_rootid.copy()
+        self._root = model.body_rootid.astype(np.intp)
 
     def mass(self, mass: Array, bodies: Rows) -> Array:
         """Mass (nsim, m) of all that moves rigidly with each body; never zero.
@@ -58,17 +58,10 @@ class Rigid:
         The engine's ``cvel`` is that of the point of each body that is at the centre of mass of
         its kinematic tree.
         """
-        turn_x, turn_y, turn_z, x, y, z = np.moveaxis(batch.bind('cvel')[:, bodies], 2, 0)
-        arm = batch.bind('xipos')[:, bodies] - batch.bind('subtree_com')[:, self._root[bodies]]
-        arm_x, arm_y, arm_z = np.moveaxis(arm, 2, 0)
-        return np.stack(
-            [
-                x + turn_y * arm_z - turn_z * arm_y,
-                y + turn_z * arm_x - turn_x * arm_z,
-                z + turn_x * arm_y - turn_y * arm_x,
-            ],
-            axis=2,
-        )
+        out = np.empty((batch.nsim, len(bodies), 3))
+        cvel, xipos, com = batch.bind('cvel'), batch.bind('xipos'), batch.bind('subtree_com')
+        compiled.centre_velocity(cvel, xipos, com, bodies, self._root[bodies], out)
+        return out
 
 
 class MujocoSimulator:
@@ -150,6 +143,7 @@ class MujocoSimulator:
         self._touched: set[Owner] = set()
         self._qpos, self._qvel = self.batch.bind('qpos'), self.batch.bind('qvel')
         self._applied_force = self.batch.bind('qfrc_applied')
+        self._wrench = self.batch.bind('xfrc_applied')
         self._bias = self.batch.bind('qfrc_bias')
         self._xpos = self.batch.bind('xpos')
         self._xquat = self.batch.bind('xquat')
@@ -234,8 +228,8 @@ class MujocoSimulator:
         self._actuators.reset(rows, q, v)
         self._friction.reset(rows)
         self._disturbances.reset(rows, seeds)
-        measured = [part[rows] for part in self._actuators.measured]
-        self._sensors.reset(rows, np.concatenate([*measured, np.zeros_like(q)], axis=1), seeds)
+        measured = self._actuators.measured[:, rows]
+        self._sensors.reset(rows, np.concatenate(measured, axis=1), seeds)
         # What the brakes carry must be known before the first step.
         self.batch.forward(np.unique(rows), stage=mujoco.mjtStage.mjSTAGE_VEL)
         if self._imu is not None:
@@ -279,20 +273,24 @@ class MujocoSimulator:
         """See :meth:`Simulator.step`."""
         actuators, sensors, imu = self._actuators, self._sensors, self._imu
         disturbances, time = self._disturbances, self.batch.bind('time')
-        velocity = self._qvel[:, self._dof]
-        for _ in range(n):
-            effort = actuators.drive(self._load_now)
+        velocity = self._qvel[:, self._dof].copy()
+        for left in reversed(range(n)):
+            if left == n - 1:
+                effort = actuators.drive(self._load_now)
             self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
             if self._friction.active:
                 self._frictionloss[:, self._dof] = self._friction.level(velocity)
             if disturbances.bodies.size:
-                self.batch.bind('xfrc_applied')[:, disturbances.bodies] = self._disturb()
+                self._wrench[:, self._disturbed] = self._disturb()
             self.batch.step()
             # Copied once: in the engine's memory every simulation's values lie apart.
             position, velocity = self._qpos[:, self._q].copy(), self._qvel[:, self._dof].copy()
-            actuators.measure(position, velocity)
+            if left:
+                effort = actuators.measure_and_drive(position, velocity, self._load_now)
+            else:
+                actuators.measure(position, velocity)
             if sensors.delays:
-                sensors.record(self._sensed(), time)
+                sensors.record(actuators.measured, time)
             if imu is not None and imu.delays:
                 imu.record([self._imu_values()], time)
         if n > 0:
@@ -306,15 +304,12 @@ class MujocoSimulator:
             velocity = self._rigid.velocity(self.batch, dragged)
         return self._disturbances.step(velocity, self._dragged_mass)
 
-    def _sensed(self) -> tuple[Array, Array, Array]:
-        return (*self._actuators.measured, self._actuators.effort)
-
     def read(self) -> JointReading:
         """See :meth:`Simulator.read`."""
         if self._unread.any():
             rows = np.flatnonzero(self._unread)
             if not self._sensors.delays:
-                self._sensors.record(self._sensed(), self.batch.bind('time'))
+                self._sensors.record(self._actuators.measured, self.batch.bind('time'))
             self._reading[rows] = self._sensors.sample(rows)
             self._unread[rows] = False
         position, velocity, effort = np.split(self._reading.copy(), 3, axis=1)
@@ -515,6 +510,7 @@ class MujocoSimulator:
                     (int(dof),),
                     self._friction.coulomb[:, j],
                 )
+        self._disturbed = _columns(self._disturbances.bodies)
         self._loaded = bool(self._load.any())
         force = self.batch.bind('xfrc_applied')
         wrench = self._disturbances.wrench

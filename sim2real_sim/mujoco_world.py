@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Fault, InputError
+from sim2real_core.records import Draw
 from sim2real_sim.mujoco_model import CAMERA
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sim.rendering import Camera, find_backend
@@ -39,6 +40,8 @@ class _Model:
 
 class MujocoWorld:
     """Models by name. See :class:`sim2real_sim.world.World`."""
+
+    tolerance = Draw.tolerance
 
     def __init__(self) -> None:
         self._models: dict[str, _Model] = {}
@@ -84,7 +87,8 @@ class MujocoWorld:
         for model in self._models.values():
             model.simulator.reset()
             _let_go(model.simulator)
-            self._put(model, model.pose)
+            if self._free(model):
+                self._put(model, model.pose)
 
     def models(self) -> tuple[str, ...]:
         """See :meth:`World.models`."""

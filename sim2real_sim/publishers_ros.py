@@ -105,6 +105,14 @@ class Instants(Protocol):
         ...
 
 
+class View(Protocol):
+    """Knows where a camera stands."""
+
+    def pose(self) -> tuple[Array, Array]:
+        """Position (1, 3) [m] and orientation (1, 4) (w, x, y, z) in the robot's root frame."""
+        ...
+
+
 class Publishers:
     """Everything that the simulator node says about its robot.
 
@@ -115,6 +123,7 @@ class Publishers:
         tf: whether to publish transforms.
         lockstep: told of every sample, all of which arrive when it waits for anyone.
         camera: takes pictures.
+        view: a camera that takes them by itself, for the transforms.
     """
 
     def __init__(
@@ -125,6 +134,7 @@ class Publishers:
         tf: bool,
         lockstep: Lockstep | None = None,
         camera: CameraPublisher | None = None,
+        view: View | None = None,
     ) -> None:
         self._robot, self._instants, self._lockstep = robot, instants, lockstep
         self._profile = profile = robot.profile
@@ -136,7 +146,7 @@ class Publishers:
             self._imu = node.create_publisher(Imu, profile.topics.imu, sensors)
         self._transforms: Transforms | None = None
         if tf and Transforms.available():
-            self._transforms = Transforms(node, robot, camera)
+            self._transforms = Transforms(node, robot, camera or view)
         elif tf:
             node.get_logger().warning('tf2_msgs is not installed: no tf is published')
         self._camera = camera
@@ -177,7 +187,7 @@ class Transforms:
         camera: the camera, if there is one.
     """
 
-    def __init__(self, node: Node, robot: Robot, camera: CameraPublisher | None) -> None:
+    def __init__(self, node: Node, robot: Robot, camera: View | None) -> None:
         from tf2_msgs.msg import TFMessage
 
         self._camera = camera
@@ -254,7 +264,7 @@ class CameraPublisher:
         self._thread.start()
 
     def pose(self) -> tuple[Array, Array]:
-        """Position (1, 3) [m] and orientation (1, 4) (x, y, z, w) in the robot's root frame."""
+        """Position (1, 3) [m] and orientation (1, 4) (w, x, y, z) in the robot's root frame."""
         return self._simulator.camera_pose()
 
     def take(self, time: int) -> None:

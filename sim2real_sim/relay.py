@@ -216,15 +216,16 @@ class Relay:
         self._told = None
         self._commanded = -math.inf
         self._actuators.reset(rows, position, velocity)
-        measured = self._actuators.measured
-        self._sensors.reset(rows, np.concatenate([*measured, effort], axis=1), self._seed)
+        self._actuators.measured[2] = effort
+        self._sensors.reset(rows, self._actuators.measured.reshape(1, -1), self._seed)
         self._measure(self._state, time)
 
     def _measure(self, state: Array, time: float) -> None:
         """Let the encoders measure a state (3, nj) and the sensors take note."""
         position, velocity, effort = state.copy()[:, None]
-        measured = self._actuators.measure(position, velocity)
-        self._sensors.record([*measured, effort], time - self._began)
+        self._actuators.measure(position, velocity)
+        self._actuators.measured[2] = effort
+        self._sensors.record(self._actuators.measured, time - self._began)
 
     def sense(
         self,

@@ -19,12 +19,16 @@ from sim2real_sim.world import ModelState, Pose, World, WorldError
 RESPAWN = 'respawn'
 """Name of the route."""
 OF_THE_WORLD = ('world', 'light')
-RELATIVE, ABSOLUTE = 1e-5, 1e-9
-"""Values travel in single precision here and there, and with six digits in Gazebo's own SDF."""
+ABSOLUTE = 1e-9
 
 
 class Backend(World, Protocol):
     """What a world offers beside :class:`~sim2real_sim.world.World` to be applied through."""
+
+    @property
+    def tolerance(self) -> float:
+        """Relative difference up to which a value that is read back is the one applied."""
+        ...
 
     def write(self, model: str, values: Mapping[str, float], route: str, edited: str) -> None:
         """Change quantities while the world runs; returns when they have taken effect.
@@ -58,6 +62,7 @@ class Draws:
 
     Attributes:
         troubles: why addresses of the last draw failed, one line each.
+        respawned: why the last draw had the model spawned anew, or ``''``.
 
     Args:
         backend: the world.
@@ -65,12 +70,15 @@ class Draws:
 
     def __init__(self, backend: Backend) -> None:
         self.troubles: list[str] = []
+        self.respawned = ''
         self._backend = backend
-        # What was written live and differs from nominal: model ('' for the world's own) to
-        # address to route; and the SDF that each model was spawned with last.
-        self._live: dict[str, dict[str, str]] = {}
-        self._spawned: dict[str, str] = {}
+        # What differs from nominal: model ('' for the world's own) to address to the route by
+        # which it changes while the world runs, and its value. And of each model that was spawned
+        # anew, what nothing but that changes.
+        self._live: dict[str, dict[str, tuple[str, float]]] = {}
+        self._spawned: dict[str, dict[str, float]] = {}
         self._states: dict[str, ModelState] = {}
+        self._nominal: dict[str, float] = {}
 
     def forget(self, model: str = '') -> None:
         """A model was spawned anew and is nominal; or the whole world was started anew."""
@@ -84,21 +92,16 @@ class Draws:
 
     def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
         """See :meth:`sim2real_sim.world.World.apply`."""
-        self.troubles = []
+        self.troubles, self.respawned = [], ''
+        self._nominal.clear()
         self._check(model, values)
         nominal = self._backend.sdf(model)
         inside = {a: v for a, v in values.items() if _owner(a, model) and sdf.editable(a)}
         edited = sdf.edit(nominal, inside)  # refuses what no body can be, whatever the route
         ways = {address: self._way(address, route) for address in values}
-        spawned = sdf.edit(nominal, {a: v for a, v in inside.items() if ways[a] == RESPAWN})
-        if not route and spawned != self._spawned.get(model, nominal):
-            # What can goes along with a respawn that is needed: there it costs nothing.
-            along = {a: v for a, v in inside.items() if RESPAWN in self._backend.routes(a)}
-            ways.update(dict.fromkeys(along, RESPAWN))
-            spawned = sdf.edit(nominal, along)
+        failed = self._spawn(model, nominal, edited, inside, ways, route)
+        failed += self._write(model, values, {**ways, **dict.fromkeys(failed, RESPAWN)}, edited)
         outcomes = dict.fromkeys((a for a, way in ways.items() if not way), 'unsupported')
-        failed = self._spawn(model, nominal, spawned, [a for a, w in ways.items() if w == RESPAWN])
-        failed += self._write(model, values, ways, edited)
         for address, value in values.items():
             if address not in outcomes and address not in failed:
                 outcomes[address] = self._outcome(model, address, value)
@@ -114,7 +117,7 @@ class Draws:
                     bounds = f'[{limits.low:g}, {limits.high:g}] {limits.unit}'
                     raise InputError(Fault(address, value, f'must be within {bounds}'))
                 if self._backend.routes(address):
-                    self._backend.nominal(model, address)  # else there is no such link, joint...
+                    self._nominally(model, address)  # else there is no such link, joint...
             except InputError as error:
                 faults.extend(error)
         faults.check()
@@ -125,29 +128,51 @@ class Draws:
             return route if route in ways else ''
         return ways[0] if ways else ''
 
-    def _spawn(self, model: str, nominal: str, wanted: str, addresses: list[str]) -> list[str]:
-        """Have the model in the world with this SDF, where it was and moving as it did.
+    def _spawn(
+        self,
+        model: str,
+        nominal: str,
+        edited: str,
+        inside: Mapping[str, float],
+        ways: Mapping[str, str],
+        route: str,
+    ) -> list[str]:
+        """Have the model in the world with what only a spawn changes, moving as it did.
 
         Gives the addresses that failed because the model could not be spawned.
         """
+        wanted = {
+            a: v for a, v in inside.items() if ways[a] == RESPAWN and self._is_drawn(model, a, v)
+        }
+        before = self._spawned.get(model, {})
+        changed = {a for a in {**before, **wanted} if before.get(a) != wanted.get(a)}
         there = model in self._backend.models()
-        changed = wanted != self._spawned.get(model, nominal)
         if there and (changed or model not in self._states):
             self._states[model] = self._backend.state(model)
         if there and not changed:
             return []
+        self.respawned = ', '.join(sorted(changed)) if there else f'{model} was gone'
+        # What can goes along with a respawn that is needed: there it costs nothing.
+        along = (
+            {}
+            if route
+            else {a: v for a, v in inside.items() if RESPAWN in self._backend.routes(a)}
+        )
+        text = edited if along == inside else sdf.edit(nominal, {**wanted, **along})
         state = self._states.get(model)
         for last in (False, True):
             try:
-                self._backend.replace(model, wanted, Pose() if state is None else state.pose)
+                self._backend.replace(model, text, Pose() if state is None else state.pose)
                 break
             except WorldError as error:
-                self._spawned.pop(model, None)
+                # Whatever is there now is not what is wanted.
+                self._spawned[model] = dict.fromkeys({**before, **wanted, model: 0.0}, math.nan)
                 if last:
-                    self.troubles += [f'{address}: {error}' for address in addresses or [model]]
-                    return addresses
+                    lost = [a for a in inside if ways[a] == RESPAWN or a in along]
+                    self.troubles += [f'{address}: {error}' for address in lost or [model]]
+                    return lost
         self._spawned[model] = wanted
-        self._live.pop(model, None)
+        self._live[model] = {a: (ways[a], v) for a, v in along.items() if ways[a] != RESPAWN}
         if state is not None:
             self._backend.restore(model, state)
         return []
@@ -158,9 +183,9 @@ class Draws:
         """Write what goes live and take back what an earlier draw wrote; gives what failed."""
         wanted: dict[tuple[str, str], dict[str, float]] = {}
         for owner in ('', model):
-            for address, way in self._live.get(owner, {}).items():
+            for address, (way, _) in self._live.get(owner, {}).items():
                 if ways.get(address) != way:
-                    nominal = self._backend.nominal(model, address)
+                    nominal = self._nominally(model, address)
                     wanted.setdefault((owner, way), {})[address] = nominal
         for address, way in ways.items():
             if way and way != RESPAWN:
@@ -168,28 +193,51 @@ class Draws:
                 group[address] = values[address]
         failed = []
         for (owner, way), group in wanted.items():
-            if not self._differs(model, owner, group):
-                continue
             noted = self._live.setdefault(owner, {})
-            noted.update(dict.fromkeys(group, way))
+            if all(self._holds(model, a, v, noted.get(a)) for a, v in group.items()):
+                continue
+            noted.update(dict.fromkeys(group, (way, math.nan)))  # neither is known meanwhile
             try:
                 self._backend.write(model, group, way, edited)
             except WorldError as error:
                 failed += [address for address in group if address in values]
                 self.troubles += [f'{address}: {error}' for address in group]
                 continue
-            for address in group:
+            for address, value in group.items():
+                noted[address] = (way, value)
                 if address not in values:
                     del noted[address]
         return failed
 
-    def _differs(self, model: str, owner: str, group: Mapping[str, float]) -> bool:
-        """Whether there is anything to write: a nominal world is left alone by nominal values."""
-        noted = self._live.get(owner, {})
-        return any(
-            address in noted or value != self._backend.nominal(model, address)
-            for address, value in group.items()
-        )
+    def _holds(
+        self, model: str, address: str, value: float, noted: tuple[str, float] | None
+    ) -> bool:
+        """Whether the world has a value already, as far as can be known.
+
+        What was never changed is left alone by its nominal value.
+        """
+        if noted is None:
+            return not self._is_drawn(model, address, value)
+        if noted[1] != value:
+            return False
+        try:
+            got = self._backend.get(model, address)
+        except WorldError:
+            return False
+        return got is None or self._same(got, value)
+
+    def _is_drawn(self, model: str, address: str, value: float) -> bool:
+        """Whether a value is another one than the nominal."""
+        return value != self._nominally(model, address)
+
+    def _nominally(self, model: str, address: str) -> float:
+        """Nominal value, asked for once a draw."""
+        if address not in self._nominal:
+            self._nominal[address] = self._backend.nominal(model, address)
+        return self._nominal[address]
+
+    def _same(self, got: float, value: float) -> bool:
+        return math.isclose(got, value, rel_tol=self._backend.tolerance, abs_tol=ABSOLUTE)
 
     def _outcome(self, model: str, address: str, value: float) -> str:
         try:
@@ -199,7 +247,7 @@ class Draws:
             return 'failed'
         if got is None:
             return 'applied'
-        if math.isclose(got, value, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
+        if self._same(got, value):
             return 'verified'
         self.troubles.append(f'{address}: {value!r} was asked for, the engine has {got!r}')
         return 'failed'

@@ -12,6 +12,7 @@ by their link, which means all of it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -133,7 +134,7 @@ def read(text: str, address: str, *, model: str = '') -> float | None:
     Raises:
         InputError: not SDF, or it has no such link, joint, ...
     """
-    return _Document(text, model).read(parse_address(address))
+    return _to_read(text, model).read(parse_address(address))
 
 
 def turned(text: str, address: str, *, model: str = '') -> str:
@@ -142,7 +143,7 @@ def turned(text: str, address: str, *, model: str = '') -> str:
     Raises:
         InputError: as :func:`read`.
     """
-    return _Document(text, model).objects(parse_address(address))[0].element.get('name')
+    return _to_read(text, model).objects(parse_address(address))[0].element.get('name')
 
 
 def rotor(text: str, address: str, *, model: str = '') -> float:
@@ -154,7 +155,7 @@ def rotor(text: str, address: str, *, model: str = '') -> float:
     parsed = parse_address(address)
     if parsed.kind != 'link' or not parsed.quantity.startswith('inertia'):
         return 0.0
-    document = _Document(text, model)
+    document = _to_read(text, model)
     whole = number(document.objects(parsed)[0].element, INERTIA[parsed.quantity])
     return (whole or 0.0) - (document.read(parsed) or 0.0)
 
@@ -386,6 +387,10 @@ class _Document:
             return [found.element.make(path)]
         base, _, _ = path.partition('/x/')
         return [found.element.make(f'{base}/{axis}/noise') for axis in 'xyz']
+
+
+_to_read = functools.lru_cache(maxsize=8)(_Document)
+"""A document that is read, not written: the same text is asked for many addresses."""
 
 
 def _world(world: Element, what: str, make: bool) -> tuple[Element | None, tuple[Place, ...]]:

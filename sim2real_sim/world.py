@@ -81,6 +81,11 @@ class World(Protocol):
         """Name and version of the engine, e.g. ``gazebo 11.1.0 (ode)``."""
         ...
 
+    @property
+    def tolerance(self) -> float:
+        """Relative difference up to which a value that is read back is the one applied."""
+        ...
+
     def time(self) -> float:
         """Simulated time [s]."""
         ...

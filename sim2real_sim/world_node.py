@@ -113,7 +113,8 @@ class WorldNode(Node):
         for address in draw.values:
             read = world.get(self._name, address) if outcomes[address] == 'verified' else None
             values[address] = math.nan if read is None else read
-        self._send(replace(draw, values=values, outcomes=outcomes))
+        answer = replace(draw, values=values, outcomes=outcomes, tolerance=world.tolerance)
+        self._send(answer)
 
     def _lose(self, error: WorldError) -> None:
         """The world is not as it should be: the robot is put there anew, when that can be."""

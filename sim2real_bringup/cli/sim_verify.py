@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sim2real_bringup.cli import _common
 
 if TYPE_CHECKING:
+    from sim2real_sim.verify.probes import Probe
+    from sim2real_sim.verify.table import Finding
     from sim2real_sim.world import World
 
 HELP = 'try what a simulator really does with the values it is given'
@@ -40,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from sim2real_core.errors import Fault, InputError
+    from sim2real_sim.gazebo_classic.world import ClassicWorld
     from sim2real_sim.verify.run import KINDS, PROBES, REQUIRED, verify
     from sim2real_sim.verify.table import missing, rows
 
@@ -47,18 +50,18 @@ def run(args: argparse.Namespace) -> int:
     if unknown:
         raise InputError(Fault('--kinds', ','.join(unknown), f'one of {", ".join(KINDS)}'))
     probes = [probe for probe in PROBES if not args.kinds or probe.kind in args.kinds]
+    both = args.backend == 'gazebo_classic'  # ways into it
     columns = TextColumn('{task.description:<44}'), MofNCompleteColumn(), TimeElapsedColumn()
     with _world(args) as world, Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task('', total=len(probes))
+        task = progress.add_task('', total=len(probes) * (1 + both))
 
         def tell(name: str) -> None:
             progress.update(task, description=name, advance=1)
 
-        table: dict[str, Any] = {
-            'backend': args.backend,
-            'version': world.version,
-            'rows': rows(verify(world, probes, args.routes, tell)),
-        }
+        version, found = world.version, verify(world, probes, args.routes, tell)
+        if isinstance(world, ClassicWorld):
+            found += _over_services(world.port, probes, args.routes, tell)
+    table = {'backend': args.backend, 'version': version, 'rows': rows(found)}
     _common.finish(args, table)
     _common.show_table(
         ('kind', 'route', 'status', 'error', 'note'),
@@ -79,6 +82,20 @@ def run(args: argparse.Namespace) -> int:
     if lacking:
         print(f'required but not verified: {", ".join(lacking)}')
     return 1 if lacking else 0
+
+
+def _over_services(
+    port: int, probes: list[Probe], routes: list[str], tell: Callable[[str], None]
+) -> list[Finding]:
+    """What values do that go over gazebo_msgs; nothing, said so, where there is no such thing."""
+    try:
+        import gazebo_msgs  # noqa: F401
+
+        from sim2real_sim.verify.served_ros import verify_served
+    except ImportError as error:
+        print(f'the services of gazebo_msgs are not tried: {error}')
+        return []
+    return verify_served(port, probes, routes, tell)
 
 
 @contextmanager

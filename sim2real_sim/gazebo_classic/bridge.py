@@ -7,7 +7,6 @@ services of the embedded simulator's node, so that whatever works with that work
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import sys
 import threading
@@ -41,7 +40,7 @@ from sim2real_sim.gazebo_classic.world import ClassicWorld
 from sim2real_sim.publishers_ros import Publishers
 from sim2real_sim.services_ros import serve
 from sim2real_sim.stepping import CommandWatch, clock_period
-from sim2real_sim.world import Pose, WorldError
+from sim2real_sim.world import WorldError
 
 NS = 10**9
 LOOK = 0.2  # [s] between looks after the world
@@ -50,7 +49,11 @@ BEHIND = 50  # steps that may wait to be published; more are left out
 
 
 class GazeboBridge(Node):
-    """A robot in Gazebo; see :class:`GazeboConfig` for its parameters."""
+    """A robot in Gazebo; see :class:`GazeboConfig` for its parameters.
+
+    Attributes:
+        keeper: keeps it there.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__('simulator', **options)
@@ -66,22 +69,20 @@ class GazeboBridge(Node):
         server = None
         if config.start_server:
             server = Server(config.world, port=config.port or PORT, cameras=config.camera)
-        place = Place(_pose(config), config.spawn)
-        self._keeper = Keeper(
+        place = Place.of(config)
+        self.keeper = Keeper(
             profile, self._connect, self._on_step, place, server, config.realtime_factor
         )
-        if config.camera:
-            size, points = (config.camera_width, config.camera_height), self._keeper.reader.points
-            camera = GazeboCamera(self, size, config.camera_rate, points(place.pose))
-            self._keeper.beside = camera.join
+        camera = GazeboCamera.beside(self, config, self.keeper) if config.camera else None
         self._watch = CommandWatch(profile.command.timeout)
         self._reader = CommandReader(profile)
         self._answered: tuple[Draw, Draw] | None = None
         self._stop = threading.Event()
-        self._outputs = Publishers(self, self._keeper.reader, self._sampler, config.tf_rate > 0)
+        self._outputs = Publishers(
+            self, self.keeper.reader, self._sampler, config.tf_rate > 0, view=camera
+        )
         # What waits for Gazebo has a group of its own: commands and health go on meanwhile.
-        slow = MutuallyExclusiveCallbackGroup()
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        slow, steady = MutuallyExclusiveCallbackGroup(), Clock(clock_type=ClockType.STEADY_TIME)
         self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
         self._slow, self._draws = slow, None
         self.create_subscription(
@@ -90,7 +91,7 @@ class GazeboBridge(Node):
         steps = max(1, round(profile.rates.control_period / profile.rates.timestep))
         serve(self, self, steps, slow)
         try:
-            GazeboServices(self, self._keeper, slow)
+            GazeboServices(self, self.keeper, slow)
         except ImportError:
             self.get_logger().info("gazebo_msgs is not installed: gazebo_ros's are not served")
         self.create_timer(LOOK, self._look_after, callback_group=slow, clock=steady)
@@ -106,21 +107,21 @@ class GazeboBridge(Node):
     @property
     def paused(self) -> bool:
         """Whether simulated time stands still."""
-        return self._keeper.resting()
+        return self.keeper.resting()
 
     def reset_world(self, time: bool = True, state: bool = True) -> None:
         """World and time back to the start, the robot in its default pose."""
-        self._keeper.reset(world_time=time)
+        self.keeper.reset(world_time=time)
         self._watch.reset()
 
     def pause(self, paused: bool) -> str:
         """Stop simulated time, or let it run."""
-        self._keeper.pause(paused)
+        self.keeper.pause(paused)
         return ''
 
     def step_world(self, steps: int) -> str:
         """Take physics steps while paused; what falls due on the way is published."""
-        self._keeper.step(steps)
+        self.keeper.step(steps)
         return ''
 
     def quit(self) -> None:
@@ -156,19 +157,19 @@ class GazeboBridge(Node):
             state = step.state(name)
             if state is not None:
                 past = before.state(name) if before and before.time < step.time else None
-                self._keeper.reader.take(past, state)
+                self.keeper.reader.take(past, state)
                 self._sampler.begin(step.time)
                 self._outputs.publish()
 
     # Callbacks
 
     def _look_after(self) -> None:
-        before = self._keeper.outcomes
-        for note in self._keeper.check():
+        before = self.keeper.outcomes
+        for note in self.keeper.check():
             self.get_logger().warning(note)
-        if self._keeper.outcomes is not before and self._answered:
+        if self.keeper.outcomes is not before and self._answered:
             self._answer(self._answered[0])  # it was applied again
-        if self._draws is None and not self._keeper.trouble:  # none is asked for before
+        if self._draws is None and not self.keeper.trouble:  # none is asked for before
             self._draws = self.create_subscription(
                 DiagnosticArray, '~/draw', self._on_draw, RELIABLE, callback_group=self._slow
             )
@@ -177,16 +178,16 @@ class GazeboBridge(Node):
         if self._watch.expired(time.monotonic()):
             self.get_logger().warning('commands stopped: holding')
             with contextlib.suppress(WorldError):  # said by _look_after
-                self._keeper.hold()
+                self.keeper.hold()
 
     def _on_command(self, message: Any) -> None:
-        command, fault = self._reader.read(message, self._keeper.drives.commanded)
+        command, fault = self._reader.read(message, self.keeper.drives.commanded)
         if fault:
             self.get_logger().error(f'command ignored: {fault}', throttle_duration_sec=1.0)
             return
         self._watch.seen(time.monotonic())
         try:
-            self._keeper.command(command)
+            self.keeper.command(command)
         except WorldError as error:
             self.get_logger().error(f'command: {error}', throttle_duration_sec=1.0)
 
@@ -195,11 +196,11 @@ class GazeboBridge(Node):
         if draw is None:
             return
         asked_again = self._answered is not None and draw == self._answered[0]
-        if self._answered and asked_again and self._keeper.values == dict(draw.values):
+        if self._answered and asked_again and self.keeper.values == dict(draw.values):
             self._send(self._answered[1])
             return
         try:
-            self._keeper.apply(draw.values)
+            self.keeper.apply(draw.values)
         except (InputError, WorldError) as error:
             self.get_logger().error(f'nothing of draw {draw.episode} was applied:\n{error}')
             self._send(replace(draw, outcomes=dict.fromkeys(draw.values, 'failed')))
@@ -208,10 +209,15 @@ class GazeboBridge(Node):
 
     def _answer(self, draw: Draw) -> None:
         """Say what became of a draw, with the values that the engine has."""
-        for trouble in self._keeper.troubles():
+        for trouble in self.keeper.troubles():
             self.get_logger().error(trouble)
-        values = {address: self._keeper.read_back(address) for address in draw.values}
-        answer = replace(draw, values=values, outcomes=dict(self._keeper.outcomes))
+        if draw.step and self.keeper.respawned():  # at the beginning of an episode it is usual
+            anew = f'{self._profile.name} was spawned anew for {self.keeper.respawned()}'
+            words = f'draw {draw.episode}, step {draw.step}: {anew}; it goes on where it was'
+            self.get_logger().warning(words)
+        values = {a: self.keeper.read_back(a) for a in draw.values}
+        answer = replace(draw, values=values, outcomes=dict(self.keeper.outcomes))
+        answer = replace(answer, tolerance=ClassicWorld.tolerance)
         self._answered = draw, answer
         self._send(answer)
 
@@ -219,7 +225,7 @@ class GazeboBridge(Node):
         self._to_applied.publish(draw_to_message(draw, max(0, self._sampler.time) / NS))
 
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
-        keeper = self._keeper
+        keeper = self.keeper
         values: dict[str, object] = {'simulated': self._sampler.time / NS}
         if keeper.trouble:
             return DiagnosticStatus.ERROR, keeper.trouble, values
@@ -231,13 +237,8 @@ class GazeboBridge(Node):
 
     def close(self) -> None:
         """Let go of the world and say goodbye."""
-        self._keeper.close()
+        self.keeper.close()
         self._health.close()
-
-
-def _pose(config: GazeboConfig) -> Pose:
-    turn = 0.5 * config.yaw
-    return Pose((config.x, config.y, config.z), (0.0, 0.0, math.sin(turn), math.cos(turn)))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from sim2real_sim.gazebo_classic.introspection import Introspection
 from sim2real_sim.gazebo_classic.joints import JointCommands
 from sim2real_sim.gazebo_classic.live import Live
 from sim2real_sim.gazebo_classic.messages import Messages
+from sim2real_sim.gazebo_classic.pose_stream import PoseStream
 from sim2real_sim.gazebo_classic.server import partition
 from sim2real_sim.gazebo_classic.transport import Transport
 from sim2real_sim.world import WorldError
@@ -44,8 +45,16 @@ class Connection:
             self.introspection = Introspection(
                 self._ignition, messages, partitions(port), self.transport.world, timeout
             )
-            self.clock = Clock(self.transport, self.introspection, timeout)
-            self.live = Live(self.transport, messages, timeout)
+            poses = PoseStream(self.transport)
+            self.live = Live(self.transport, poses, messages, timeout)
+            self.clock = Clock(
+                self.transport,
+                self.introspection,
+                poses,
+                self.live.settle,
+                self.live.look,
+                timeout,
+            )
         except WorldError:
             self.close()
             raise

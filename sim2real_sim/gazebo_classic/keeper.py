@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sim2real_core.errors import InputError, MissingError, Sim2RealError
 from sim2real_core.profile import RobotProfile
 from sim2real_sim import sdf
+from sim2real_sim.config import GazeboConfig
 from sim2real_sim.gazebo_classic.drives import Drives
 from sim2real_sim.gazebo_classic.introspection import Step
 from sim2real_sim.gazebo_classic.reader import RobotReader
@@ -36,6 +37,13 @@ class Place:
     pose: Pose = field(default_factory=Pose)
     spawn: bool = True
 
+    @classmethod
+    def of(cls, config: GazeboConfig) -> Place:
+        """As the bridge's parameters say."""
+        turn = 0.5 * config.yaw
+        upright = (0.0, 0.0, math.sin(turn), math.cos(turn))
+        return cls(Pose((config.x, config.y, config.z), upright), config.spawn)
+
 
 class Keeper:
     """A robot in a world that may end, lose it or rest.
@@ -52,6 +60,7 @@ class Keeper:
         held: simulated time stands still as it was asked to.
         values: what was applied last, to be applied again.
         outcomes: of that.
+        place: where the robot comes from.
         beside: puts into a world what belongs beside the robot.
 
     Args:
@@ -85,7 +94,7 @@ class Keeper:
         self.name = profile.name
         self._connect = connect
         self._listener = listener
-        self._place = place
+        self.place = place
         self._server = server
         self._pace = pace
         self._patience = patience
@@ -113,6 +122,10 @@ class Keeper:
     def troubles(self) -> list[str]:
         """Why addresses of the last draw failed, one line each."""
         return [] if self._world is None else self._world.troubles
+
+    def respawned(self) -> str:
+        """Why the last draw had the robot spawned anew, or ``''``."""
+        return '' if self._world is None else self._world.respawned
 
     def resting(self) -> bool:
         """Whether simulated time stands still, asked to or not."""
@@ -266,8 +279,8 @@ class Keeper:
         """Have the robot in the world as it was drawn last, in its default pose."""
         self._whole = False
         with self.still() as world:
-            if self._place.spawn:
-                world.spawn(self.name, sdf.from_profile(self._profile), self._place.pose)
+            if self.place.spawn:
+                world.spawn(self.name, sdf.from_profile(self._profile), self.place.pose)
             elif self.name not in world.models():
                 raise WorldError(f'no model {self.name} in the world')
             if self.beside is not None:
@@ -291,7 +304,7 @@ class Keeper:
     def _stand(self, world: ClassicWorld) -> None:
         """Put the robot into its default pose, at rest and held there."""
         position = self._profile.array('default_position')
-        pose = self._place.pose if self._place.spawn else world.state(self.name).pose
+        pose = self.place.pose if self.place.spawn else world.state(self.name).pose
         world.restore(self.name, self.reader.at(position, pose))
         self.drives.hold(position)
         self._settle(world)

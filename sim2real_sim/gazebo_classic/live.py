@@ -6,6 +6,7 @@ looks a second. Joint damping and limits are read back as they were: those need 
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import time
@@ -18,6 +19,7 @@ from sim2real_core.addresses import QUANTITIES, Address, parse_address
 from sim2real_core.errors import Fault, InputError
 from sim2real_sim import sdf
 from sim2real_sim.gazebo_classic.messages import Messages
+from sim2real_sim.gazebo_classic.pose_stream import PoseStream
 from sim2real_sim.gazebo_classic.poses import close, read_pose
 from sim2real_sim.gazebo_classic.transport import Transport
 from sim2real_sim.gazebo_classic.waiting import until
@@ -36,7 +38,8 @@ LIVE = {
 """Kind to quantities that change without a respawn."""
 INERTIA = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
 ECHO = 0.3  # [s] within which Gazebo answers the request of a model that ended
-FRESH = 1.0  # [s] how long an answer about a model is good for
+AGAIN = 1.0  # [s] after which a question is asked again
+FRESH = 1.0  # [s] how long an answer about a model or light is good for
 
 
 class Live:
@@ -44,11 +47,15 @@ class Live:
 
     Args:
         transport: the connection.
+        poses: of what is moved.
         messages: Gazebo's message classes.
         timeout: deadline of every wait [s].
     """
 
-    def __init__(self, transport: Transport, messages: Messages, timeout: float) -> None:
+    def __init__(
+        self, transport: Transport, poses: PoseStream, messages: Messages, timeout: float
+    ) -> None:
+        self._poses = poses
         self._transport = transport
         self._messages = messages
         self._timeout = timeout
@@ -56,6 +63,7 @@ class Live:
         self._count = random.randrange(2**30, 2**31 - 2**20)
         self._answers: dict[int, Any] = {}  # None as long as there is none
         self._models: dict[str, tuple[float, Any]] = {}  # as told last, and when
+        self._lights: tuple[float, dict[str, Any]] = (-math.inf, {})
         self._named: dict[str, Any] = {}  # as first told: ids do not change
         self._deleting: dict[str, set[int]] = {}  # numbers of Gazebo's own requests for it
         self._deleted: set[int] = set()  # those that were answered
@@ -79,10 +87,14 @@ class Live:
         number, name = self._count, f'{what} {about}'.strip()
         request = self._messages.type('gazebo.msgs.Request')(id=number, request=what, data=about)
         self._answers[number] = None
+        what = f'answer to {name!r}'
         try:
             self._transport.publish('~/request', request)
-            what = f'answer to {name!r}'
-            response = self._transport.wait(lambda: self._answers[number], what)
+            try:
+                response = self._transport.wait(lambda: self._answers[number], what, AGAIN)
+            except WorldError:  # a busy Gazebo loses one now and then
+                self._transport.publish('~/request', request)
+                response = self._transport.wait(lambda: self._answers[number], what)
         finally:
             del self._answers[number]
         type_ = f'gazebo.msgs.{answer}'
@@ -94,12 +106,25 @@ class Live:
         """The engine's settings."""
         return self.ask('physics_info', '', 'Physics')
 
+    def settle(self) -> None:
+        """Have Gazebo take what was sent to it before: it answers in the order of what comes."""
+        self.physics()
+
+    def look(self) -> None:
+        """Have Gazebo look at its requests, which it does between two steps."""
+        self.ask('entity_list', '', 'Model_V')
+
     def model(self, name: str) -> Any:
         """A model as the engine has it; takes 0.2 s."""
         answer = self.ask('entity_info', name, 'Model')
         self._models[name] = (time.monotonic(), answer)
         self._named.setdefault(name, answer)
         return answer
+
+    def recent_model(self, name: str) -> Any:
+        """A model as it was told of within the last second."""
+        asked, model = self._models.get(name, (-math.inf, None))
+        return model if _fresh(asked) else self.model(name)
 
     def named(self, name: str) -> Any:
         """A model as it was first told of: names and ids of its parts, and what was nominal."""
@@ -119,21 +144,39 @@ class Live:
                 if pose.id in wanted:
                     there[pose.id] = close(read_pose(pose), read_pose(wanted[pose.id]))
 
-        self._transport.subscribe('~/pose/info', 'gazebo.msgs.PosesStamped', look)
+        def has() -> bool:
+            model = self.model(message.name)
+            have = {part.id: part.pose for part in (model, *links(model))}
+            return all(
+                number in have and close(read_pose(have[number]), read_pose(pose))
+                for number, pose in wanted.items()
+            )
+
+        what = f'move of model {message.name!r}'
+        self._poses.clear()
+        self._poses.listener = look
         self._transport.publish('~/model/modify', message)
         try:
-            self._transport.wait(lambda: all(there.values()), f'move of model {message.name!r}')
+            self._transport.wait(lambda: all(there.values()), what, AGAIN)
+        except WorldError:  # a busy Gazebo leaves out to tell of one now and then
+            until(has, what, self._timeout)
         finally:
-            self._transport.unsubscribe('~/pose/info', 'gazebo.msgs.PosesStamped')
+            self._poses.listener = None
 
     def light(self, name: str) -> Any:
-        """A light of the world."""
+        """A light of the world; takes 0.2 s."""
         lights = {light.name: light for light in self.ask('scene_info', '', 'Scene').light}
+        self._lights = (time.monotonic(), lights)
         if name not in lights:
             known = ', '.join(lights) or 'none'
             mend = f'the world has no such light; it has: {known}'
             raise InputError(Fault('light', name, mend))
         return lights[name]
+
+    def recent_light(self, name: str) -> Any:
+        """A light as it was told of within the last second."""
+        asked, lights = self._lights
+        return lights[name] if name in lights and _fresh(asked) else self.light(name)
 
     def delete(self, model: str) -> None:
         """Ask for the end of a model."""
@@ -159,7 +202,7 @@ class Live:
                 lambda: self._deleting[model] & self._deleted, f'end of model {model!r}', ECHO
             )
         except WorldError:
-            self.ask('entity_list', '', 'Model_V')  # answered after it, if it was there
+            self.look()  # it was answered before, if it was there
 
     def write_world(self, values: Mapping[str, float]) -> None:
         """Change quantities of the world (not its lights)."""
@@ -208,7 +251,7 @@ class Live:
             direction: (x, y, z).
         """
         message = self._messages.type('gazebo.msgs.Light')()
-        message.CopyFrom(self.light(name))
+        message.CopyFrom(self.recent_light(name))
         for channel, value in zip('rgb', color):
             setattr(message.diffuse, channel, value)
         for axis, value in zip('xyz', direction):
@@ -252,9 +295,7 @@ class Live:
 
     def model_value(self, name: str, address: Address) -> float | None:
         """Value of an address of a model; None where Gazebo does not tell."""
-        asked, model = self._models.get(name, (0.0, None))
-        if time.monotonic() - asked > FRESH:
-            model = self.model(name)
+        model = self.recent_model(name)
         what = address.quantity
         if address.kind == 'link':
             found = next((part for part in links(model) if _is(part.name, address.name)), None)
@@ -356,7 +397,7 @@ def inertial(text: str, link: str) -> dict[str, float]:
     Returns:
         By ``mass``, ``x``, ``y``, ``z`` (link frame) and ``ixx``, ... (about it).
     """
-    for element in etree.fromstring(text.encode()).iter('link'):
+    for element in _tree(text).iter('link'):
         if element.get('name') == link:
             values = {'mass': float(element.findtext('inertial/mass', '1'))}
             pose = element.findtext('inertial/pose', '0 0 0').split()
@@ -366,6 +407,11 @@ def inertial(text: str, link: str) -> dict[str, float]:
                 values[name] = float(element.findtext(f'inertial/inertia/{name}', default))
             return values
     raise InputError(Fault('link', link, 'the model has no such link'))
+
+
+@functools.lru_cache(maxsize=8)
+def _tree(text: str) -> etree._Element:
+    return etree.fromstring(text.encode())
 
 
 def put_inertial(message: Any, present: Any, values: Mapping[str, float]) -> None:
@@ -404,6 +450,10 @@ def surface_value(surface: Any, what: str) -> float | None:
         'stiffness': surface.kp,
         'damping': surface.kd,
     }.get(what)
+
+
+def _fresh(told: float) -> bool:
+    return time.monotonic() - told <= FRESH
 
 
 def _leaf(name: str) -> str:

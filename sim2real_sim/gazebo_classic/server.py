@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import re
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO
 
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_sim.gazebo_classic import preload
 from sim2real_sim.gazebo_classic.installation import Installation, find
+from sim2real_sim.processes import ServerProcess, end
 
 PORT = 11345
 """Gazebo's own default."""
 STARTS_WITHIN = 30.0  # [s]; half a second is usual
-PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
-ENDS_WITHIN = 10.0  # [s] after a signal, before it is killed
 
 
 def partition(port: int) -> str:
@@ -31,7 +24,7 @@ def partition(port: int) -> str:
     return os.environ.get('IGN_PARTITION') or f'gazebo_{port}'
 
 
-class Server:
+class Server(ServerProcess):
     """One gzserver; use it in a ``with`` statement, or :meth:`start` and :meth:`stop` it.
 
     Args:
@@ -51,14 +44,13 @@ class Server:
         cameras: bool = False,
         log: Path | None = None,
     ) -> None:
+        super().__init__(log)
         self.port = port
-        self.process: subprocess.Popen[bytes] | None = None
         self._installation = find()
         self._environment = self._installation.environment()
         self._world = self._find_world(str(world))
         self._arguments = list(arguments)
         self._cameras = cameras
-        self._log = log
         self._display: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -85,58 +77,30 @@ class Server:
             environment['DISPLAY'] = self._start_display()
         program = str(self._installation.program('gzserver'))
         command = [program, '--verbose', *self._arguments, self._world]
-        self.process = self._start(command, environment)
+        self.process = self._launch(command, environment)
         deadline = time.monotonic() + STARTS_WITHIN
         while not _answers(self.port):
             if self.process.poll() is not None:
                 self.stop()
-                raise Sim2RealError(f'gzserver ended at once{self._tail()}')
+                raise Sim2RealError(f'gzserver ended at once{self._said()}')
             if time.monotonic() > deadline:
                 self.stop()
                 raise Sim2RealError(
                     f'gzserver does not answer on port {self.port} '
-                    f'after {STARTS_WITHIN:.0f} s{self._tail()}'
+                    f'after {STARTS_WITHIN:.0f} s{self._said()}'
                 )
             time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop it, and the X server that was started for it."""
-        for process in (self.process, self._display):
-            if process is not None:
-                _end(process)
+        super().stop()
+        if self._display is not None:
+            end(self._display)
         self._display = None
 
-    def __enter__(self) -> Server:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def _start(
-        self, command: list[str], environment: dict[str, str], out: int | None = None
-    ) -> subprocess.Popen[bytes]:
-        """Start a program in a session of its own, so that Ctrl-C reaches it once, from us."""
-        log: IO[bytes] | None = self._log.open('ab') if self._log else None
-        try:
-            return subprocess.Popen(
-                command,
-                env=environment,
-                cwd=self._installation.root if out is not None else None,
-                stdin=subprocess.DEVNULL,
-                stdout=log if out is None else out,
-                stderr=log if out is None else subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-        finally:
-            if log:
-                log.close()
+    def _said(self) -> str:
+        """Its last words, to be added to a message."""
+        return f'\n{self.tail()}' if self.tail() else ''
 
     def _start_display(self) -> str:
         """Start an X server without a screen; gives its display."""
@@ -145,7 +109,9 @@ class Server:
         command += ['-screen', '0', '1280x1024x24']
         if installation.private:
             command += ['-xkbdir', str(installation.root / 'usr/share/X11/xkb')]
-        self._display = self._start(command, self._environment, out=subprocess.PIPE)
+        self._display = self._launch(
+            command, self._environment, installation.root, out=subprocess.PIPE
+        )
         assert self._display.stdout is not None
         number = (
             self._display.stdout.readline().strip().decode()
@@ -163,13 +129,6 @@ class Server:
         if self._installation.private or os.sep not in world:
             raise InputError(Fault('world', world, 'give an existing world file'))
         return world  # one that the system's Gazebo may know
-
-    def _tail(self) -> str:
-        """Its last errors, as lines to be added to a message."""
-        if self._log is None:
-            return ''
-        lines = self._log.read_text(errors='replace').splitlines()[-15:]
-        return '\n' + '\n'.join('  ' + re.sub(r'\x1b\[[\d;]*m', '', line) for line in lines)
 
 
 def xvfb(installation: Installation) -> Path:
@@ -196,31 +155,9 @@ def xvfb(installation: Installation) -> Path:
     return copy
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end this process when the thread that started it ends, however it does."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux has it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _answers(port: int) -> bool:
     try:
         socket.create_connection(('127.0.0.1', port), timeout=1.0).close()
     except OSError:
         return False
     return True
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end; kill it when it does not."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(ENDS_WITHIN)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    finally:  # an impatient user's second Ctrl-C ends the waiting, not the ending
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

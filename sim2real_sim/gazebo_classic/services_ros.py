@@ -50,6 +50,7 @@ class ClassicServices:
     """
 
     version = 'gazebo classic (gazebo_ros)'
+    tolerance = 1e-5  # it reads six digits when it spawns
 
     def __init__(self, namespace: str = '', timeout: float = 5.0, timestep: float = 0.001) -> None:
         try:
@@ -79,6 +80,11 @@ class ClassicServices:
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
+
+    @property
+    def respawned(self) -> str:
+        """Why the last draw had a model spawned anew, or ``''``."""
+        return self._draws.respawned
 
     @property
     def troubles(self) -> list[str]:

@@ -64,6 +64,7 @@ class GazeboServices:
             (srv.GetLightProperties, 'get_light_properties', self._get_light),
             (srv.SetLightProperties, 'set_light_properties', self._set_light),
             (srv.ApplyLinkWrench, 'apply_link_wrench', self._push),
+            (srv.LinkRequest, 'clear_link_wrenches', self._let_go),
             (srv.ApplyJointEffort, 'apply_joint_effort', self._effort),
             (srv.JointRequest, 'clear_joint_efforts', self._release),
         ):
@@ -206,6 +207,9 @@ class GazeboServices:
         scale = duration / step if step else 1.0
         force, torque = _vector(request.wrench.force), _vector(request.wrench.torque)
         world.push(model, link, scaled(force, scale), scaled(torque, scale))
+
+    def _let_go(self, request: Any, _: Any) -> None:
+        self._scoped(request.link_name)  # wrenches are impulses here: none is left to be cleared
 
     def _effort(self, request: Any, _: Any) -> None:
         model, joint = self._joint(request.joint_name)

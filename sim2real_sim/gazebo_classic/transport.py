@@ -7,6 +7,7 @@ protocol was learned from a running Gazebo 11.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -17,6 +18,10 @@ from typing import Any
 from sim2real_sim.gazebo_classic.messages import Messages
 from sim2real_sim.world import WorldError
 
+NUDGES = (0.001, 0.02)  # [s] the first comes after the one, later ones at most the other apart
+HEARS_AFTER = 0.02  # [s] Gazebo loses what comes right after it said that it listens
+CONTROL = '~/world_control'
+NOTHING = b'\xa0\x06\x00'  # a message with one field, number 100, that Gazebo does not have
 HEADER = 8
 CHUNK = 1 << 16
 Callback = Callable[[Any], None]
@@ -56,6 +61,7 @@ class _Link:
         self.receive = receive
         self.lock = threading.Lock()
         self.topic = ''
+        self.since = time.monotonic()
 
     def send(self, payload: bytes) -> None:
         with self.lock:
@@ -88,7 +94,7 @@ class Transport:
         self._timeout = timeout
         self._changed = threading.Condition()
         self._lost = ''
-        self.version = ''
+        self.version = self.world = ''
         self._publishers: dict[str, str] = {}  # topic to message type
         self._callbacks: dict[str, tuple[Any, Callback]] = {}
         self._subscribed: dict[str, list[_Link]] = {}
@@ -110,6 +116,7 @@ class Transport:
         self._thread.start()
         try:
             self.world = self._find_world()
+            self.advertise(CONTROL, 'gazebo.msgs.WorldControl')
         except WorldError:
             self.close()
             raise
@@ -131,6 +138,9 @@ class Transport:
     def wait(self, condition: Callable[[], Any], what: str, timeout: float | None = None) -> Any:
         """Wait until a condition holds that depends on what Gazebo sends; gives its value.
 
+        Gazebo sends what it has to say when something comes in, and at rest ten times a second
+        otherwise. So while it is waited for, messages without content come in.
+
         Args:
             condition: looked at whenever something came, with the lock held.
             what: what is waited for, for the message.
@@ -141,6 +151,7 @@ class Transport:
         """
         limit = self._timeout if timeout is None else timeout
         deadline = time.monotonic() + limit
+        pause, last = NUDGES
         with self._changed:
             while True:
                 if self._lost:
@@ -151,7 +162,14 @@ class Transport:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise WorldError(f'{self._where}: no {what} within {limit:g} s')
-                self._changed.wait(left)
+                if not self._changed.wait(min(left, pause)):
+                    self._nudge()
+                    pause = min(2.0 * pause, last)
+
+    def _nudge(self) -> None:
+        for link in self._listening.get(self.resolve(CONTROL), ()):
+            with contextlib.suppress(OSError):  # said by whoever reads from it
+                link.send(NOTHING)
 
     def advertise(self, topic: str, type_: str) -> None:
         """Say that we publish a topic; to be done once."""
@@ -171,6 +189,7 @@ class Transport:
         links = self.wait(lambda: list(self._listening[topic]), f'listener of {topic}')
         payload = message.SerializeToString()
         for link in links:
+            time.sleep(max(0.0, link.since + HEARS_AFTER - time.monotonic()))
             try:
                 link.send(payload)
             except OSError as error:
@@ -193,13 +212,12 @@ class Transport:
             self._subscribed.setdefault(topic, [])
         self._tell_master('subscribe', 'Subscribe', topic, type_, latching=latching)
 
-    def unsubscribe(self, topic: str, type_: str) -> None:
-        """Receive a topic no more."""
-        topic = self.resolve(topic)
+    def forget(self, prefix: str) -> None:
+        """Who listened to our topics below a name is gone: Gazebo leaves such links open."""
+        prefix = self.resolve(prefix)
         with self._changed:
-            self._callbacks.pop(topic, None)
-            links = self._subscribed.pop(topic, [])
-        self._tell_master('unsubscribe', 'Subscribe', topic, type_)
+            topics = [topic for topic in self._listening if topic.startswith(prefix)]
+            links = [link for topic in topics for link in self._listening[topic]]
         for link in links:
             self._drop(link)
 
@@ -354,5 +372,5 @@ class Transport:
         subscription = self._messages.type('gazebo.msgs.Subscribe').FromString(
             packet.serialized_data
         )
-        link.topic = subscription.topic
+        link.topic, link.since = subscription.topic, time.monotonic()
         self._listening.setdefault(link.topic, []).append(link)

@@ -59,6 +59,8 @@ class ClassicWorld:
         WorldError: no gzserver answers there.
     """
 
+    tolerance = 1e-5  # it reads six digits when it spawns
+
     def __init__(self, host: str = '', port: int = 0, timeout: float = 5.0) -> None:
         master = urlsplit(os.environ.get('GAZEBO_MASTER_URI', ''))
         self._host = host or master.hostname or '127.0.0.1'
@@ -66,8 +68,14 @@ class ClassicWorld:
         self._timeout = timeout
         self._messages = messages.load()
         self._draws = Draws(self)
+        self._pushes: list[tuple[int, str, Any]] = []  # steps seen by then, topic, message
         self._connection: Connection | None = None
         self._open()
+
+    @property
+    def port(self) -> int:
+        """Of the master."""
+        return self._port
 
     @property
     def version(self) -> str:
@@ -75,6 +83,11 @@ class ClassicWorld:
         physics = self._gazebo.live.physics()
         engine = physics.Type.Name(physics.type).lower()
         return f'{self._gazebo.transport.version} ({engine})'
+
+    @property
+    def respawned(self) -> str:
+        """Why the last draw had a model spawned anew, or ``''``."""
+        return self._draws.respawned
 
     @property
     def troubles(self) -> list[str]:
@@ -86,7 +99,7 @@ class ClassicWorld:
         return self._gazebo.clock.time() * 1e-9
 
     def paused(self) -> bool:
-        """Whether simulated time is at rest, as of the last fifth of a second."""
+        """Whether simulated time is at rest, as we had it or as of the last fifth of a second."""
         return self._gazebo.clock.paused()
 
     def pause(self, paused: bool) -> None:
@@ -113,11 +126,12 @@ class ClassicWorld:
         """See :class:`~sim2real_sim.world.World`. Commands to joints end."""
         with self._still():
             gazebo = self._gazebo
-            control = self._messages.type('gazebo.msgs.WorldControl')()
-            control.reset.all = True
-            gazebo.transport.publish('~/world_control', control)
-            gazebo.clock.wait_reset()
+            self._take_back_pushes()
+            everything = self._messages.type('gazebo.msgs.WorldReset')(all=True)
+            gazebo.clock.reset(lambda: self._control(reset=everything))
             self._note_moved(*self.models(), at_rest=True)
+            for model, told in self._spawned.items():
+                self._shown[model] = (gazebo.introspection.count, told._replace(time=0.0))
             self._efforts.clear()
             for model, loads in self._offsets.items():
                 gazebo.joints.effort(model, {joint: -load for joint, load in loads.items()})
@@ -161,6 +175,9 @@ class ClassicWorld:
         gazebo.live.wait_spawned(model)
         gazebo.introspection.watch(model)
         self._note_moved(model, at_rest=True)
+        told = live_state(gazebo.live.named(model), self.time(), None, 0.0)
+        self._shown[model] = (gazebo.introspection.count, told)
+        self._spawned[model] = told
         self._present[model] = text
 
     def delete(self, model: str) -> None:
@@ -290,8 +307,22 @@ class ClassicWorld:
         put(message.force, into(pose.orientation, force))
         put(message.torque, into(pose.orientation, torque))
         put(message.force_offset, (center['x'], center['y'], center['z']))
-        self._gazebo.transport.publish(f'~/{model}/{link.replace("::", "/")}/wrench', message)
+        topic = f'~/{model}/{link.replace("::", "/")}/wrench'
+        self._gazebo.transport.publish(topic, message)
         self._pushed = True
+        count = self._gazebo.introspection.count
+        self._pushes = [push for push in self._pushes if push[0] == count]
+        self._pushes.append((count, topic, message))
+
+    def _take_back_pushes(self) -> None:
+        """Undo what would act in the next step; a reset does not."""
+        count = self._gazebo.introspection.count
+        for when, topic, message in self._pushes:
+            if when == count:
+                for part in (message.force, message.torque):
+                    part.x, part.y, part.z = -part.x, -part.y, -part.z
+                self._gazebo.transport.publish(topic, message)
+        self._pushes.clear()
 
     def routes(self, address: str) -> tuple[str, ...]:
         """See :class:`~sim2real_sim.world.World`."""
@@ -382,6 +413,9 @@ class ClassicWorld:
             if any((*linear, *angular)):
                 force, torque = scaled(linear, per_second), scaled(angular, per_second)
                 self._push(model, name, state.links[name].pose, force, torque)
+        if len(common) == len(found):  # nothing of it is elsewhere
+            now = state._replace(time=self.time())
+            self._shown[model] = (self._gazebo.introspection.count, now)
 
     @property
     def _gazebo(self) -> Connection:
@@ -405,6 +439,7 @@ class ClassicWorld:
         self._efforts: dict[str, dict[str, float]] = {}
         self._offsets: dict[str, dict[str, float]] = {}
         self._pushed = False
+        self._pushes = []
         self._lights: dict[str, float] = {}
         self._connection = Connection(self._messages, self._host, self._port, self._timeout)
         live = self._connection.live
@@ -414,6 +449,7 @@ class ClassicWorld:
         # Models that were put elsewhere: steps seen by then, and whether they are at rest now.
         self._moved: dict[str, tuple[int, bool]] = {}
         self._shown: dict[str, tuple[int, ModelState]] = {}  # where they are then, once asked
+        self._spawned: dict[str, ModelState] = {}  # where models of ours came into the world
 
     def _note_moved(self, *models: str, at_rest: bool = False) -> None:
         count = self._gazebo.introspection.count
@@ -425,14 +461,17 @@ class ClassicWorld:
     def _forget(self, model: str) -> None:
         """A model is no more in the world."""
         self._gazebo.introspection.forget(model)
+        below = f'~/{model}/'
+        self._gazebo.transport.forget(below)
+        self._pushes = [push for push in self._pushes if not push[1].startswith(below)]
         self._gazebo.live.forget(model)
-        for known in (self._present, self._efforts, self._offsets):
+        for known in (self._present, self._efforts, self._offsets, self._spawned):
             known.pop(model, None)
 
     def _settle(self) -> None:
         """Let pushes arrive before time goes on: what was sent before an answered request has."""
         if self._pushed:
-            self._gazebo.live.physics()
+            self._gazebo.live.settle()
             self._pushed = False
 
     def _check_joints(self, model: str, joints: Iterable[str]) -> None:
@@ -461,7 +500,7 @@ class ClassicWorld:
         edited = self._lit = sdf.edit(self._world_text, values)
         self._lights = dict(values)
         for name in {parse_address(address).name for address in values}:
-            present = self._gazebo.live.light(name)
+            present = self._gazebo.live.recent_light(name)
             color = [getattr(present.diffuse, c) for c in 'rgb']
             read = [sdf.read(edited, f'light.{name}.color.{c}') for c in 'rgb']
             direction = [sdf.read(edited, f'light.{name}.direction.{axis}') for axis in 'xyz']
@@ -473,7 +512,7 @@ class ClassicWorld:
 
     def _light_value(self, address: str, name: str) -> float | None:
         """Gazebo has one colour, dimmed: it is ours, or else nobody can tell the two apart."""
-        light = self._gazebo.live.light(name)
+        light = self._gazebo.live.recent_light(name)
         for channel in 'rgb':
             color = sdf.read(self._lit, f'light.{name}.color.{channel}')
             if color is None or abs(getattr(light.diffuse, channel) - color) > SHADE:

@@ -88,6 +88,8 @@ class GzWorld:
         WorldError: no Gazebo answers.
     """
 
+    tolerance = DIGITS
+
     def __init__(
         self,
         world: str = '',
@@ -117,6 +119,11 @@ class GzWorld:
     def version(self) -> str:
         """See :class:`~sim2real_sim.world.World`."""
         return f'{self._gz.gazebo} ({self._nominal["PhysicsEnginePlugin"]})'
+
+    @property
+    def respawned(self) -> str:
+        """Why the last draw had a model spawned anew, or ``''``."""
+        return self._draws.respawned
 
     @property
     def troubles(self) -> list[str]:

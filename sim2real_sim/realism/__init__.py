@@ -3,8 +3,7 @@ that does not leave a robot alone.
 
 Real drives answer late, softly and not beyond their limit; gears have play, and wear; sensors
 are noisy, late, coarse and sometimes silent; somebody pushes, the wind blows. Everything here is
-vectorized over (nsim, width), changes no bit where its parameters are neutral, and is skipped
-where they are neutral everywhere::
+vectorized over (nsim, width) and changes no bit where its parameters are neutral::
 
     command -> delay -> lag of 1st -> of 2nd order -> servo with dead zone
             -> gain, wear, ripple -> torque-speed curve, saturation -> (shaft) -> joint
@@ -19,8 +18,5 @@ from sim2real_sim.realism.actuators import Actuators
 from sim2real_sim.realism.disturbances import Disturbances
 from sim2real_sim.realism.friction import Friction
 from sim2real_sim.realism.sensors import Sensors
-from sim2real_sim.realism.signals import DelayLine, Streams, play
 
-__all__ = [
-    'Actuators', 'DelayLine', 'Disturbances', 'Friction', 'Sensors', 'Streams', 'play',
-]  # fmt: skip
+__all__ = ['Actuators', 'Disturbances', 'Friction', 'Sensors']

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.nominal import AIR
-from sim2real_sim.realism.signals import Drift, Streams
+from sim2real_sim.realism import compiled
+from sim2real_sim.realism.signals import Streams
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -27,25 +28,17 @@ class Pushes:
     """
 
     def __init__(self, nsim: int, tag: int) -> None:
-        self.force = np.zeros((nsim, 3))
-        self._waits = np.full(nsim, np.nan)  # mean periods until the next; nan: to be drawn
-        self._left = np.zeros(nsim)  # of the present push [s]
-        self._pushing = np.zeros(nsim, dtype=bool)
+        self._force = np.zeros((nsim, 3))
+        self._waits = np.full(nsim, np.nan)
+        self._left = np.zeros(nsim)
         self._rate = self._impulse = self._duration = np.zeros(nsim)
-        self._times = Streams((nsim, 1), tag, 'uniform')
-        self._directions = Streams((nsim, 3), tag + 1, 'normal')
+        self._numbers = Streams(nsim, tag)
 
     def reset(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:
         """Forget the past of some simulations."""
-        self._times.seed(rows, seeds)
-        self._directions.seed(rows, seeds)
+        self._numbers.seed(rows, seeds)
         self._waits[rows] = np.nan
         self._left[rows] = 0.0
-        self._pushing[rows] = False
-        self.force[rows] = 0.0
-
-    def _wait(self, rows: Rows) -> None:
-        self._waits[rows] = -np.log1p(-self._times.draw(rows)[:, 0])
 
     def update(self, rate: Array, impulse: Array, duration: Array) -> None:
         """Take over how this body is pushed.
@@ -60,29 +53,17 @@ class Pushes:
             values.copy() for values in (rate, impulse, duration)
         )
 
-    def step(self, step_length: Array) -> Array:
-        """Force (nsim, 3) in the next step [N], of length ``step_length`` (nsim,) [s]."""
-        over = self._left <= 0.5 * step_length
-        if self._pushing.any():
-            ended = np.flatnonzero(self._pushing & over)
-            self.force[ended] = 0.0
-            self._pushing[ended] = False
-        fresh = np.flatnonzero(np.isnan(self._waits))
-        if fresh.size:
-            self._wait(fresh)
-        self._waits -= self._rate
-        begin = np.flatnonzero((self._waits <= 0) & (self._rate > 0) & over)
-        if begin.size:
-            self._wait(begin)
-            step = step_length[begin]
-            lasts = np.maximum(np.round(self._duration[begin] / step), 1.0) * step
-            direction = self._directions.draw(begin)
-            direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
-            self.force[begin] = direction * (self._impulse[begin] / lasts)[:, None]
-            self._left[begin] = lasts
-            self._pushing[begin] = True
-        self._left -= step_length
-        return self.force
+    def step(self, step_length: Array, place: int, wrench: Array) -> None:
+        """Add the forces in the next step to wrenches.
+
+        Args:
+            step_length: (nsim,) [s].
+            place: of the body in the wrenches.
+            wrench: (nsim, n, 6) [N] and [N*m].
+        """
+        how = self._rate, self._impulse, self._duration, step_length
+        state = self._waits, self._left, self._force
+        compiled.push(*state, *how, self._numbers.keys, self._numbers.counts, place, wrench)
 
 
 class Disturbances:
@@ -123,10 +104,12 @@ class Disturbances:
         self._pushes: dict[int, Pushes] = {}
         self._pushing: list[tuple[int, Pushes]] = []
         self._steady, self._half_drag = self.wrench[:, :0], self.drag_area[:, :0]
-        self._gusts = Drift((nsim, 3), TAG - 1)
+        self._gusts = np.zeros((nsim, 3))  # of unit variance
+        self._numbers = Streams(nsim, TAG - 1)
+        self._places = self.dragged  # among the bodies
         self._all = np.arange(nsim)
         self._seeds = np.zeros(nsim, dtype=np.uint64)
-        self._time = np.zeros(nsim)
+        self._elapsed = np.full(nsim, np.inf)  # since the gusts were drawn
         self._step_length = np.zeros(nsim)
 
     def update(self, step_length: Array) -> None:
@@ -137,6 +120,7 @@ class Disturbances:
         self.bodies = np.union1d(pushed, self.dragged)
         self._steady = self.wrench[:, self.bodies]
         self._half_drag = 0.5 * DENSITY * self.drag_area[:, self.dragged]
+        self._places = np.searchsorted(self.bodies, self.dragged)
         rate = np.zeros_like(self.period)
         np.divide(step_length, self.period, out=rate, where=self.period > 0)
         before, self._pushes, self._pushing = self._pushes, {}, []
@@ -152,8 +136,8 @@ class Disturbances:
     def reset(self, rows: Rows, seeds: npt.NDArray[np.uint64]) -> None:
         """Forget the past of some simulations."""
         self._seeds[rows] = seeds
-        self._time[rows] = 0.0
-        self._gusts.reset(rows, seeds)
+        self._elapsed[rows] = np.inf
+        self._numbers.seed(rows, seeds)
         for pushes in self._pushes.values():
             pushes.reset(rows, seeds)
 
@@ -169,15 +153,12 @@ class Disturbances:
         """
         wrench = self._steady.copy()
         for place, pushes in self._pushing:
-            wrench[:, place, :3] += pushes.step(self._step_length)
+            pushes.step(self._step_length, place, wrench)
         if self.dragged.size:
-            air = self.wind
-            if self.gust.any():
-                gusts = self._gusts.sample(self._all, self._time[:, None], self.gust_time[:, None])
-                air = air + self.gust[:, None] * gusts
-            through = velocity - air[:, None]
-            drag = self._half_drag * np.sqrt(np.einsum('smk,smk->sm', through, through))
-            drag /= 1.0 + drag * self._step_length[:, None] / mass
-            wrench[:, np.searchsorted(self.bodies, self.dragged), :3] -= drag[..., None] * through
-        self._time += self._step_length
+            numbers, gust = self._numbers, self.gust
+            blown = self._gusts, self._elapsed, self.gust_time, gust, numbers.keys, numbers.counts
+            compiled.blow(*blown)
+            body = self._half_drag, mass, self._step_length, self._places, wrench
+            compiled.resist(velocity, self.wind, gust, self._gusts, *body)
+        self._elapsed += self._step_length
         return wrench

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_sim.realism import compiled
+
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
-SLIDING = 700.0
-"""From this exponent on stiction is gone to the last bit, and exp() is slow."""
 
 
 class Friction:
@@ -40,39 +40,23 @@ class Friction:
         self.wear = np.zeros_like(self.coulomb)
         self.active = False
         self._heat = np.zeros_like(self.coulomb)
-        self._sticks = self._wears = False
-        self._step_length = np.zeros((nsim, 1))
-        self._stiction, self._rate = np.zeros_like(self.coulomb), 1.0 / self.speed
+        self._length = np.zeros(nsim)
+        self._level = np.zeros_like(self.coulomb)
 
     def update(self, step_length: Array) -> None:
         """Take over changed values; ``step_length`` (nsim, 1) [s]."""
-        self._sticks = not np.array_equal(self.coulomb, self.static)
-        self._wears = bool(self.wear.any())
-        self.active = self._sticks or self._wears
-        self._step_length = step_length
-        self._stiction, self._rate = self.static - self.coulomb, 1.0 / self.speed
+        self.active = bool(self.wear.any()) or not np.array_equal(self.coulomb, self.static)
+        self._length = step_length[:, 0].copy()
 
     def reset(self, rows: Rows) -> None:
         """Make the joints of some simulations new again."""
         self._heat[rows] = 0.0
 
     def level(self, velocity: Array) -> Array:
-        """Friction (nsim, nj) in a step that begins with these velocities."""
-        level = self.coulomb
-        if self._sticks:
-            level = velocity * self._rate
-            level *= level
-            np.minimum(level, SLIDING, out=level)
-            np.exp(np.negative(level, out=level), out=level)
-            level *= self._stiction
-            level += self.coulomb
-        if self._wears:
-            worn = self.wear * self._heat
-            worn += 1.0
-            worn *= level
-            level = worn
-            heat = np.abs(velocity)
-            heat *= level
-            heat *= self._step_length
-            self._heat += heat
-        return level
+        """Friction (nsim, nj) in a step that begins with these velocities.
+
+        It is overwritten by the next one.
+        """
+        curve = self.coulomb, self.static, self.speed, self.wear
+        compiled.rub(*curve, self._heat, velocity, self._length, self._level)
+        return self._level

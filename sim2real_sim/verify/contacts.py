@@ -9,7 +9,7 @@ from sim2real_sim.verify.probes import GRAVITY, TIMESTEP, Probe, Stage
 
 SETTLE = 0.3  # s
 PUSH = 2.0  # m/s^2, by which the slab is pushed more than friction takes
-TIME = 0.15  # s
+TIME = 0.05  # s
 DROP = 0.3  # m
 LANDING = math.sqrt(2.0 * DROP / GRAVITY)
 STIFFNESS = 5000.0  # N/m, where the damping is tried

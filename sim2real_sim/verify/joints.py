@@ -126,9 +126,9 @@ def _played(stage: Stage, _: float) -> float:
     return 2.0 * (stage.joint[0] - _reading(stage, 0))
 
 
-def _readings(stage: Stage, column: int) -> list[float]:
+def _readings(stage: Stage, column: int, samples: int = SAMPLES) -> list[float]:
     readings = []
-    for _ in range(SAMPLES):
+    for _ in range(samples):
         stage.step(TIMESTEP)
         readings.append(_reading(stage, column))
     return readings
@@ -144,7 +144,7 @@ def _rounded(stage: Stage, _: float) -> float:
     stage.drive(EFFORT)
     stage.step(0.01)
     stage.drive(0.0)
-    readings = np.unique(_readings(stage, 0)[:2000])
+    readings = np.unique(_readings(stage, 0, 2000))
     return float(np.diff(readings).min()) if len(readings) > 1 else math.inf
 
 

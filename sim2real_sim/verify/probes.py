@@ -85,22 +85,41 @@ class Probe:
 
 
 class Stage:
-    """A world with the probe's model in it, as spawned, and the value under test applied.
+    """A world with a probe's model in it, where and as it was spawned.
 
     Attributes:
         world: where.
 
     Args:
         world: paused.
-        probe: what is tried.
-        route: by which values are applied.
     """
 
-    def __init__(self, world: World, probe: Probe, route: str) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self._probe = probe
-        self._route = route
-        world.spawn(MODEL, probe.sdf, probe.pose)
+        self._there: tuple[str, Pose] | None = None
+        self._drawn = False
+
+    def clear(self) -> None:
+        """What is in the world is no longer known."""
+        self._there, self._drawn = None, False
+
+    def begin(self, probe: Probe, route: str = '') -> None:
+        """Have a probe's model in its place and at rest; what was applied may still be so.
+
+        Args:
+            probe: what is tried from now on.
+            route: by which values are applied.
+        """
+        self._probe, self._route = probe, route
+        if self._there != (probe.sdf, probe.pose):
+            self.clear()
+            self.world.spawn(MODEL, probe.sdf, probe.pose)
+            self._there = probe.sdf, probe.pose
+            return
+        if self._drawn and not probe.address:
+            self.world.apply(MODEL, {})
+            self._drawn = False
+        self.world.reset()
 
     def apply(self, value: float) -> None:
         """Apply a value to the probe's address, and the probe's other values.
@@ -108,6 +127,7 @@ class Stage:
         Raises:
             RefusedError: the world cannot, by this route.
         """
+        self._drawn = True
         values = {self._probe.address: value, **self._probe.others}
         outcomes = self.world.apply(MODEL, values, self._route)
         refused = [address for address, outcome in outcomes.items() if outcome == 'unsupported']

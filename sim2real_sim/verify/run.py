@@ -45,21 +45,22 @@ def verify(
         tell: called with the name of each quantity before it is tried.
     """
     world.pause(True)
+    stage = Stage(world)
     findings: list[Finding] = []
     for probe in probes:
         tell(probe.address or probe.kind)
-        findings += _tried(world, probe, routes)
+        findings += _tried(stage, probe, routes)
     with contextlib.suppress(WorldError):  # what was found is worth more than a tidy world
         world.delete(MODEL)
     return findings
 
 
-def _tried(world: World, probe: Probe, wanted: Collection[str]) -> Iterator[Finding]:
+def _tried(stage: Stage, probe: Probe, wanted: Collection[str]) -> Iterator[Finding]:
     quantity = quantity_of(probe.address) if probe.address else ''
     blank = Finding(probe.kind, quantity, '', 'unsupported', None)
     routes: tuple[str, ...] = ()
     try:
-        routes, note = _routes(world, probe), 'no route'
+        routes, note = _routes(stage, probe), 'no route'
     except (RefusedError, InputError, WorldError) as error:
         note = str(error)
     if not routes:
@@ -69,10 +70,11 @@ def _tried(world: World, probe: Probe, wanted: Collection[str]) -> Iterator[Find
             continue
         found = blank._replace(route=route)
         try:
-            outcomes = [_outcome(world, probe, route, value) for value in probe.values]
+            outcomes = [_outcome(stage, probe, route, value) for value in probe.values]
         except (RefusedError, InputError, MissingError) as error:
             yield found._replace(note=str(error))
         except WorldError as error:
+            stage.clear()
             yield found._replace(status='no_effect', note=str(error))
         else:
             status, error_found = judge(probe, outcomes)
@@ -80,21 +82,22 @@ def _tried(world: World, probe: Probe, wanted: Collection[str]) -> Iterator[Find
             yield found._replace(status=status, error=error_found, note=note)
 
 
-def _routes(world: World, probe: Probe) -> tuple[str, ...]:
+def _routes(stage: Stage, probe: Probe) -> tuple[str, ...]:
     """Ways by which the world changes what a probe is about."""
+    world = stage.world
     if probe.needs is not None and not isinstance(world, probe.needs):
         raise RefusedError(f'nobody {probe.needs.__name__.lower()} anything in this world')
     if not probe.address:
         return (PLACING,)
     routes = world.routes(probe.address)
     if not routes:  # some worlds know the routes only of what is in them
-        world.spawn(MODEL, probe.sdf, probe.pose)
+        stage.begin(probe)
         routes = world.routes(probe.address)
     return routes
 
 
-def _outcome(world: World, probe: Probe, route: str, value: float) -> float:
-    stage = Stage(world, probe, route)
+def _outcome(stage: Stage, probe: Probe, route: str, value: float) -> float:
+    stage.begin(probe, route)
     if probe.address:
         stage.apply(value)
     return probe.measure(stage, value)

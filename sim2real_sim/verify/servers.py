@@ -19,6 +19,8 @@ from sim2real_sim.gz.world import GzWorld
 from sim2real_sim.verify.models import WORLD
 
 IMAGES = '~/camera/camera/camera/image'
+PERIOD = 0.11
+"""[s] Somewhat more than the time between two pictures."""
 EXPOSURE = 300
 """[steps] The camera takes ten pictures a second of simulated time; changes need one or two."""
 MODERN_TIMEOUT = 20.0
@@ -40,12 +42,12 @@ class SeeingWorld(ClassicWorld):
     def picture(self) -> npt.NDArray[np.uint8]:
         """(height, width, 3) RGB picture; simulated time goes on for it."""
         self.step(EXPOSURE)
-        late = self.time() - 0.11  # a picture of before the last one was taken
+        now = self.time()
 
         def seen() -> Any:
             image = self._image
             taken = 0.0 if image is None else image.time.sec + 1e-9 * image.time.nsec
-            return image if taken > late else None
+            return image if now - PERIOD < taken <= now else None
 
         image = self._gazebo.transport.wait(seen, 'picture of the camera').image
         pixels = np.frombuffer(image.data, dtype=np.uint8)

@@ -18,6 +18,9 @@ from sim2real_core.files import share
 STATUSES = ('verified', 'unsupported', 'no_effect')
 """From the best to the worst."""
 
+RESPAWNS = {'respawn', 'services', 'services respawn'}
+"""Routes that take a respawn; over the services a simulator may do so without saying it."""
+
 
 class Finding(NamedTuple):
     """What a probe found out.
@@ -95,6 +98,25 @@ def unverified(addresses: Iterable[str], table: Mapping[str, Any]) -> tuple[str,
         if status == 'verified'
     }
     return tuple(address for address in addresses if quantity_of(address) not in known)
+
+
+def respawning(addresses: Iterable[str], table: Mapping[str, Any]) -> tuple[str, ...]:
+    """Addresses that a simulator was seen to obey only when it spawns the model anew.
+
+    Args:
+        addresses: those that are to change while the robot moves.
+        table: of the simulator in use, as :func:`load_table` gives.
+
+    Raises:
+        InputError: no such address.
+    """
+    routes: dict[str, set[str]] = {}
+    for row in table['rows']:
+        for quantity, status in row['quantities'].items():
+            if status == 'verified':
+                routes.setdefault(quantity, set()).add(row['route'])
+    slow = {quantity for quantity, ways in routes.items() if ways <= RESPAWNS}
+    return tuple(address for address in addresses if quantity_of(address) in slow)
 
 
 def load_table(name: str | Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from sim2real_core.errors import MissingError
 from sim2real_sim.gazebo_classic import installation
-from test.node.test_gazebo_bridge import free_port
+from test.gazebo import free_port
 
 BENCHMARK = Path(__file__).resolve().parents[2] / 'benchmarks' / 'gazebo_policy.py'
 

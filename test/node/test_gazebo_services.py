@@ -38,7 +38,7 @@ def world():
     except MissingError as error:
         pytest.skip(str(error))
     from sim2real_sim.gazebo_classic.bridge import GazeboBridge
-    from test.node.test_gazebo_bridge import free_port
+    from test.gazebo import free_port
 
     rclpy.init()
     port = Parameter('port', value=free_port())

@@ -1,13 +1,11 @@
 """The simulator node over real topics."""
 
 import json
-import threading
 import time
 
 import numpy as np
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
@@ -18,87 +16,27 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from sim2real_core.errors import InputError, MissingError
-from sim2real_core.messages import draw_from_message, draw_to_message, to_seconds
+from sim2real_core.messages import to_seconds
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import COMMAND, LATCHED, RELIABLE, SENSOR_RELIABLE, sensor_qos
-from sim2real_core.records import Draw
+from sim2real_core.qos import COMMAND, LATCHED, SENSOR_RELIABLE, sensor_qos
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sim.node import SimulatorNode
 from sim2real_sim.rendering import find_backend
+from test.scene import Scene
 
 ARM6 = load_profile('arm6')
 DEFAULT = ARM6.array('default_position')
 LONG = 20.0  # s; far beyond what anything here needs
 
 
-class World:
+class World(Scene):
     """A simulator node in a thread, and a node that watches and commands it."""
 
     def __init__(self, command=Float64MultiArray, **parameters):
-        rclpy.init()
-        self.stop = threading.Event()
-        self.watcher = rclpy.create_node('watcher')
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.watcher)
-        self.clocks, self.joints, self.applied, self.health = [], [], [], []
-        reliable = sensor_qos(parameters.get('paced', False))
-        self.hear(Clock, 'clock', COMMAND, self.clocks)
-        self.hear(JointState, 'joint_states', reliable, self.joints)
-        self.hear(DiagnosticArray, 'simulator/draw_applied', RELIABLE, self.applied)
-        self.hear(DiagnosticArray, '/diagnostics', RELIABLE, self.health)
-        self.commands = self.watcher.create_publisher(
-            command, 'position_controller/commands', COMMAND
-        )
-        self.draws = self.watcher.create_publisher(DiagnosticArray, 'simulator/draw', RELIABLE)
-        self.simulator = SimulatorNode(
-            parameter_overrides=[Parameter(k, value=v) for k, v in parameters.items()]
-        )
-        self.failure = None
-        self.thread = threading.Thread(target=self.run)
-
-    def run(self):
-        try:
-            self.simulator.spin(self.stop)
-        except BaseException as error:
-            self.failure = error
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join(LONG)
-        self.simulator.close()
-        self.simulator.destroy_node()
-        self.watcher.destroy_node()
-        rclpy.shutdown()
-        assert self.failure is None
-
-    def hear(self, kind, topic, qos, into):
-        self.watcher.create_subscription(kind, topic, into.append, qos)
-        return into
-
-    def until(self, condition, what):
-        """Spin until the condition holds."""
-        deadline = time.monotonic() + LONG
-        while not condition():
-            assert self.failure is None
-            assert time.monotonic() < deadline, f'not within {LONG} s: {what}'
-            self.executor.spin_once(timeout_sec=0.05)
-
-    def connected(self):
-        self.until(
-            lambda: self.commands.get_subscription_count() and self.draws.get_subscription_count(),
-            'the simulator is there',
-        )
-
-    def call(self, kind, name, request=None):
-        client = self.watcher.create_client(kind, f'simulator/{name}')
-        self.until(client.service_is_ready, f'service {name}')
-        future = client.call_async(request or kind.Request())
-        self.until(future.done, f'answer of {name}')
-        return future.result()
+        sensors = sensor_qos(parameters.get('paced', False))
+        super().__init__(SimulatorNode, command, sensors, **parameters)
+        self.simulator = self.node
+        self.clocks = self.hear(Clock, 'clock', COMMAND, [])
 
     def present(self):
         """Simulated time [s] and pose of a paused simulator (samples are best effort)."""
@@ -109,13 +47,6 @@ class World:
         """Whether commands came and stopped."""
         commanded = self.simulator._simulator.commanded[0]
         return not np.isin(commanded, [DEFAULT, DEFAULT + 0.1]).any()
-
-    def draw(self, **fields):
-        self.connected()
-        before = len(self.applied)
-        self.draws.publish(draw_to_message(Draw(**{'episode': 0, 'seed': 0, **fields})))
-        self.until(lambda: len(self.applied) > before, 'draw_applied')
-        return draw_from_message(self.applied[-1])
 
 
 def stamps(messages):

@@ -102,10 +102,10 @@ def check_imports(blocked, modules):
     assert run.returncode == 0, run.stderr
 
 
-def test_robot_rooms_need_neither_mujoco_nor_torch():
+def test_robot_rooms_need_no_simulator_and_no_torch():
     pytest.importorskip('rclpy')
     modules = [module_name(path) for room in ROBOT_ROOMS for path in sources(room)]
-    check_imports(['mujoco', 'torch'], modules)
+    check_imports(['mujoco', 'numba', 'torch'], modules)
 
 
 def test_pure_modules_need_no_ros():

@@ -1,5 +1,7 @@
 """A draw reaches the simulator, and its outcomes are what the engine has."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from sim2real_core.profile import load_profile
 from sim2real_core.records import Draw
 from sim2real_randomizer.apply import apply_draw, checked, failed
 from sim2real_randomizer.distributions import Constant
+from sim2real_randomizer.episodes import settled
 from sim2real_randomizer.space import Space, Variation, load_space
 
 ARM6 = load_profile('arm6')
@@ -56,6 +59,14 @@ def test_verified_needs_the_value(read):
     draw = Draw(0, 0, values={MASS: 2.0})
     values = {} if read is None else {MASS: read}
     assert checked(draw, {MASS: 'verified'}, values).outcomes == {MASS: 'failed'}
+
+
+def test_a_simulator_says_how_exactly_it_reads_back():
+    draw = Draw(0, 0, values={MASS: 2.0})
+    answer = Draw(0, 0, values={MASS: 2.00001}, outcomes={MASS: 'verified'})
+    assert settled(draw, answer).outcomes == {MASS: 'failed'}
+    six_digits = replace(answer, tolerance=1e-5)
+    assert settled(draw, six_digits).outcomes == {MASS: 'verified'}
 
 
 @pytest.fixture

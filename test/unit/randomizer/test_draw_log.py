@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sim2real_core.errors import InputError
 from sim2real_core.records import Draw
-from sim2real_randomizer.draw_log import append, find, read
+from sim2real_randomizer.draw_log import append, files, find, read
 
 MASS, VISCOUS = 'link.gripper.mass', 'joint.elbow.viscous_friction'
 FIRST = Draw(
@@ -85,3 +86,36 @@ def test_none_matches(log, tmp_path):
         find(log, episode=99)
     with pytest.raises(InputError, match='readable'):
         find(tmp_path / 'none.jsonl')
+
+
+def test_a_log_of_many_files_is_read_as_one(tmp_path):
+    path = tmp_path / 'draws.jsonl'
+    assert files(path) == [path]
+    draws = [dataclasses.replace(FIRST, episode=e, step=s) for e in range(12) for s in (0, 1)]
+    for draw in draws:
+        append(path, draw, 0.0, {VISCOUS} if draw.step else None, 500)
+    log = files(path)
+    assert len(log) > 9 and log[1].name == 'draws.2.jsonl' and log[-1] == path
+    assert all(file.stat().st_size < 500 + 300 for file in log)
+    assert list(read(path)) == draws
+    assert find(path, episode=0, step=1) == draws[1]
+    path.unlink()  # the next one is not begun
+    assert list(read(path)) == draws[: len(list(read(path)))] != []
+    (tmp_path / 'draws.3.jsonl').write_text('rubbish\n')
+    with pytest.raises(InputError, match=r'draws\.3\.jsonl'):
+        list(read(path))
+
+
+def test_those_who_write_to_one_log_lose_nothing(tmp_path):
+    path = tmp_path / 'draws.jsonl'
+
+    def write(writer):
+        for episode in range(40):
+            draw = dataclasses.replace(FIRST, environment=writer, episode=episode)
+            append(path, draw, 0.0, size=900)
+
+    with ThreadPoolExecutor(4) as pool:  # locks are of an open file: threads are as processes
+        list(pool.map(write, range(4)))
+    found = sorted((draw.environment, draw.episode) for draw in read(path))
+    assert found == [(writer, episode) for writer in range(4) for episode in range(40)]
+    assert len(files(path)) > 10

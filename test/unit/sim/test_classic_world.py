@@ -4,10 +4,13 @@ import math
 import statistics
 import time
 
+import numpy as np
 import psutil
 import pytest
 
 from sim2real_core.errors import InputError
+from sim2real_core.profile import load_profile
+from sim2real_sim import sdf
 from sim2real_sim.gazebo_classic.joints import Drive
 from sim2real_sim.world import Pose, WorldError
 from test.gazebo import serving
@@ -33,6 +36,33 @@ BODY = f"""<sdf version="1.6"><model name="any"><link name="link"><inertial>
   <iyy>{INERTIA[1]}</iyy><izz>{INERTIA[2]}</izz></inertia></inertial><collision name="shape">
   <geometry><box><size>1 1 1</size></box></geometry></collision></link></model></sdf>"""
 HIGH = Pose((0.0, 0.0, 50.0))
+DRAW = {
+    'world.gravity.z': -3.0,
+    'world.timestep': 0.002,
+    'world.solver_iterations': 80.0,
+    'link.bob.mass': 3.0,
+    'link.bob.com.x': 0.1,
+    'link.bob.inertia.xx': 0.012,
+    'joint.hinge.effort_offset': 0.5,
+    'joint.hinge.viscous_friction': 0.2,
+    'joint.hinge.coulomb_friction': 0.1,
+}
+WHEELS = [f'{end}_{side}' for end in ('front', 'rear') for side in ('left', 'right')]
+ROVER = (
+    '<robot name="rover"><link name="world"/><joint name="free" type="floating">'
+    '<parent link="world"/><child link="chassis"/></joint><link name="chassis"><inertial>'
+    '<mass value="12"/><inertia ixx="0.2" iyy="0.4" izz="0.5" ixy="0" ixz="0" iyz="0"/></inertial>'
+    '<collision><geometry><box size="0.5 0.3 0.1"/></geometry></collision></link>'
+    + ''.join(
+        f'<joint name="{wheel}" type="continuous"><parent link="chassis"/>'
+        f'<child link="{wheel}_wheel"/><origin xyz="{x} {y} -0.05"/><axis xyz="0 1 0"/>'
+        f'<limit effort="10" velocity="20"/></joint><link name="{wheel}_wheel"><inertial>'
+        '<mass value="1"/><inertia ixx="0.003" iyy="0.005" izz="0.003" ixy="0" ixz="0" iyz="0"/>'
+        '</inertial><collision><geometry><sphere radius="0.1"/></geometry></collision></link>'
+        for wheel, x, y in zip(WHEELS, (0.2, 0.2, -0.2, -0.2), (0.2, -0.2, 0.2, -0.2))
+    )
+    + '</robot>'
+)
 
 
 @pytest.fixture(scope='module')
@@ -78,26 +108,17 @@ def test_a_push_is_an_impulse_on_the_center_of_mass(world):
     assert link.linear[1] == pytest.approx(4.0 * STEP / MASS - 0.1 * spin, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ('address', 'value'),
-    [
-        ('world.gravity.z', -3.0),
-        ('world.timestep', 0.002),
-        ('world.solver_iterations', 80.0),
-        ('link.bob.mass', 3.0),
-        ('link.bob.com.x', 0.1),
-        ('link.bob.inertia.xx', 0.012),
-        ('joint.hinge.effort_offset', 0.5),
-        ('joint.hinge.viscous_friction', 0.2),
-        ('joint.hinge.coulomb_friction', 0.1),
-    ],
-)
-def test_a_draw_is_read_back_and_the_next_starts_from_nominal(world, address, value):
-    nominal = world.nominal('pendulum', address)
-    assert world.apply('pendulum', {address: value}) == {address: 'verified'}
-    assert world.get('pendulum', address) == pytest.approx(value)
+def test_a_draw_is_read_back_and_the_next_starts_from_nominal(world):
+    nominal = {address: world.nominal('pendulum', address) for address in DRAW}
+    assert world.apply('pendulum', DRAW) == dict.fromkeys(DRAW, 'verified')
+    assert world.respawned == 'joint.hinge.coulomb_friction, joint.hinge.viscous_friction'
+    assert {a: world.get('pendulum', a) for a in DRAW} == pytest.approx(DRAW)
+    # What went along with the respawn changes by itself from then on, and ends as live does.
+    heavier = {**DRAW, 'link.bob.mass': 3.5}
+    assert set(world.apply('pendulum', heavier).values()) == {'verified'}
+    assert world.respawned == '' and world.get('pendulum', 'link.bob.mass') == pytest.approx(3.5)
     world.apply('pendulum', {})
-    assert world.get('pendulum', address) == pytest.approx(nominal)
+    assert {a: world.get('pendulum', a) for a in DRAW} == pytest.approx(nominal)
 
 
 def test_mass_and_inertia_are_those_that_the_engine_moves(world):
@@ -122,6 +143,18 @@ def test_a_respawned_model_goes_on_where_it_was_and_as_fast(world):
     slowed = 9.8 * MASS * 0.5 * math.sin(before[0]) / (0.01 + MASS * 0.25) * STEP
     assert velocity == pytest.approx(before[1] - slowed, rel=1e-3)
     assert position == pytest.approx(before[0] + velocity * STEP, abs=1e-5)
+
+
+def test_a_reset_leaves_nothing_of_a_respawn_in_motion(world):
+    world.spawn('body', BODY, HIGH)
+    world.push('body', 'link', (2000.0, 0.0, 0.0))
+    world.step(10)
+    world.apply('body', {'link.link.mass': 4.0}, 'respawn')  # it would go on in the next step
+    assert world.state('body').links['link'].linear[0] == pytest.approx(1.0, rel=1e-3)
+    world.reset()
+    world.step(10)
+    link = world.state('body').links['link']
+    assert link.linear == pytest.approx((0.0, 0.0, -9.8 * 10 * STEP), abs=1e-6)
 
 
 def test_drives_hold_a_position_against_a_load(world):
@@ -179,33 +212,82 @@ def test_a_model_that_was_deleted_by_hand_is_put_back_by_the_next_draw(world):
     assert world.state('pendulum').links['base'].pose.position[2] == pytest.approx(2.0, abs=1e-4)
 
 
-def respawns(server, world, count):
-    """Respawn with other dampings; gives durations [s] and growth of the server's memory."""
+@pytest.fixture(params=['arm6', 'rover'])
+def robot(request, world, tmp_path):
+    """A robot that is put into the world and moves, and what drives it."""
+    if request.param == 'arm6':
+        profile, place, efforts = load_profile('arm6'), Pose((3.0, 0.0, 0.0)), {'base': 20.0}
+    else:
+        (tmp_path / 'rover.urdf').write_text(ROVER)
+        (tmp_path / 'rover.yaml').write_text(
+            'name: rover\nurdf: rover.urdf\nbase_link: world\ncommand: {interface: velocity}\n'
+            'joints: {' + ', '.join(f'{wheel}: {{damping: 2}}' for wheel in WHEELS) + '}\n'
+        )
+        profile, place = load_profile(tmp_path / 'rover.yaml'), Pose((0.0, 3.0, 0.15))
+        efforts = dict.fromkeys(WHEELS, 1.0)
+    world.spawn(profile.name, sdf.from_profile(profile), place)
+    world.set_effort(profile.name, efforts)
+    world.step(100)
+    yield profile, efforts
+    world.delete(profile.name)
+
+
+def respawns(server, world, robot, count):
+    """Respawn a robot in motion; gives durations [s] and growth of the server's memory."""
+    profile, efforts = robot
     process, durations, sizes = psutil.Process(server.process.pid), [], []
-    for i in range(count):
-        world.reset()
+    speeds = []
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        way = 1.0 if number % 20 < 10 else -1.0  # efforts end with the model
+        world.set_effort(profile.name, {joint: way * load for joint, load in efforts.items()})
+        world.step(20)
+        before, time_before = world.state(profile.name), world.time()
+        draw = {
+            f'joint.{joint}.{quantity}': float(generator.uniform(0.01, 0.1))
+            for joint in profile.joint_names
+            for quantity in ('viscous_friction', 'coulomb_friction', 'armature')
+        }
         start = time.monotonic()
-        draw = {'joint.hinge.viscous_friction': 0.01 * (i + 1)}
-        assert world.apply('pendulum', draw) == dict.fromkeys(draw, 'verified'), world.troubles
+        outcomes = world.apply(profile.name, draw)
         durations.append(time.monotonic() - start)
+        assert {o for a, o in outcomes.items() if 'armature' not in a} == {'verified'}, (
+            world.troubles
+        )
+        assert world.models().count(profile.name) == 1 and world.respawned
         sizes.append(process.memory_info().rss)
-        world.step(10)
-        assert world.state('pendulum').time == pytest.approx(10 * STEP, abs=1e-12)
+        world.step(1)
+        after = world.state(profile.name)
+        assert after.time == pytest.approx(time_before + STEP, abs=1e-9)
+        for joint, (position, velocity) in before.joints.items():
+            # It goes on where it was: one step further.
+            position_after, velocity_after = after.joints[joint]
+            went = position_after - position - velocity * STEP
+            # Whole turns of a wheel are not seen in where its link is.
+            assert math.remainder(went, math.tau) == pytest.approx(0.0, abs=1e-3), joint
+            assert velocity_after == pytest.approx(velocity, rel=0.2, abs=0.2), joint
+        moved = np.subtract(after.pose.position, before.pose.position)
+        assert np.abs(moved).max() < 2e-3
+        speeds.append(max(abs(velocity) for _, velocity in after.joints.values()))
+    assert statistics.median(speeds) > 0.1  # [rad/s] it was no robot at rest
     quarter = max(count // 4, 1)
     return durations, statistics.median(sizes[-quarter:]) / statistics.median(sizes[:quarter]) - 1
 
 
-def test_respawns_lose_nothing_and_leak_nothing(lab, world):
-    durations, growth = respawns(lab[0], world, 20)
+def test_respawns_lose_nothing_and_leak_nothing(lab, world, robot):
+    durations, growth = respawns(lab[0], world, robot, 20 if robot[0].name == 'arm6' else 4)
     assert growth < 0.1
-    assert len(durations) == 20
+    assert statistics.median(durations) < 2.0  # of a machine that others use, too
 
 
 @pytest.mark.soak
-def test_two_hundred_respawns(lab, world):
-    durations, growth = respawns(lab[0], world, 200)
+def test_two_hundred_respawns(lab, world, robot):
+    durations, growth = respawns(lab[0], world, robot, 200)
+    ninth = sorted(durations)[int(0.9 * len(durations))]
+    median = statistics.median(durations)
+    print(f'{robot[0].name}: median {median:.3f} s, 90 % in {ninth:.3f} s, memory {growth:+.1%}')
     assert growth < 0.1
-    assert statistics.median(durations) < 1.0
+    assert median < 1.0
 
 
 def test_a_server_that_ends_is_said_once_and_a_new_one_is_found(lab):

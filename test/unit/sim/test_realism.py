@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sim2real_sim.realism import Actuators, DelayLine, Friction, Sensors, play
+from sim2real_sim.realism import Actuators, Friction, Sensors
+from sim2real_sim.realism.compiled import play
 
 DT = np.full((1, 1), 1e-3)
 ALL = np.array([0])
@@ -29,30 +30,38 @@ def response(made, command, steps):
     return np.array([made.drive(unloaded)[0, 0] for _ in range(steps)])
 
 
+def ramp(made, begin, end):
+    """What is followed while the command of every simulation grows by one in each step."""
+    out = []
+    for k in range(begin, end):
+        made.command(slice(None), np.full(made.measured[0].shape, float(k)))
+        out.append(made.drive(unloaded)[:, 0].copy())
+    return np.array(out)
+
+
 @pytest.mark.parametrize('steps', [0.0, 1.0, 2.5, 7.25])
 def test_a_ramp_comes_out_late_by_the_delay(steps):
-    line = DelayLine((1, 1))
-    line.set_steps(np.full((1, 1), steps), np.zeros((1, 1)))
-    out = [line.push(np.full((1, 1), float(k)))[0, 0] for k in range(20)]
+    out = ramp(actuators(delay=steps * 1e-3), 0, 20)[:, 0]
     np.testing.assert_allclose(out[10:], np.arange(10, 20) - steps, atol=1e-12)
 
 
 def test_a_longer_delay_keeps_the_history_there_is():
-    line = DelayLine((1, 1))
-    line.set_steps(np.full((1, 1), 2.0), np.zeros((1, 1)))
-    for k in range(10):
-        line.push(np.full((1, 1), float(k)))
-    line.set_steps(np.full((1, 1), 3.0), np.zeros((1, 1)))
-    assert line.push(np.full((1, 1), 10.0))[0, 0] == 7.0
-    assert line.push(np.full((1, 1), 11.0))[0, 0] == 8.0
+    made = actuators(delay=0.002)
+    ramp(made, 0, 10)
+    made.parameters['delay'][:] = 0.003
+    made.update(DT)
+    np.testing.assert_array_equal(ramp(made, 10, 12)[:, 0], [7.0, 8.0])
 
 
 def test_each_simulation_has_its_own_delay():
-    line = DelayLine((3, 1))
-    line.set_steps(np.array([[0.0], [2.0], [0.5]]), np.zeros((3, 1)))
-    for k in range(5):
-        out = line.push(np.full((3, 1), float(k)))
-    np.testing.assert_array_equal(out, [[4.0], [2.0], [3.5]])
+    made = actuators(n=3, delay=np.array([[0.0], [0.002], [0.0005]]))
+    np.testing.assert_array_equal(ramp(made, 0, 5)[-1], [4.0, 2.0, 3.5])
+
+
+def reported(made):
+    """The effort that the drive reports of its step."""
+    made.measure(np.zeros((1, 1)), np.zeros((1, 1)))
+    return made.measured[2, 0, 0]
 
 
 def test_neutral_actuators_pass_the_command_through_bit_for_bit():
@@ -60,7 +69,7 @@ def test_neutral_actuators_pass_the_command_through_bit_for_bit():
     command = np.array([[0.1 + 0.2]])
     made.command(slice(None), command)
     assert made.drive(unloaded)[0, 0] == command[0, 0]
-    assert made.effort[0, 0] == command[0, 0]
+    assert reported(made) == command[0, 0]
 
 
 def test_the_lag_is_of_first_order():
@@ -102,14 +111,14 @@ def test_velocity_servo():
 def test_gain_acts_before_saturation_and_is_measured():
     made = actuators(gain=0.5, saturation=4.0)
     np.testing.assert_array_equal(response(made, 6.0, 1), [3.0])
-    assert made.effort[0, 0] == 3.0
+    assert reported(made) == 3.0
     np.testing.assert_array_equal(response(made, -10.0, 1), [-4.0])
 
 
 def test_a_wrong_torque_constant_is_not_seen_by_the_drive():
     made = actuators(torque_constant=0.8)
     np.testing.assert_allclose(response(made, 5.0, 1), [4.0])
-    assert made.effort[0, 0] == pytest.approx(5.0)
+    assert reported(made) == pytest.approx(5.0)
 
 
 def test_hold_commands_what_is_measured():
@@ -147,27 +156,24 @@ def test_a_brake_holds_until_a_command_arrives(interface, delay):
 
 
 def test_play_follows_after_the_gap():
-    width, seen = np.array([[0.2]]), np.zeros((1, 1))
-    path = [0.05, 0.1, 0.3, 0.25, 0.11, 0.0, -0.5]
+    seen, path = 0.0, [0.05, 0.1, 0.3, 0.25, 0.11, 0.0, -0.5]
     out = []
     for position in path:
-        seen = play(seen, np.array([[position]]), width)
-        out.append(seen[0, 0])
+        seen = play(seen, position, 0.2)
+        out.append(seen)
     np.testing.assert_allclose(out, [0.0, 0.0, 0.2, 0.2, 0.2, 0.1, -0.4], atol=1e-15)
 
 
 def test_no_play_is_no_change():
-    position = np.array([[0.1 + 0.2]])
-    assert play(np.zeros((1, 1)), position, np.zeros((1, 1)))[0, 0] == position[0, 0]
+    assert play(0.0, 0.1 + 0.2, 0.0) == 0.1 + 0.2
 
 
 def test_inside_the_gap_the_drive_sees_no_motion():
     made = actuators('position', backlash=0.01)
-    position, velocity = made.measure(np.array([[0.002]]), np.array([[2.0]]))
-    assert (position[0, 0], velocity[0, 0]) == (0.0, 0.0)
-    position, velocity = made.measure(np.array([[0.0071]]), np.array([[2.0]]))
-    assert position[0, 0] == pytest.approx(0.0021)
-    assert velocity[0, 0] == pytest.approx(2.1)
+    made.measure(np.array([[0.002]]), np.array([[2.0]]))
+    assert (made.measured[:2] == 0.0).all()
+    made.measure(np.array([[0.0071]]), np.array([[2.0]]))
+    assert made.measured[:2, 0, 0] == pytest.approx([0.0021, 2.1])
 
 
 def test_stribeck_curve():

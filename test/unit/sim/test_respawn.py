@@ -17,6 +17,8 @@ WAYS['armature'] = ()
 class Fake:
     """A world that keeps what it is told, in memory."""
 
+    tolerance = 1e-6
+
     def __init__(self):
         self.there = {'m': MODEL}
         self.live = {}
@@ -103,13 +105,43 @@ def test_draws_do_not_add_up():
     assert world.get('m', 'joint.j.viscous_friction') == 0.0
     assert world.get('m', 'link.a.mass') == 3.0
     draws.apply('m', {})
-    assert world.there['m'] == MODEL and world.get('m', 'link.a.mass') == 1.0
+    assert world.get('m', 'link.a.mass') == 1.0
+    assert world.get('m', 'joint.j.viscous_friction') == 0.0
     draws.apply('m', {'link.a.mass': 2.0})
     world.calls.clear()
     draws.apply('m', {})
     assert world.calls == [('write', {'link.a.mass': 1.0})]
     draws.apply('m', {})
     assert len(world.calls) == 1
+
+
+def test_within_an_episode_only_what_needs_a_respawn_takes_one():
+    world, draws = made()
+    values = {'link.a.mass': 2.0, 'joint.j.viscous_friction': 0.5, 'world.gravity.z': -9.0}
+    draws.apply('m', values)
+    assert draws.respawned == 'joint.j.viscous_friction'
+    world.calls.clear()
+    assert set(draws.apply('m', values).values()) == {'verified'}
+    assert world.calls == [] and draws.respawned == ''
+    # The mass went along with the respawn; now it changes by itself.
+    for mass in (2.1, 2.2):
+        assert draws.apply('m', {**values, 'link.a.mass': mass})['link.a.mass'] == 'verified'
+    assert world.calls == [('write', {'link.a.mass': m}) for m in (2.1, 2.2)]
+    world.calls.clear()
+    draws.apply('m', {**values, 'joint.j.viscous_friction': 0.6})
+    assert draws.respawned == 'joint.j.viscous_friction'
+    assert world.calls == [('spawn', world.moved), ('restore', world.moved)]
+    draws.apply('m', {'joint.j.viscous_friction': 0.6, 'world.gravity.z': -9.0})
+    assert world.get('m', 'link.a.mass') == 1.0  # what went along is taken back, too
+    assert world.calls[2:] == [('write', {'link.a.mass': 1.0})]
+
+
+def test_what_others_changed_is_written_again():
+    world, draws = made()
+    draws.apply('m', {'link.a.mass': 2.0})
+    world.live['link.a.mass'] = 7.0
+    assert draws.apply('m', {'link.a.mass': 2.0}) == {'link.a.mass': 'verified'}
+    assert world.get('m', 'link.a.mass') == 2.0
 
 
 def test_nothing_is_applied_when_something_is_wrong():
@@ -151,7 +183,7 @@ def test_a_deleted_model_comes_back_where_it_was():
     assert draws.apply('m', {'joint.j.viscous_friction': 0.5}) == {
         'joint.j.viscous_friction': 'verified'
     }
-    assert ('spawn', world.moved) in world.calls
+    assert ('spawn', world.moved) in world.calls and draws.respawned == 'm was gone'
 
 
 def test_an_engine_that_has_another_value_is_not_believed():

@@ -14,7 +14,15 @@ from sim2real_sim.mujoco_world import MujocoWorld
 from sim2real_sim.verify.models import MASS
 from sim2real_sim.verify.probes import judge
 from sim2real_sim.verify.run import KINDS, PROBES, REQUIRED, verify
-from sim2real_sim.verify.table import Finding, load_table, missing, quantity_of, rows, unverified
+from sim2real_sim.verify.table import (
+    Finding,
+    load_table,
+    missing,
+    quantity_of,
+    respawning,
+    rows,
+    unverified,
+)
 from sim2real_sim.world import WorldError
 
 SLOW = ('noise', 'dropout')  # tens of thousands of samples
@@ -184,6 +192,13 @@ def test_addresses_that_no_probe_saw_obeyed_are_named():
     assert unverified(asked, table) == ('camera.front.exposure',)
     with pytest.raises(InputError, match='link.gripper.weight'):
         unverified(['link.gripper.weight'], table)
+
+
+def test_what_takes_a_respawn_is_known():
+    table = load_table('gazebo_classic')
+    asked = ['link.hand.mass', 'joint.elbow.viscous_friction', 'world.gravity.z']
+    assert respawning(asked, table) == ('joint.elbow.viscous_friction',)
+    assert respawning(asked, load_table('mujoco')) == ()
 
 
 def test_a_table_of_ones_own(tmp_path):
