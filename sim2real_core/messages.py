@@ -148,7 +148,15 @@ def estimate_to_message(estimate: Estimate) -> DiagnosticArray:
     """Encode an Estimate."""
     head = _status('__estimate__', schema=SCHEMA, stamp=float(estimate.stamp))
     rows = [
-        _status(a, p.status, mean=float(p.mean), std=float(p.std), status=p.status, unit=p.unit)
+        _status(
+            a,
+            p.status,
+            mean=float(p.mean),
+            std=float(p.std),
+            status=p.status,
+            unit=p.unit,
+            **({'confounded': json.dumps(p.confounded)} if p.confounded else {}),
+        )
         for a, p in estimate.parameters.items()
     ]
     covariance = _status(
@@ -179,7 +187,11 @@ def estimate_from_message(message: DiagnosticArray) -> Estimate:
                 covariance = np.array(flat, dtype=float).reshape(len(order), len(order))
             else:
                 parameters[row.name] = ParameterEstimate(
-                    float(values['mean']), float(values['std']), values['status'], values['unit']
+                    float(values['mean']),
+                    float(values['std']),
+                    values['status'],
+                    values['unit'],
+                    tuple(json.loads(values.get('confounded', '[]'))),
                 )
         return Estimate(float(head['stamp']), parameters, order, covariance)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,12 +49,14 @@ class ParameterEstimate:
         std: its standard deviation [unit]; infinite where nothing is known.
         status: ``identified``, ``not_identified`` or ``stale``.
         unit: SI unit.
+        confounded: addresses of what this one cannot be told apart from; empty where it can.
     """
 
     mean: float
     std: float
     status: str
     unit: str = ''
+    confounded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,17 @@ class Estimate:
         """The parameters whose status is ``identified``."""
         return {a: p for a, p in self.parameters.items() if p.status == 'identified'}
 
-    def as_json(self) -> dict[str, dict[str, float | str | None]]:
-        """``{address: {mean, std, status}}``; an infinite std becomes None (JSON has none)."""
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """``{address: {mean, std, status}}``; an infinite std becomes None (JSON has none).
+
+        ``confounded`` is a list of addresses, there only when there are any.
+        """
         return {
             a: {
                 'mean': p.mean,
                 'std': p.std if math.isfinite(p.std) else None,
                 'status': p.status,
+                **({'confounded': list(p.confounded)} if p.confounded else {}),
             }
             for a, p in self.parameters.items()
         }

@@ -177,7 +177,13 @@ def read_estimate(path: str | Path) -> Estimate:
             mean, status = float(known['mean']), known.get('status', 'identified')
             if status not in STATUSES or not math.isfinite(mean) or not std >= 0:
                 raise ValueError(f'status is one of {", ".join(STATUSES)}, std not negative')
-            parameters[address] = ParameterEstimate(mean, std, status, quantity(address).unit)
+            parameters[address] = ParameterEstimate(
+                mean,
+                std,
+                status,
+                quantity(address).unit,
+                tuple(map(str, known.get('confounded', ()))),
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             faults.add(address, known, f'give mean, std and status ({error})')
         except InputError as error:

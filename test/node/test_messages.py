@@ -48,6 +48,13 @@ def test_estimate():
         'joint.a.armature': ParameterEstimate(1 / 3, 1e-3 / 7, 'identified', 'kg*m^2'),
         'joint.the elbow.armature': ParameterEstimate(0.2, 0.1, 'identified', 'kg*m^2'),
         'joint.a.viscous_friction': ParameterEstimate(0.1, math.inf, 'not_identified', 'x'),
+        'joint.a.effort_offset': ParameterEstimate(
+            0.0,
+            9.0,
+            'not_identified',
+            'N*m',
+            ('joint.a.coulomb_friction', 'joint.the elbow.armature'),
+        ),
     }
     covariance = np.array([[1 / 7, 1e-9], [1e-9, 0.3]])
     order = ('joint.the elbow.armature', 'joint.a.armature')
@@ -57,6 +64,19 @@ def test_estimate():
     assert back.parameters == parameters
     assert back.order == estimate.order
     np.testing.assert_array_equal(back.covariance, covariance)
+
+
+def test_confounded_is_there_only_when_there_is_any():
+    known = ParameterEstimate(0.1, 0.01, 'identified')
+    tied = ParameterEstimate(0.0, math.inf, 'not_identified', '', ('b',))
+    data = Estimate(0.0, {'a': known, 'b': tied}).as_json()
+    assert data == {
+        'a': {'mean': 0.1, 'std': 0.01, 'status': 'identified'},
+        'b': {'mean': 0.0, 'std': None, 'status': 'not_identified', 'confounded': ['b']},
+    }
+    # An estimate without any reads as before: the key is optional on the wire.
+    rows = estimate_to_message(Estimate(0.0, {'a': known})).status[1].values
+    assert [pair.key for pair in rows] == ['mean', 'std', 'status', 'unit']
 
 
 def test_event():
