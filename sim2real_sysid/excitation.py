@@ -1,0 +1,525 @@
+"""Trajectories that tell much of a robot: periodic, within its limits, found by optimization.
+
+Every joint moves as a Fourier series (Swevers et al. 1997) that starts at rest, without
+acceleration, so that periods join and the motion can begin and end there. What is optimized is
+the regressor of what shall be identified (:mod:`sim2real_sysid.torque_regressor`): its condition
+number is minimized, or the determinant of its information matrix maximized.
+
+Limits are kept as squares of what exceeds them, with growing weight, so that thousands of them
+cost no more than the objective; derivatives are exact but for those of the rigid bodies'
+regressor, which are finite differences state by state. What still exceeds a limit a little in the
+end is shrunk towards the start, and a grid four times as fine decides.
+
+A robot with a soft position loop is commanded ahead of the motion by what the loop lags behind.
+That command has to keep the limits too, since the policy's guard keeps them.
+
+Example: 6 joints with 8 harmonics have 6 * 14 free numbers; 96 instants of a period give a
+regressor of 576 rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.errors import Faults, Sim2RealError
+from sim2real_core.kinematics import Kinematics
+from sim2real_core.profile import RobotProfile
+from sim2real_core.trajectory import DIGITS, Series, Trajectory
+from sim2real_sysid.clearance import Clearance
+from sim2real_sysid.excitation_config import ExcitationConfig
+from sim2real_sysid.torque_regressor import STATES, Seen, States, TorqueRegressor
+
+Array = npt.NDArray[np.float64]
+Progress = Callable[[float, str], None]
+
+INSTANTS = 12  # per period of the highest harmonic
+FINE = 4  # times as many in the end
+WEIGHTS = (30.0, 300.0, 3000.0)
+"""Of what exceeds the limits, round by round."""
+CANDIDATES = 24  # random motions, of which the best is taken to begin with
+RANGE = math.pi  # [rad or m] each way, where a joint has no limits of position
+SPEED = 1.0  # [rad/s or m/s] where it has none of velocity
+RISE = 0.25  # [s] to full speed, where it has none of acceleration
+MARGIN = 0.02  # share of its range that a joint keeps from its ends
+LEAST_SCALE = 0.02  # a motion that must be shrunk further is none
+
+
+class Limits(NamedTuple):
+    """What the motion keeps, (nj,) each, SI units."""
+
+    lower: Array
+    upper: Array
+    velocity: Array
+    acceleration: Array
+    effort: Array
+
+
+@dataclass(frozen=True)
+class Excitation:
+    """A motion that was found.
+
+    Attributes:
+        trajectory: it.
+        before: condition number of the best random motion within the limits.
+        condition: of the motion; see :class:`TorqueRegressor` for the units.
+        information: mean logarithm of the eigenvalues of its information matrix.
+        names: of what it tells apart.
+        left_out: of what cannot be told from that.
+        used: largest share of each joint's limit: ``position``, ``velocity``, ``acceleration``,
+            ``effort``; (nj,) each.
+        clearance: least distance to itself and the floor [m]; infinite where nothing is watched.
+        notes: what a person should know.
+    """
+
+    trajectory: Trajectory
+    before: float
+    condition: float
+    information: float
+    names: tuple[str, ...]
+    left_out: tuple[str, ...]
+    used: dict[str, Array]
+    clearance: float
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        trajectory = self.trajectory
+        return {
+            'robot': trajectory.robot,
+            'profile': trajectory.profile,
+            'duration': trajectory.duration,
+            'base_frequency': trajectory.base_frequency,
+            'condition_number': self.condition,
+            'condition_number_random': self.before,
+            'log_information': self.information,
+            'identifiable': list(self.names),
+            'not_told_apart': list(self.left_out),
+            'used': {
+                name: dict(zip(trajectory.joints, map(float, values)))
+                for name, values in self.used.items()
+            },
+            'clearance': self.clearance,
+            'notes': list(self.notes),
+        }
+
+
+def excite(
+    profile: RobotProfile,
+    config: ExcitationConfig | None = None,
+    progress: Progress = lambda share, text: None,
+) -> Excitation:
+    """Find an exciting motion.
+
+    Args:
+        profile: the robot.
+        config: settings; the defaults serve any robot.
+        progress: told the share that is done, and the condition number so far.
+
+    Raises:
+        InputError: the robot cannot stand at rest where the motion starts: it leaves the box, say.
+        MissingError: pinocchio or scipy is not installed.
+        Sim2RealError: no motion within the limits was found.
+    """
+    return _Search(profile, config or ExcitationConfig(), progress).run()
+
+
+def limits_of(profile: RobotProfile, share: float = 1.0) -> Limits:
+    """The robot's limits, with sensible ones where it has none; a share of all but positions."""
+    velocity = profile.array('velocity')
+    velocity = np.where(np.isfinite(velocity), velocity, SPEED)
+    acceleration = profile.array('acceleration')
+    acceleration = np.where(np.isfinite(acceleration), acceleration, velocity / RISE)
+    default = profile.array('default_position')
+    lower, upper = profile.array('lower'), profile.array('upper')
+    lower = np.where(np.isfinite(lower), lower, np.minimum(default, upper) - RANGE)
+    upper = np.where(np.isfinite(upper), upper, np.maximum(default, lower) + RANGE)
+    room = MARGIN * (upper - lower)
+    effort = share * profile.array('effort')
+    return Limits(lower + room, upper - room, share * velocity, share * acceleration, effort)
+
+
+class _Search:
+    """One optimization; the settings of its pieces."""
+
+    def __init__(
+        self, profile: RobotProfile, config: ExcitationConfig, progress: Progress
+    ) -> None:
+        self._profile, self._config, self._progress = profile, config, progress
+        self._limits = limits = limits_of(profile, config.share)
+        periods = max(1, round(config.duration / config.period))
+        self._frequency = periods / config.duration
+        default = profile.array('default_position')
+        room = 0.5 * MARGIN * (limits.upper - limits.lower)
+        self._start = np.clip(default, limits.lower + room, limits.upper - room)
+        self._start = np.round(self._start, DIGITS)
+        self._rng = np.random.default_rng(config.seed)
+        reference = self._random_states(STATES)
+        self.regressor = TorqueRegressor(profile, config.identify, reference)
+        self.clearance = Clearance(
+            profile, self._start, reference.position, config.clearance, config.floor
+        )
+        self._stiffness, self._damping = profile.array('stiffness'), profile.array('damping')
+        if profile.command.interface != 'position':
+            self._stiffness = np.zeros_like(self._stiffness)
+        self._box = np.array(config.box).reshape(2, 3)
+        self._kinematics = Kinematics(profile)
+        self._check_start(default)
+        self._basis()
+
+    def _random_states(self, count: int) -> States:
+        limits, nj = self._limits, len(self._start)
+        draw = self._rng.uniform
+        return States(
+            draw(limits.lower, limits.upper, (count, nj)),
+            draw(-limits.velocity, limits.velocity, (count, nj)),
+            draw(-limits.acceleration, limits.acceleration, (count, nj)),
+        )
+
+    def _check_start(self, default: Array) -> None:
+        """The robot can stand where the motion starts."""
+        faults = Faults(str(self._profile.path))
+        rest = np.zeros((1, len(default)))
+        seen = self.regressor.see(States(self._start[None], rest, rest))
+        for joint, effort, limit in zip(self._profile.joints, seen.effort[0], self._limits.effort):
+            if abs(effort) > limit:
+                mend = (
+                    f'it takes {effort:.3g} to stand in the default pose, of {limit:.3g} that may '
+                    'be used: choose another default_position, or a larger share'
+                )
+                faults.add(f'joints.{joint.name}.effort', joint.effort, mend)
+        tool = self._kinematics.position(self._start)
+        if not ((tool > self._box[0]) & (tool < self._box[1])).all():
+            at = ', '.join(f'{value:.3f}' for value in tool)
+            faults.add('box', self._config.box, f'must hold the start, at {at} m')
+        faults.check()
+
+    # The motion as a linear function of free numbers
+
+    def _basis(self) -> None:
+        """Per joint, what each free number does at each instant: (nj, n, m) for each derivative.
+
+        A harmonic counts as much as the limits let it be large. Velocity and acceleration at the
+        start, sums over the harmonics, are kept zero by an orthogonal basis of what they leave
+        free.
+        """
+        h = self._config.harmonics
+        count = INSTANTS * h
+        self._angle = 2.0 * math.pi * np.arange(count) / count
+        self._rate = rate = 2.0 * math.pi * self._frequency
+        harmonics = np.arange(1, h + 1)
+        limits = self._limits
+        half = 0.5 * (limits.upper - limits.lower)
+        w = rate * harmonics
+        size = np.minimum(half[:, None], limits.velocity[:, None] / w)
+        size = np.minimum(size, limits.acceleration[:, None] / w**2) / math.sqrt(h)
+        self._to_sin = np.array([_free(row * harmonics) * row[:, None] for row in size])
+        self._to_cos = np.array([_free(row * harmonics**2) * row[:, None] for row in size])
+        phase = np.outer(self._angle, harmonics)
+        cos, sin = np.cos(phase), np.sin(phase)
+        self._map = [
+            np.concatenate([s @ self._to_sin, c @ self._to_cos], axis=2)
+            for s, c in ((sin, cos - 1.0), (w * cos, -w * sin), (-(w**2) * sin, -(w**2) * cos))
+        ]
+        self._free = 2 * (h - 1)
+        frequencies = rate * np.fft.rfftfreq(count, 1.0 / count)
+        self._spectrum = frequencies
+
+    def _states(self, x: Array) -> States:
+        q, v, a = (np.einsum('jnm,jm->nj', part, x) for part in self._map)
+        return States(q + self._start, v, a)
+
+    def _series(self, x: Array) -> Series:
+        """The series, rounded as its file is; at time 0 it is still at the start."""
+        m = self._free // 2
+        sin = np.einsum('jhm,jm->jh', self._to_sin, x[:, :m])
+        cos = np.einsum('jhm,jm->jh', self._to_cos, x[:, m:])
+        sin, cos = np.round(sin, DIGITS), np.round(cos, DIGITS)
+        return Series(np.round(self._start - cos.sum(axis=1), DIGITS), cos, sin)
+
+    def _rates(self, command: Array, order: int) -> Array:
+        """Derivative of a periodic signal (n, nj) with respect to time."""
+        spectrum = np.fft.rfft(command, axis=0) * ((1j * self._spectrum) ** order)[:, None]
+        if order % 2:
+            spectrum[-1] = 0.0  # the highest frequency of an even count has no odd derivative
+        return np.fft.irfft(spectrum, len(command), axis=0)
+
+    # The objective
+
+    def _cost(self, flat: Array, weight: float) -> tuple[float, Array]:
+        """Objective plus weighted excess, and its derivative."""
+        x = flat.reshape(len(self._start), self._free)
+        states = self._states(x)
+        seen = self.regressor.see(states)
+        value, to_regressor = self._criterion(seen)
+        excess, position, velocity, acceleration, effort, dry = self._excess(states, seen)
+        pulled = self.regressor.pull(states, seen, to_regressor, weight * effort, weight * dry)
+        own = (position, velocity, acceleration)
+        slope = sum(
+            np.einsum('jnm,nj->jm', part, weight * mine + theirs)
+            for part, mine, theirs in zip(self._map, own, pulled)
+        )
+        return value + weight * excess, np.asarray(slope).ravel()
+
+    def _criterion(self, seen: Seen) -> tuple[float, Array]:
+        """Logarithm to be minimized, and its derivative with respect to the regressor."""
+        n = len(seen.regressor)
+        rows = seen.regressor.reshape(-1, seen.regressor.shape[2])
+        values, axes = np.linalg.eigh(rows.T @ rows / n)
+        values = np.maximum(values, 1e-14 * values[-1])
+        if self._config.criterion == 'condition':
+            value = 0.5 * math.log(values[-1] / values[0])
+            inner = 0.5 * (
+                np.outer(axes[:, -1], axes[:, -1]) / values[-1]
+                - np.outer(axes[:, 0], axes[:, 0]) / values[0]
+            )
+        else:
+            value = -0.5 * float(np.mean(np.log(values)))
+            inner = -0.5 * (axes / values) @ axes.T / len(values)
+        return value, (2.0 / n * rows @ inner).reshape(seen.regressor.shape)
+
+    def _excess(
+        self, states: States, seen: Seen
+    ) -> tuple[float, Array, Array, Array, Array, Array]:
+        """What exceeds the limits, squared, and its derivatives (n, nj)."""
+        limits, n = self._limits, len(states.position)
+        position, velocity, acceleration = states
+        room = 0.5 * (limits.upper - limits.lower)
+        middle = 0.5 * (limits.upper + limits.lower)
+        total = 0.0
+        slopes = []
+        for value, limit in (
+            (position - middle, room),
+            (velocity, limits.velocity),
+            (acceleration, limits.acceleration),
+            (seen.effort + seen.dry, limits.effort),
+        ):
+            lost, slope = _hinge(value, limit)
+            total += lost
+            slopes.append(slope)
+        to_position, to_velocity, to_acceleration, to_load = slopes
+        to_effort, to_dry = to_load.copy(), to_load
+        soft = self._stiffness > 0
+        if soft.any():
+            pull = np.zeros_like(self._stiffness)
+            np.divide(1.0, self._stiffness, out=pull, where=soft)
+            command = position + pull * (seen.effort + self._damping * velocity)
+            to_command = np.zeros_like(command)
+            for order, value, limit in (
+                (0, command - middle, room),
+                (1, self._rates(command, 1), limits.velocity),
+                (2, self._rates(command, 2), limits.acceleration),
+            ):
+                lost, slope = _hinge(value, limit)
+                total += lost
+                slope = slope * soft
+                to_command += (-1) ** order * (self._rates(slope, order) if order else slope)
+            to_position = to_position + to_command
+            to_velocity = to_velocity + pull * self._damping * to_command
+            to_effort += pull * to_command
+        near, to_near = self._surroundings(position)
+        total += near / n
+        return total, to_position + to_near / n, to_velocity, to_acceleration, to_effort, to_dry
+
+    def _surroundings(self, position: Array) -> tuple[float, Array]:
+        """What is lacking of the clearance and of the box, and its derivative (n, nj)."""
+        total, slope = 0.0, np.zeros_like(position)
+        middle, half = self._box.mean(axis=0), 0.5 * np.ptp(self._box, axis=0)
+        for index, pose in enumerate(position):
+            if not self.clearance.bare:
+                lost, down = self.clearance.cost(pose)
+                total, slope[index] = total + lost, slope[index] + down
+            lost, out = _hinge((self._kinematics.position(pose) - middle)[None], half)
+            if lost:
+                total, slope[index] = total + lost, slope[index] + out[0] @ self._tool_rates(pose)
+        return total, slope
+
+    def _tool_rates(self, pose: Array) -> Array:
+        """Derivative (3, nj) of the tool's position, by central differences."""
+        step = 1e-6 * np.eye(len(pose))
+        at = self._kinematics.position
+        return np.array([(at(pose + s) - at(pose - s)) / 2e-6 for s in step]).T
+
+    # The search
+
+    def run(self) -> Excitation:
+        """Optimize, shrink, check."""
+        from scipy.optimize import minimize
+
+        x, before = self._begin()
+        rounds, done = len(WEIGHTS), 0
+        most = self._config.iterations
+
+        for index, weight in enumerate(WEIGHTS):
+
+            def told(flat: Array, weight: float = weight) -> None:
+                nonlocal done
+                done += 1
+                self._progress(min(done / (rounds * most), 1.0), '')
+
+            found = minimize(
+                self._cost,
+                x.ravel(),
+                args=(weight,),
+                jac=True,
+                method='L-BFGS-B',
+                callback=told,
+                options=dict(maxiter=most, maxcor=20, ftol=1e-5),
+            )
+            x, done = found.x.reshape(x.shape), (index + 1) * most
+            self._progress((index + 1) / rounds, f'condition number {self._condition(x):.3g}')
+        return self._finished(self._shrunk(x), before)
+
+    def _condition(self, x: Array) -> float:
+        return _spread(self.regressor.see(self._states(x)).regressor)[0]
+
+    def _begin(self) -> tuple[Array, float]:
+        """The best of random motions, each as large as its joints' own limits allow."""
+        best, least, before = None, math.inf, math.inf
+        for _ in range(CANDIDATES):
+            x = self._within(self._rng.normal(size=(len(self._start), self._free)))
+            seen = self.regressor.see(states := self._states(x))
+            value = self._criterion(seen)[0] + WEIGHTS[0] * self._excess(states, seen)[0]
+            if value < least:
+                best, least, before = x, value, _spread(seen.regressor)[0]
+        assert best is not None  # a sum of squares is less than infinity
+        return best, before
+
+    def _within(self, x: Array) -> Array:
+        """Each joint shrunk to its own limits of position, velocity and acceleration."""
+        limits, (q, v, a) = self._limits, self._states(x)
+        away = q - self._start
+        share = np.maximum.reduce(
+            [
+                (away / (limits.upper - self._start)).max(axis=0),
+                (away / (limits.lower - self._start)).max(axis=0),
+                (np.abs(v) / limits.velocity).max(axis=0),
+                (np.abs(a) / limits.acceleration).max(axis=0),
+            ]
+        )
+        return np.asarray(x / np.maximum(share, 1.0)[:, None])
+
+    def _shrunk(self, x: Array) -> Array:
+        """The motion, as much smaller as it must be to keep every limit at every instant."""
+        x, scale = self._within(x), 1.0
+        while not self._keeps(self._trajectory(x * scale)):
+            scale *= 0.97
+            if scale < LEAST_SCALE:
+                raise Sim2RealError(
+                    f'no motion of {self._profile.name} within the limits was found: give more '
+                    'room (box, clearance, share), another default_position or another seed'
+                )
+        return np.asarray(x * scale)
+
+    def _trajectory(self, x: Array) -> Trajectory:
+        return Trajectory(
+            robot=self._profile.name,
+            profile=self._profile.content_hash,
+            joints=self._profile.joint_names,
+            duration=self._config.duration,
+            base_frequency=self._frequency,
+            position=self._series(x),
+        )
+
+    def _dense(self, trajectory: Trajectory) -> States:
+        count = FINE * len(self._angle)
+        return States(*trajectory.at(np.arange(count) / count / self._frequency))
+
+    def _keeps(self, trajectory: Trajectory) -> bool:
+        """Whether every limit is kept, on the fine grid."""
+        used = self.used(trajectory)
+        if max(values.max() for values in used.values()) > 1.0 + 1e-6:
+            return False
+        poses = self._dense(trajectory).position
+        tool = np.array([self._kinematics.position(pose) for pose in poses])
+        if (tool < self._box[0]).any() or (tool > self._box[1]).any():
+            return False
+        return self.clearance.bare or self.clearance.nearest(poses)[0] >= 0.0
+
+    def used(self, trajectory: Trajectory) -> dict[str, Array]:
+        """Largest share of what may be used, (nj,) each, of the motion or of its command."""
+        limits, states = self._limits, self._dense(trajectory)
+        seen = self.regressor.see(states)
+        positions = [states.position]
+        velocity, acceleration = np.abs(states.velocity), np.abs(states.acceleration)
+        if (soft := self._stiffness > 0).any():
+            pull = np.where(soft, 1.0 / np.where(soft, self._stiffness, 1.0), 0.0)
+            command = states.position + pull * (seen.effort + self._damping * states.velocity)
+            step = 1.0 / self._frequency / len(command)
+            ahead, behind = np.roll(command, -1, axis=0), np.roll(command, 1, axis=0)
+            positions.append(command)
+            velocity = np.maximum(velocity, np.abs(ahead - behind) / (2.0 * step))
+            bend = np.abs(ahead - 2.0 * command + behind) / step**2
+            acceleration = np.maximum(acceleration, bend)
+        middle, half = 0.5 * (limits.upper + limits.lower), 0.5 * (limits.upper - limits.lower)
+        return {
+            'position': np.max([np.abs(p - middle).max(axis=0) / half for p in positions], axis=0),
+            'velocity': velocity.max(axis=0) / limits.velocity,
+            'acceleration': acceleration.max(axis=0) / limits.acceleration,
+            'effort': np.abs(seen.effort + seen.dry).max(axis=0) / limits.effort,
+        }
+
+    def _finished(self, x: Array, before: float) -> Excitation:
+        trajectory = self._trajectory(x)
+        states = self._dense(trajectory)
+        condition, information = _spread(self.regressor.see(states).regressor)
+        return Excitation(
+            trajectory,
+            before,
+            condition,
+            information,
+            self.regressor.names,
+            self.regressor.left_out,
+            self.used(trajectory),
+            math.inf if self.clearance.bare else self.clearance.least(states.position),
+            tuple(self._notes()),
+        )
+
+    def _notes(self) -> list[str]:
+        notes = []
+        for joint, start in zip(self._profile.joints, self._start):
+            if abs(start - joint.default_position) > 10.0**-DIGITS:
+                notes.append(
+                    f'joint {joint.name} starts at {start:g}: its default position is next to '
+                    'the end of its range'
+                )
+            for name in ('velocity', 'acceleration'):
+                if not math.isfinite(getattr(joint, name)):
+                    taken = getattr(self._limits, name)[self._profile.joints.index(joint)]
+                    notes.append(f'joint {joint.name} has no limit of {name}: {taken:g} taken')
+        if self.clearance.bare:
+            notes.append('the robot has no collision geometry: nothing keeps it from itself')
+        notes += [
+            f'{pair} touch at the start and are not watched' for pair in self.clearance.touching
+        ]
+        return notes
+
+
+def _free(row: Array) -> Array:
+    """Orthonormal basis (h, h - 1) of what a linear condition ``row @ x = 0`` leaves free."""
+    _, _, axes = np.linalg.svd(row[None])
+    return np.asarray(axes[1:].T)
+
+
+def _hinge(value: Array, limit: Array) -> tuple[float, Array]:
+    """Sum of squares of what exceeds +/- limit, as a share of it, a mean over n; and its slope.
+
+    Args:
+        value: (n, k).
+        limit: (k,) positive; infinite for none.
+    """
+    over = np.maximum(np.abs(value) / limit - 1.0, 0.0)
+    return float(np.sum(over**2)) / len(value), 2.0 * over * np.sign(value) / limit / len(value)
+
+
+def _spread(regressor: Array) -> tuple[float, float]:
+    """Condition number of a regressor (n, nj, p), and the mean log of its information."""
+    rows = regressor.reshape(-1, regressor.shape[2])
+    values = np.linalg.eigvalsh(rows.T @ rows / len(regressor))
+    values = np.maximum(values, 1e-300)
+    return float(math.sqrt(values[-1] / values[0])), float(np.mean(np.log(values)))
