@@ -130,7 +130,8 @@ class MujocoSimulator:
         self._imu = Sensors((nsim, 6), tag=1) if imu and profile.imu_link else None
         self._friction = Friction(profile.array('coulomb_friction'), STRIBECK_VELOCITY, nsim)
         self._load = np.zeros((nsim, nj))
-        self._loaded = False
+        self._skew = np.zeros((2, nsim, nj))
+        self._loaded = self._skewed = False
         self._frictionloss = self._engine.values('dof_frictionloss')
         self._disturbances = Disturbances(nsim, model.nbody)
         self._rigid = Rigid(model)
@@ -143,6 +144,7 @@ class MujocoSimulator:
             imu=self._imu,
             friction=self._friction,
             load=self._load,
+            skew=self._skew,
             disturbances=self._disturbances,
             contacts=contacts,
         )
@@ -282,7 +284,11 @@ class MujocoSimulator:
         velocity = self._qvel[:, self._dof]
         for _ in range(n):
             effort = actuators.drive(self._load_now)
-            self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
+            if self._loaded:
+                effort = effort - self._load
+            if self._skewed:  # what friction takes beyond the mean of both directions
+                effort = effort - self._skew[0] * np.abs(velocity) - self._skew[1]
+            self._applied_force[:, self._dof] = effort
             if self._friction.active:
                 self._frictionloss[:, self._dof] = self._friction.level(velocity)
             if disturbances.bodies.size:
@@ -516,6 +522,7 @@ class MujocoSimulator:
                     self._friction.coulomb[:, j],
                 )
         self._loaded = bool(self._load.any())
+        self._skewed = bool(self._skew.any())
         force = self.batch.bind('xfrc_applied')
         wrench = self._disturbances.wrench
         if wrench.any() or force.any():
