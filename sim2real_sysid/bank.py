@@ -1,0 +1,90 @@
+"""Where to look for a drive's delay and lag: a bank of candidates, all followed at once.
+
+About a delay and a lag that are far off, no line helps (see :mod:`sim2real_sysid.commands`). Each
+candidate is therefore scored by what it leaves of the effort, with gain and bias fitted to it; the
+scores fade, so that a drive that changed is found again.
+
+Example: 8 delays and 7 lags of 6 joints keep sums of (6, 8, 7, 6).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_sysid.commands import CommandHistory
+from sim2real_sysid.servo import Servo
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+DELAYS = np.array([0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32])
+LAGS = np.array([0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16])
+FADING = 0.9  # from one look to the next
+LEAST_ROWS = 40.0  # before anything is found
+LEAST_SHARE = 0.25  # of the rows of the best known candidate
+
+
+class Bank:
+    """Scores of candidates.
+
+    Args:
+        servo: the drives.
+        history: of the commands; its levels from ``first`` on are ``LAGS``.
+        first: see there.
+    """
+
+    def __init__(self, servo: Servo, history: CommandHistory, first: int) -> None:
+        self._servo, self._history = servo, history
+        delay, lag = np.meshgrid(np.arange(len(DELAYS)), np.arange(len(LAGS)), indexing='ij')
+        self._delay, self._lag = DELAYS[delay.ravel()], LAGS[lag.ravel()]
+        self._levels = first + lag.ravel()
+        self._sums = np.zeros((6, len(self._delay), len(servo.forward)))
+
+    def learn(self, stamp: float, taken_off: Array, effort: Array, valid: Flags) -> None:
+        """Take a row.
+
+        Args:
+            stamp: [s].
+            taken_off: (nj,) by the drives' loops, see :meth:`Servo.feedback`.
+            effort: (nj,).
+            valid: (nj,) which ones to believe.
+        """
+        times = np.broadcast_to((stamp - self._delay)[:, None], self._sums.shape[1:])
+        value, known = self._history.at(times, self._levels)
+        asked = self._servo.forward * value - taken_off
+        weight = (known & valid).astype(float)
+        asked *= weight
+        y = weight * np.where(valid, effort, 0.0)
+        for sums, term in zip(self._sums, (weight, asked, y, asked * asked, asked * y, y * y)):
+            sums += term
+
+    def fade(self) -> None:
+        """Let older rows count less."""
+        self._sums *= FADING
+
+    def best(self) -> tuple[Array, Array, Array]:
+        """The best candidates.
+
+        Returns:
+            (2, nj) their delays and lags [s]; (2, nj) how far it is to the next;
+            (nj,) mean square of what they leave, infinite where too little is known.
+        """
+        rows, z, y, zz, zy, yy = self._sums
+        n = np.maximum(rows, 1.0)
+        spread, common, power = zz - z * z / n, zy - z * y / n, yy - y * y / n
+        share = np.zeros_like(spread)
+        np.divide(common * np.maximum(common, 0.0), spread, out=share, where=spread > 0)
+        left = np.maximum(power - share, 0.0) / n
+        few = rows < np.maximum(LEAST_ROWS, LEAST_SHARE * rows.max(axis=0))
+        left[few] = np.inf
+        place = left.argmin(axis=0)
+        found = np.stack([self._delay[place], self._lag[place]])
+        apart = np.stack([_apart(DELAYS, found[0]), _apart(LAGS, found[1])])
+        return found, apart, left[place, np.arange(left.shape[1])]
+
+
+def _apart(grid: Array, value: Array) -> Array:
+    """Distance to the next point of a grid."""
+    place = np.minimum(np.searchsorted(grid, value), len(grid) - 2)
+    return np.asarray(grid[place + 1] - grid[place])

@@ -1,0 +1,270 @@
+"""How drives turn commands into effort: gain, delay and lag, learned as the robot moves.
+
+A drive takes notice of a command ``delay`` later, follows it through a lag of first order and
+asks for ``gain`` times what its loops make of the difference. Of one sample of the effort::
+
+    effort = gain * (forward * c(t) - stiffness * q - damping * v) + bias
+             + late_q * stiffness * v + late_v * damping * a
+
+where c is the command as followed (see :mod:`sim2real_sysid.commands`), linear in delay and lag
+about what is believed of them. The second line holds nuisances: current sensors have a bias, and
+the loops use positions and velocities that are not of the effort's very instant.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.addresses import quantity
+from sim2real_core.profile import RobotProfile
+from sim2real_core.records import ParameterEstimate
+from sim2real_sysid.bank import LAGS, Bank
+from sim2real_sysid.blocks import Blocks, Fit
+from sim2real_sysid.commands import Following
+from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.servo import Servo
+from sim2real_sysid.windows import States, Windows
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+QUANTITIES = ('gain', 'time_constant', 'delay')
+GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
+BLOCK = 0.5  # s
+LEAST_BLOCKS = 8  # before anything counts as identified
+RATE_SAMPLES = 20  # intervals from which the sample period is learned
+SATURATED = 0.95  # share of the effort limit
+NARROWER = 0.7  # times the spread before, at most: so that lines of before are of use for a while
+SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
+WORSE = 1.3  # times the mean square that the best candidate leaves, where the fit has lost its way
+FINEST = 0.05  # least spread of delay and lag, in sample periods
+ROUGH = 0.25  # sample periods that a line about delay and lag holds for in any case
+COARSER = 4.0  # times the present spread, where a line is too coarse to be kept
+WIDE = 3.0  # prior deviations: of the gain,
+LONG = 0.5  # of delay and lag [s],
+BIASED = 0.2  # of the bias, as a share of the effort limit
+
+
+class DriveIdentifier:
+    """Identifies every drive's gain, delay and lag.
+
+    Args:
+        profile: the robot, whose gains are those of its drives.
+        config: settings.
+
+    Attributes:
+        addresses: what is identified, in order.
+    """
+
+    def __init__(self, profile: RobotProfile, config: SysidConfig | None = None) -> None:
+        self.profile = profile
+        self.config = config or SysidConfig()
+        self._nj = nj = len(profile.joints)
+        self._servo = Servo.of(profile)
+        self._limit = SATURATED * profile.array('effort')
+        self._following = Following(nj, profile.command.timeout, LAGS)
+        self._bank = Bank(self._servo, self._following.history, first=3)
+        self._windows = Windows(nj)
+        self._blocks = Blocks(nj, 7, BLOCK, self.config.memory, tags=4)
+        self._blocks.open(-math.inf)
+        self._start = np.zeros((nj, 6))
+        self._start[:, GAIN] = 1.0
+        self._deviation = np.tile([WIDE, LONG, LONG, 0.0, 0.0, 0.0], (nj, 1))
+        limit = profile.array('effort')
+        self._deviation[:, 3] = BIASED * np.where(np.isfinite(limit), limit, 1e3)
+        self._deviation[:, 4:] = self.config.timing_error
+        self._period = 0.0
+        self._intervals: list[float] = []
+        self._stamp = -math.inf
+        self._moved = np.full(nj, -math.inf)
+        # How the noise of position, velocity and acceleration comes into rows.
+        self._through = np.zeros((nj, 7, 3))
+        self._through[:, GAIN, 0] = -self._servo.stiffness
+        self._through[:, GAIN, 1] = -self._servo.damping
+        self._through[:, 4, 1] = self._servo.stiffness
+        self._through[:, 5, 2] = self._servo.damping
+        self._levels = np.zeros((2, nj))  # rows, and sum of logarithms of the encoders' noise
+        self._noise = np.full(nj, np.inf)  # mean square of what a good fit leaves
+        self._locked = np.zeros(nj, dtype=bool)
+        self.addresses = tuple(
+            f'actuator.{joint}.{what}' for joint in profile.joint_names for what in QUANTITIES
+        )
+
+    def command(self, stamp: float, values: Array) -> None:
+        """Take a command (nj,) that is in force from ``stamp`` [s] on."""
+        self._following.history.push(stamp, values)
+
+    def update(
+        self, stamp: float, position: Array, effort: Array, command: Array | None = None
+    ) -> None:
+        """Take one sample, and the command that answers it; see :meth:`follow`."""
+        self.follow(np.array([stamp]), position[None], effort[None])
+        if command is not None:
+            self.command(stamp, command)
+
+    def follow(self, stamps: Array, positions: Array, efforts: Array) -> None:
+        """Take consecutive samples.
+
+        Args:
+            stamps: (m,) ascending [s].
+            positions: (m, nj) finite.
+            efforts: (m, nj); NaN where there is none.
+        """
+        if self._period == 0.0:
+            self._learn_period(stamps)
+        self._stamp = float(stamps[-1])
+        states = self._windows.push(stamps, positions, efforts)
+        if states is not None:
+            self._learn(states)
+
+    def restart(self) -> None:
+        """The next sample does not follow the last: forget the signals, not what was learned."""
+        self._windows.restart()
+        self._following.history.restart()
+        self._blocks.restart()
+        self._stamp = -math.inf
+
+    def _learn_period(self, stamps: Array) -> None:
+        steps = np.diff(stamps, prepend=self._stamp)
+        self._intervals += steps[np.isfinite(steps)].tolist()
+        if len(self._intervals) >= RATE_SAMPLES:
+            self._period = float(np.median(self._intervals))
+            self._windows.open(self._period)
+
+    def _learn(self, states: States) -> None:
+        if self._blocks.due(float(states.stamps[0])):
+            self._look_again()
+            tags = np.concatenate([self._following.timing, self._following.spread])
+            self._blocks.open(float(states.stamps[0]), tags.T)
+        (value, by_delay, by_lag, bend), known = self._following.at(states.stamps)
+        servo = self._servo
+        taken_off = servo.feedback(states.position, states.velocity, value)
+        rows = np.stack(
+            [
+                servo.forward * value - taken_off,
+                servo.forward * by_delay,
+                servo.forward * by_lag,
+                np.ones_like(value),
+                servo.stiffness * states.velocity,
+                servo.damping * states.acceleration,
+                states.effort,
+            ],
+            axis=2,
+        )
+        telling = (np.abs(states.effort) < self._limit) & (servo.forward > 0)
+        self._bank.learn(states.stamps[0], taken_off[0], states.effort[0], telling[0])  # enough for it
+        weight = np.where(known & telling, 1.0, 0.0)
+        weight /= 1.0 + np.square(servo.forward) * bend / self._noise
+        moving = by_delay != 0.0
+        weight *= moving
+        noise = self._noise_of(states, weight)
+        for row, share, common in zip(rows, weight, noise):
+            self._blocks.add(row, row, share, common)
+        told = (weight > 0.0).any(axis=0)
+        self._moved[told] = states.stamps[-1]
+
+    def _noise_of(self, states: States, weight: Array) -> Array:
+        """Covariance of the encoders' noise in rows, (r, nj, 7, 7).
+
+        How strong it is, what cubics leave of positions tells. Where a joint jerks that is more,
+        hence the mean of logarithms.
+        """
+        level = np.log(np.maximum(states.left, np.finfo(float).tiny))
+        self._levels[0] += (weight > 0.0).sum(axis=0)
+        self._levels[1] += np.where(weight > 0.0, level, 0.0).sum(axis=0)
+        free = self._windows.freedom
+        low = 1.0 / free + 1.0 / (3.0 * free**2)  # by which the logarithm of chi^2 / free is low
+        variance = np.exp(self._levels[1] / np.maximum(self._levels[0], 1.0) + low)
+        variance *= self._levels[0] >= 1.0
+        covariance = self._through @ states.covariance[:, None] @ self._through.transpose(0, 2, 1)
+        return np.asarray(covariance * variance[:, None, None])
+
+    def _solve(self) -> Fit:
+        return self._blocks.solve(self._start, self._deviation, self._usable())
+
+    def _usable(self) -> Flags:
+        """(B, nj) blocks whose lines hold for the delay and lag believed now."""
+        tags = self._blocks.tags.transpose(2, 0, 1)  # (4, B, nj)
+        centre, spread = tags[:2], tags[2:]
+        present = self._following
+        rough = ROUGH * self._period
+        near = np.abs(centre - present.timing[:, None]) <= np.maximum(2.0 * spread, rough)
+        fine = spread <= np.maximum(COARSER * present.spread[:, None], rough)
+        return (near & fine).all(axis=0)
+
+    def _look_again(self) -> None:
+        """Take the lines about the delay and lag that are believed by now."""
+        following = self._following
+        found, apart, left = self._bank.best()
+        self._bank.fade()
+        timing, spread = following.timing, following.spread
+        fit = self._solve()
+        some = fit.blocks >= SOME_BLOCKS
+        self._noise = np.where(some, fit.residual**2, left)
+        lost = ~self._locked | (some & (fit.residual**2 > WORSE * left))
+        lost &= np.isfinite(left)
+        mean, covariance = timings(fit)
+        deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
+        step = np.clip(mean - timing, -spread, spread)  # no line holds much beyond
+        tight = np.clip(deviation, NARROWER * spread, spread)
+        timing = np.where(lost, found, np.where(some, timing + step, timing))
+        spread = np.where(lost, apart, np.where(some, tight, spread))
+        self._blocks.clear(lost)
+        self._locked |= lost
+        following.aim(timing, np.maximum(spread, FINEST * self._period))
+
+    def estimates(self) -> tuple[dict[str, ParameterEstimate], tuple[str, ...], Array]:
+        """What is known now.
+
+        Returns:
+            Address to estimate, the addresses that are identified, and their covariance.
+        """
+        fit = self._solve()
+        mean, covariance = ratios(fit)
+        std = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        found: dict[str, ParameterEstimate] = {}
+        kept: list[int] = []
+        for k, address in enumerate(self.addresses):
+            joint, place = divmod(k, len(QUANTITIES))
+            limits = quantity(address, self.profile)
+            at = (GAIN, LAG, DELAY)[place]
+            least = 0.0 if at == GAIN else self.config.timing_error
+            raw, deviation = float(mean[joint, at]), float(std[joint, at])
+            value = float(np.clip(raw, limits.low, limits.high))
+            sure = deviation <= max(self.config.relative_std * abs(value), least)
+            sure = sure and abs(value - raw) <= 2.0 * deviation
+            sure = sure and bool(fit.blocks[joint] >= LEAST_BLOCKS)
+            status = 'not_identified'
+            if sure:
+                idle = self._stamp - self._moved[joint]
+                status = 'stale' if idle > self.config.stale_after else 'identified'
+            if status == 'identified':
+                kept.append(3 * joint + at)
+            found[address] = ParameterEstimate(value, deviation, status, limits.unit)
+        order = tuple(a for a, p in found.items() if p.status == 'identified')
+        whole = np.zeros((3 * self._nj, 3 * self._nj))
+        for joint in range(self._nj):
+            whole[3 * joint : 3 * joint + 3, 3 * joint : 3 * joint + 3] = covariance[joint]
+        return found, order, whole[np.ix_(kept, kept)]
+
+
+def ratios(fit: Fit) -> tuple[Array, Array]:
+    """Gain, delay and lag (nj, 3) of a fit, and their covariance (nj, 3, 3) to first order."""
+    gain = np.where(np.abs(fit.mean[:, GAIN]) > 1e-3, fit.mean[:, GAIN], 1e-3)
+    mean = fit.mean[:, :3] / gain[:, None]
+    slope = np.zeros((len(gain), 3, 3))
+    slope[:, GAIN, GAIN] = 1.0
+    for place in (DELAY, LAG):
+        slope[:, place, place] = 1.0 / gain
+        slope[:, place, GAIN] = -mean[:, place] / gain
+    mean[:, GAIN] = fit.mean[:, GAIN]
+    return mean, slope @ fit.covariance[:, :3, :3] @ slope.transpose(0, 2, 1)
+
+
+def timings(fit: Fit) -> tuple[Array, Array]:
+    """Delay and lag (2, nj) of a fit, and their covariance (nj, 2, 2)."""
+    mean, covariance = ratios(fit)
+    return mean[:, 1:].T, covariance[:, 1:, 1:]
