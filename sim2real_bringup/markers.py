@@ -15,6 +15,7 @@ from sim2real_core.records import Estimate
 Array = npt.NDArray[np.float64]
 Colour = tuple[float, float, float, float]
 
+PLANNED: Colour = (0.95, 0.65, 0.15, 0.6)
 TARGET: Colour = (0.90, 0.25, 0.20, 0.9)
 COMMANDED: Colour = (0.25, 0.50, 0.95, 0.9)
 MEASURED: Colour = (0.20, 0.75, 0.35, 0.9)
@@ -109,6 +110,13 @@ def tool(group: str, trail: Trail, frame: str, colour: Colour, size: float) -> l
             )
         )
     return shapes
+
+
+def way(points: Array, frame: str, size: float) -> Shape:
+    """The way (n, 3) that a tool is to go [m]."""
+    return Shape(
+        group='trajectory', kind='line', frame=frame, size=size, colour=PLANNED, points=points
+    )
 
 
 def target(position: Array, frame: str, size: float) -> Shape:

@@ -28,6 +28,7 @@ from sim2real_core.errors import InputError, MissingError, Sim2RealError
 GROUPS = {
     'Run': ('demo', 'up', 'replay'),
     'Robots and worlds': ('init', 'randomize', 'sim', 'gazebo'),
+    'Identification': ('sysid',),
     'Policies': ('train', 'evaluate', 'policy'),
     'Data': ('bag', 'capture'),
     'This machine': ('doctor',),
