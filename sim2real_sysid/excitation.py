@@ -137,11 +137,30 @@ def limits_of(profile: RobotProfile, share: float = 1.0) -> Limits:
     acceleration = np.where(np.isfinite(acceleration), acceleration, velocity / RISE)
     default = profile.array('default_position')
     lower, upper = profile.array('lower'), profile.array('upper')
+    lower, upper, velocity = _as_followers_allow(profile, lower, upper, velocity)
     lower = np.where(np.isfinite(lower), lower, np.minimum(default, upper) - RANGE)
     upper = np.where(np.isfinite(upper), upper, np.maximum(default, lower) + RANGE)
     room = MARGIN * (upper - lower)
     effort = share * profile.array('effort')
     return Limits(lower + room, upper - room, share * velocity, share * acceleration, effort)
+
+
+def _as_followers_allow(
+    profile: RobotProfile, lower: Array, upper: Array, velocity: Array
+) -> tuple[Array, Array, Array]:
+    """The limits of joints, narrowed so that those which follow them (mimic) keep their own."""
+    coupling = profile.coupling
+    for name, row, shift in zip(*coupling):
+        leaders = np.flatnonzero(row)
+        if name in profile.joint_names or not len(leaders):
+            continue
+        joint, leader = profile.urdf.joints[name], leaders[0]
+        ends = sorted((end - shift) / row[leader] for end in (joint.lower, joint.upper))
+        lower[leader] = max(lower[leader], ends[0])
+        upper[leader] = min(upper[leader], ends[1])
+        if joint.velocity > 0:  # what no drive moves is often given a zero that means nothing
+            velocity[leader] = min(velocity[leader], joint.velocity / abs(row[leader]))
+    return lower, upper, velocity
 
 
 class _Search:
