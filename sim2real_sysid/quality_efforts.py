@@ -112,8 +112,10 @@ class EffortChecks:
             self._extreme[side] = np.where(farther, reach, old)
             self._ties[side] += (equal & (effort[1:-1] == self._extreme[side])).sum(axis=0)
         noisy = self._variance > np.square(NOISY * self._quantum)
-        ties = np.asarray(noisy & (self._ties >= FEWEST_TIES))
-        clipped = ties.any(axis=0)
+        high = np.abs(self._extreme) >= 0.5 * np.abs(self._extreme).max(axis=0)
+        high &= self._extreme != 0
+        ties = noisy & high & (self._ties >= FEWEST_TIES)
+        clipped = np.asarray(ties.any(axis=0))
         for j in np.flatnonzero(clipped | (self._full.hits >= FEWEST_TIES)):
             level = self._limit[j]
             words = 'reaches its limit'

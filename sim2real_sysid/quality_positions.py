@@ -13,6 +13,7 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 JUMP = 3.0  # times the speed limit
+JUMP_TIME = 0.025  # [s], at least: slow encoders repeat values
 OUTSIDE = 0.25  # of the range, beyond its ends
 MOST_OUTSIDE, MOST_MISSING = 0.05, 0.01
 STILL = 25  # samples, and
@@ -80,7 +81,7 @@ class PositionChecks:
             return
         size = np.abs(step)
         moved = size > 0
-        self._jump(block, size, period)
+        self._jump(block, size)
         small = np.where(moved, size, np.inf).min(axis=0)
         self._quantum = np.minimum(self._quantum, small)
         self._hold(block, size, moved, small, period)
@@ -102,8 +103,8 @@ class PositionChecks:
             evidence = f'up to {farthest:.3g}, far outside of its range'
             self._findings.note(self._names[j], 'position_range', *block.span, evidence)
 
-    def _jump(self, block: Block, size: Array, period: float) -> None:
-        time = np.maximum(np.diff(block.stamp), period)[:, None]
+    def _jump(self, block: Block, size: Array) -> None:
+        time = np.maximum(np.diff(block.stamp), JUMP_TIME)[:, None]
         jumps = size > JUMP * self._limit * time + self._slack
         self._jumps.add(jumps)
         for row in np.flatnonzero(jumps.sum(axis=1) > 1):
@@ -115,7 +116,7 @@ class PositionChecks:
     def _order(self, block: Block, row: int, joints: npt.NDArray[np.intp]) -> None:
         """Joints that jump at once to where others were: their values came in another order."""
         before, after = block.position[row, joints], block.position[row + 1, joints]
-        time = block.stamp[row + 1] - block.stamp[row]
+        time = max(block.stamp[row + 1] - block.stamp[row], JUMP_TIME)
         reach = JUMP * self._limit[joints] * time + self._slack[joints]
         near = np.abs(after[:, None] - before) < reach
         if not (near.any(axis=0) & near.any(axis=1)).all():
