@@ -86,7 +86,7 @@ class Findings:
     def note(self, joint: str, what: str, since: float, until: float, evidence: str) -> None:
         """Evidence from ``since`` to ``until`` [s]."""
         before = self._found.get((joint, what))
-        new = Finding(joint, what, since, until, evidence)
+        new = Finding(joint, what, float(since), float(until), evidence)
         if before is not None and before.since <= since:
             new = replace(new, since=before.since)
         self._found[joint, what] = new

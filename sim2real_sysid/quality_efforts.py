@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.findings import Findings
 from sim2real_sysid.quality_explain import Explanations
-from sim2real_sysid.quality_windows import MEMORY, Block, Motion, Shares
+from sim2real_sysid.quality_windows import Block, Motion, Shares
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -19,6 +19,8 @@ BEYOND, MOST_BEYOND = 1.5, 0.05  # times the limit; share of the samples
 NOISY = 2.0  # noise of so many steps of the sensor hits the same value rarely
 FEWEST_TIES = 4  # of three equal samples in a row
 FEWEST_MOVING = 8  # windows
+WINDOW = 32  # samples
+FEWEST_NOISY, MOST_DULL = 20, 0.25  # windows with noise; share of those without
 
 
 class EffortChecks:
@@ -34,8 +36,9 @@ class EffortChecks:
         self._constant_since = np.full(nj, np.nan)
         self._ways = np.zeros((2, nj))  # windows of motion since it is constant
         self._quantum = np.full(nj, np.inf)
-        self._variance = np.zeros(nj)  # of the noise
-        self._extreme = np.zeros((2, nj))  # lowest and highest seen
+        self._noisy, self._dull = np.zeros(nj), np.zeros(nj)  # windows with noise, and without
+        self._variance = np.zeros(nj)  # of the noise, usually
+        self._extreme = np.zeros((2, nj))  # largest efforts seen, negative and positive
         self._ties = np.zeros((2, nj))
         self._explanations = Explanations(nj)
         self._turn = 0
@@ -92,39 +95,63 @@ class EffortChecks:
             self._findings.note(self._names[j], 'effort_constant', *span, evidence)
 
     def _saturation(self, block: Block) -> None:
-        """Efforts at the limit, and efforts whose noise stops at the most that was seen."""
-        effort = block.effort
-        size = np.abs(effort)
+        """Efforts at the limit, and efforts that are cut below it."""
+        size = np.abs(block.effort)
         full = (size >= AT_LIMIT * self._limit) & (size <= NEAR_LIMIT * self._limit)
-        self._full.add(full[2:] & full[1:-1] & full[:-2])
+        full = full[2:] & full[1:-1] & full[:-2]
+        self._full.add(full)
+        for j in np.flatnonzero((self._full.hits >= FEWEST_TIES) & full.any(axis=0)):
+            evidence = f'the effort is at its limit, {self._limit[j]:.3g}'
+            self._findings.note(self._names[j], 'effort_saturated', *block.span, evidence)
+        level = self._cut(block.effort)
+        for j in np.flatnonzero(level > 0):
+            evidence = f'the effort is cut at {level[j]:.3g}'
+            self._findings.note(self._names[j], 'effort_saturated', *block.span, evidence)
+
+    def _cut(self, effort: Array) -> Array:
+        """The level (nj,) that efforts do not exceed; 0 where none is cut.
+
+        There the noise stops that they have everywhere else, be the joint in motion or at rest:
+        the largest value seen comes again and again.
+        """
         step = np.diff(effort, axis=0)
-        moved = np.abs(step)
-        smallest = np.where(moved > 0, moved, np.inf).min(axis=0)
+        size = np.abs(step)
+        smallest = np.where(size > 0, size, np.inf).min(axis=0)
         self._quantum = np.minimum(self._quantum, smallest)
-        second = np.diff(step, axis=0)
-        variance = np.maximum(-(second[1:] * second[:-1]).mean(axis=0), 0.0) / 4.0
-        self._variance = np.maximum(MEMORY * self._variance, np.nan_to_num(variance))
         equal = (step[1:] == 0) & (step[:-1] == 0)
-        for side, (sign, reach) in enumerate(((-1, effort.min(axis=0)), (1, effort.max(axis=0)))):
-            old = self._extreme[side]
-            farther = sign * reach > sign * old
+        ties = np.zeros_like(self._extreme)
+        for side, sign in enumerate((-1.0, 1.0)):
+            reach = np.where(np.isfinite(effort), sign * effort, -np.inf).max(axis=0)
+            farther = reach > self._extreme[side]
             self._ties[side, farther] = 0.0
-            self._extreme[side] = np.where(farther, reach, old)
-            self._ties[side] += (equal & (effort[1:-1] == self._extreme[side])).sum(axis=0)
-        noisy = self._variance > np.square(NOISY * self._quantum)
-        high = np.abs(self._extreme) >= 0.5 * np.abs(self._extreme).max(axis=0)
-        high &= self._extreme != 0
-        ties = noisy & high & (self._ties >= FEWEST_TIES)
-        clipped = np.asarray(ties.any(axis=0))
-        for j in np.flatnonzero(clipped | (self._full.hits >= FEWEST_TIES)):
-            level = self._limit[j]
-            words = 'reaches its limit'
-            if clipped[j]:
-                level = float(np.abs(self._extreme[ties[:, j], j]).max())
-                words = 'is cut'
-            evidence = f'the effort {words}, {level:.3g}'
-            if full[:, j].any() or (size[:, j] == level).any():
-                self._findings.note(self._names[j], 'effort_saturated', *block.span, evidence)
+            np.maximum(self._extreme[side], reach, out=self._extreme[side])
+            ties[side] = (equal & (sign * effort[1:-1] == self._extreme[side])).sum(axis=0)
+        self._ties += ties
+        largest = self._extreme.max(axis=0)
+        self._count_noisy(effort, step, largest)
+        noisy = (self._noisy >= FEWEST_NOISY) & (self._dull <= MOST_DULL * self._noisy)
+        here = (self._ties >= FEWEST_TIES) & (ties > 0) & (self._extreme >= 0.5 * largest)
+        return np.where(
+            noisy & here.any(axis=0), np.where(here, self._extreme, 0.0).max(axis=0), 0
+        )
+
+    def _count_noisy(self, effort: Array, step: Array, largest: Array) -> None:
+        """Count windows with noise of the usual size, and without; not those of the largest value.
+
+        Of white noise, neighbouring second differences have the mean product -4 variances.
+        """
+        m = (len(step) - 2) // WINDOW
+        if m <= 0:
+            return
+        second = np.diff(step, axis=0)
+        product = (second[1:] * second[:-1])[: m * WINDOW].reshape(m, WINDOW, -1).mean(axis=1)
+        variance = np.maximum(-product, 0.0) / 4.0
+        inside = np.abs(effort[: m * WINDOW]).reshape(m, WINDOW, -1).max(axis=1) < largest
+        usual = np.nan_to_num(np.median(variance, axis=0))
+        self._variance += np.where(self._noisy > 0, 0.1, 1.0) * (usual - self._variance)
+        least = np.maximum(np.square(NOISY * self._quantum), 0.1 * self._variance)
+        self._noisy += (inside & (variance > least)).sum(axis=0)
+        self._dull += (inside & (variance <= least)).sum(axis=0)
 
     def _explain(self, block: Block, motion: Motion) -> None:
         """Whether the motion explains the efforts; a few joints at a time, for steady work."""

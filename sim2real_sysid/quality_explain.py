@@ -5,12 +5,13 @@ What a joint's effort must do is known up to a few unknowns that cannot be negat
     effort = k * rigid body + mass * payload + armature*a + viscous*v + coulomb*sign(v) + offset
 
 with ``mass``, ``armature`` and ``coulomb`` at least 0 and ``k`` about 1, between a quarter and
-four, since URDFs are wrong, too. ``viscous`` may have any sign: a stiff drive answers each step of
-its command within milliseconds, which slow samples miss, always at the same phase, and what is left
-looks like friction that pushes. Four readings of the log are compared by what they
-leave unexplained: as it is, with the other sign, and both with ``k`` free. A verdict falls only
-where one of the others explains several times more than the log as it is; any motion that the log
-as it is can explain acquits it.
+four, since URDFs are wrong, too. ``viscous`` may have any sign: a stiff drive answers each step
+of its command within milliseconds, which slow samples miss, always at the same phase, and what is
+left looks like friction that pushes.
+
+Four readings of the log are compared by what they leave unexplained: as it is, with the other
+sign, and both with ``k`` free. A verdict falls only where one of the others explains several times
+more than the log as it is; any motion that the log as it is can explain acquits it.
 
 Products of twins are summed (see :mod:`sim2real_sysid.quality_windows`), so that noise in velocity
 and acceleration does not pass for smaller terms.
