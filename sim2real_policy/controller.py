@@ -194,6 +194,7 @@ class Controller:
                 self.guard.reset(position)
             elif self.guard.damping:  # the robot was let go of, and may be anywhere
                 self.guard.resume(position)
+                self._runtime.reset()
             if stamp - self._good > self._config.stale_after:
                 self._assembler.reset()  # its histories have a hole
                 self._runtime.reset()

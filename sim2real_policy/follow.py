@@ -4,8 +4,8 @@ What sees observations and gives actions is a :class:`sim2real_policy.runtime.Ru
 controller, its guard and its watchdogs cannot tell a trajectory from a network. It moves slowly
 to the start, runs so many periods, and stays in the pose it ends in. It counts control periods,
 not seconds: while the guard holds the robot, the trajectory waits. After a reset, hence after
-any longer hole in the samples, it moves slowly to the start again and repeats the period that it
-was in.
+any longer hole in the samples and wherever the robot was let go of, it moves slowly to the start
+again and repeats the period that it was in.
 
 ========  ===============================================================================
 position  the motion, and ahead of it by what the robot's own position loop lags behind:

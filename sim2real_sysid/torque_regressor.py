@@ -196,7 +196,7 @@ class TorqueRegressor:
         rows = self._regressor(
             self._model, self._data, q, spread @ velocity, spread @ acceleration
         )
-        return np.asarray(spread.T @ rows)
+        return np.asarray(spread.T @ rows.reshape(len(spread), -1))  # a single row comes flat
 
 
 def _per_kilogram(profile: RobotProfile, frame: Any) -> Array:

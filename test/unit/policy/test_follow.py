@@ -230,3 +230,18 @@ def test_a_trajectory_is_loaded_with_what_it_is(robot, tmp_path):
 def test_a_bundle_and_a_trajectory_exclude_each_other():
     with pytest.raises(InputError, match='not both'):
         PolicyConfig(bundle='arm6', trajectory='motion.yaml')
+
+
+def test_after_the_robot_was_let_go_of_it_comes_back_slowly(rig):
+    made = rig(hold_time=0.1, damp_time=0.1)
+    begin = made.profile.array('default_position')
+    made.approach(begin)
+    made.run(begin, 50)
+    now = made.stamp
+    while not made.controller.guard.damping:
+        now = made.controller.deadline()
+        made.controller.watch(now)
+    elsewhere = begin + np.array([0.2, -0.1])
+    command = made.step(elsewhere)
+    assert made.runtime.report()['motion'] == 'approaches the start'
+    np.testing.assert_allclose(command, elsewhere, atol=1e-3)
