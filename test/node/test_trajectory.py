@@ -32,15 +32,15 @@ PERIOD = 4.0
 
 
 def write(path, robot=ARM6.name):
-    """Two periods in which every joint leaves the default pose by 0.27 rad and comes back."""
-    way = np.full((6, 1), 0.1)
+    """Two periods; every other joint goes 0.27 rad out and back, the rest both ways."""
+    out, both = 0.1 * (np.arange(6)[:, None] % 2 == np.array([[[0]], [[1]]]))
     motion = Trajectory(
         robot=robot,
         profile=ARM6.content_hash,
         joints=ARM6.joint_names,
         duration=2 * PERIOD,
         base_frequency=1 / PERIOD,
-        position=Series(START + 0.1, way * [-4 / 3, 1 / 3], 0 * way * [1, 1]),
+        position=Series(START + out[:, 0], out * [-4 / 3, 1 / 3], both * [2.0, -1.0]),
     )
     path.write_text(motion.to_yaml(ARM6))
     return motion
@@ -160,17 +160,19 @@ def test_the_joints_follow(followed):
     assert (np.diff(out) == 1).sum() >= 2
 
 
-def test_it_follows_the_motion_itself(followed):
-    """While the first period lasts, measured and planned positions go together."""
-    world, motion, *_ = followed
+def test_they_stay_on_the_way(followed):
+    """From the start, where the arm recovers from its sag, until the sensor falls silent.
+
+    A busy machine may make them late, but on the way they are all the same.
+    """
+    world, motion, _ = followed
+    applied, _ = world.positions(world.applied)
+    silent = applied[np.flatnonzero(np.diff(applied) == 0.0)[0]]
     stamps, measured = world.positions(world.joints)
-    begun = np.flatnonzero(measured[:, 0] - START[0] > 0.02)[0]
-    times = np.linspace(0, PERIOD, 2000)
-    planned = motion.at(times).position[:, 0]
-    at = times[np.flatnonzero(planned - START[0] > 0.02)[0]]
-    first = (stamps > stamps[begun] - at) & (stamps < stamps[begun] + PERIOD - at)
-    wanted = motion.at(stamps[first] - stamps[begun] + at).position
-    assert np.abs(measured[first] - wanted).max() < 0.03
+    way = motion.at(np.linspace(0, PERIOD, 400)).position
+    before = measured[(stamps > applied[75]) & (stamps <= silent)][::5]
+    off = np.abs(before[:, None] - way).max(axis=2).min(axis=1)
+    assert off.max() < 0.03
 
 
 def test_what_was_sent_is_told(followed):
