@@ -29,6 +29,7 @@ START = ARM6.array('default_position')
 LONG = 30.0  # s; far beyond what anything here needs
 FASTER = 3.0  # than real time
 PERIOD = 4.0
+STALE_AFTER = 1.0  # s; a busy machine may be late by less
 
 
 def write(path, robot=ARM6.name):
@@ -69,7 +70,9 @@ class World:
             parameter_overrides=parameters(realtime_factor=FASTER, contacts=False)
         )
         self.policy = PolicyNode(
-            parameter_overrides=parameters(trajectory=str(file), autostart=True, use_sim_time=True)
+            parameter_overrides=parameters(
+                trajectory=str(file), autostart=True, use_sim_time=True, stale_after=STALE_AFTER
+            )
         )
         self.threads = [
             threading.Thread(target=self.simulator.spin, args=(self.stop,)),
