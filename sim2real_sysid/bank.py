@@ -4,7 +4,7 @@ About a delay and a lag that are far off, no line helps (see :mod:`sim2real_sysi
 candidate is therefore scored by what it leaves of the effort, with gain and bias fitted to it; the
 scores fade, so that a drive that changed is found again.
 
-Example: 8 delays and 7 lags of 6 joints keep sums of (6, 8, 7, 6).
+Example: 13 delays and 8 lags of 6 joints keep sums of (6, 104, 6).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sim2real_sysid.servo import Servo
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-DELAYS = np.array([0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32])
-LAGS = np.array([0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16])
+DELAYS = 1e-3 * np.array([0, 4, 8, 12, 18, 26, 38, 54, 76, 108, 150, 220, 320])
+LAGS = 1e-3 * np.array([0, 4, 8, 14, 22, 36, 60, 110])
 FADING = 0.9  # from one look to the next
 LEAST_ROWS = 40.0  # before anything is found
 LEAST_SHARE = 0.25  # of the rows of the best known candidate
@@ -63,12 +63,16 @@ class Bank:
         """Let older rows count less."""
         self._sums *= FADING
 
-    def best(self) -> tuple[Array, Array, Array]:
+    def best(self, timing: Array) -> tuple[Array, Array, Array, Array]:
         """The best candidates.
 
+        Args:
+            timing: (2, nj) delays and lags that are believed [s].
+
         Returns:
-            (2, nj) their delays and lags [s]; (2, nj) how far it is to the next;
-            (nj,) mean square of what they leave, infinite where too little is known.
+            (2, nj) the best candidates' delays and lags [s]; (2, nj) how far it is to the next
+            ones; (nj,) the mean square of what they leave, infinite where too little is known;
+            (nj,) what the best of those about ``timing`` leaves.
         """
         rows, z, y, zz, zy, yy = self._sums
         n = np.maximum(rows, 1.0)
@@ -80,11 +84,14 @@ class Bank:
         left[few] = np.inf
         place = left.argmin(axis=0)
         found = np.stack([self._delay[place], self._lag[place]])
+        near = np.abs(self._delay[:, None] - timing[0]) <= _apart(DELAYS, timing[0])
+        near &= np.abs(self._lag[:, None] - timing[1]) <= _apart(LAGS, timing[1])
+        here = np.where(near, left, np.inf).min(axis=0)
         apart = np.stack([_apart(DELAYS, found[0]), _apart(LAGS, found[1])])
-        return found, apart, left[place, np.arange(left.shape[1])]
+        return found, apart, left[place, np.arange(left.shape[1])], here
 
 
 def _apart(grid: Array, value: Array) -> Array:
-    """Distance to the next point of a grid."""
-    place = np.minimum(np.searchsorted(grid, value), len(grid) - 2)
-    return np.asarray(grid[place + 1] - grid[place])
+    """Distance between the points of a grid on both sides of a value."""
+    place = np.clip(np.searchsorted(grid, value), 1, len(grid) - 1)
+    return np.asarray(grid[place] - grid[place - 1])

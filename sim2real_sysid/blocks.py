@@ -20,6 +20,7 @@ Flags = npt.NDArray[np.bool_]
 
 MOST_BLOCKS = 96
 LEAST_ROWS = 1.0
+RIDGE = 1e-9  # share of the rows that the prior counts for at least; keeps equations regular
 LEAST_RESIDUAL = 1e-12  # share of the observation's power; keeps the prior in the equations
 
 
@@ -139,7 +140,7 @@ class Blocks:
         least = np.where(size[:, k] > 0, LEAST_RESIDUAL * size[:, k] ** 2, 1.0)
         variance = np.maximum(least, size[:, k] ** 2)
         for _ in range(3):  # coefficients, and the residuals' variance, in turn
-            prior = variance[:, None] * precision
+            prior = np.maximum(variance[:, None] * precision, RIDGE * rows[:, None])
             normal = inner.sum(axis=0) + prior[:, :, None] * np.eye(k)
             right = outer.sum(axis=0) + prior * start * scale
             inverse = np.linalg.inv(normal)

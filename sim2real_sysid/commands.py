@@ -26,11 +26,14 @@ Index = npt.NDArray[np.intp]
 
 MOST = 4096  # commands that are remembered; twice as many have room
 INTERVALS = 25  # from which the commands' period is learned
-GAP = 1.6  # periods after which a command is missing
+REGULAR, MOSTLY = 0.3, 0.6  # commands are regular where so many intervals are so nearly equal
+GAP = 1.6  # of their periods after which one is missing
+BRIDGED = 4  # missing ones in a row that can be guessed
 FORGOTTEN = 6.0  # time constants after which a lag has forgotten what was before
 INSTANT = 1e-6  # s; no lag is shorter
 FIRST = (0.01, 0.01)  # s, delay and lag before anything is known
 FIRST_SPREAD = (0.005, 0.005)  # s
+COARSER = 4.0  # times the present spread, where a line is too coarse to be kept
 REACH = 3.0**0.5  # standard deviations to the sigma points
 
 
@@ -51,6 +54,7 @@ class CommandHistory:
         self._clear = np.zeros(2 * MOST)  # since when no command is missing
         self._joints = np.arange(lags.shape[1])
         self._intervals: deque[float] = deque(maxlen=INTERVALS)
+        self._count = 0
         self._period = math.inf
         self._end = 0
 
@@ -76,27 +80,45 @@ class CommandHistory:
             self.restart()
         if not np.isfinite(values).all():
             return
+        if self._end:
+            self._bridge(stamp, values)
+        self._append(stamp, values)
+
+    def _append(self, stamp: float, values: Array) -> None:
         if self._end == len(self._stamps):
             for part in (self._stamps, self._values, self._states, self._clear):
                 part[:MOST] = part[MOST:]
             self._end = MOST
         i = self._end
         self._stamps[i], self._values[i] = stamp, values
+        self._end += 1
         if i == 0:
             self._states[i], self._clear[i] = values, stamp
         else:
-            self._follow(i)
-        self._end += 1
+            broken = stamp - self._stamps[i - 1] > self._longest
+            self._clear[i] = stamp if broken else self._clear[i - 1]
+            self._advance(i)
 
-    def _follow(self, i: int) -> None:
-        interval = float(self._stamps[i] - self._stamps[i - 1])
+    def _bridge(self, stamp: float, values: Array) -> None:
+        """Put the commands that got lost before this one on the line between their neighbours."""
+        before, held = self.newest, self._values[self._end - 1].copy()
+        interval = stamp - before
         self._intervals.append(interval)
-        if len(self._intervals) == INTERVALS:
-            if math.isinf(self._period) or i % INTERVALS == 0:
-                self._period = float(np.median(self._intervals))
-        missing = interval > GAP * self._period or interval > self._timeout
-        self._clear[i] = self._stamps[i] if missing else self._clear[i - 1]
-        self._advance(i)
+        if self._count % INTERVALS == INTERVALS - 1:
+            middle = float(np.median(self._intervals))
+            regular = np.abs(np.array(self._intervals) / middle - 1.0) < REGULAR
+            self._period = middle if regular.mean() >= MOSTLY else math.inf
+        self._count += 1
+        missing = round(interval / self._period) - 1
+        if 1 <= missing < BRIDGED:
+            for k in range(1, missing + 1):
+                share = k / (missing + 1)
+                self._append(before + share * interval, held + share * (values - held))
+
+    @property
+    def _longest(self) -> float:
+        """Time after which a command is missing, or the robot holds by itself [s]."""
+        return min(self._timeout, GAP * self._period)
 
     def _advance(self, i: int) -> None:
         decay = np.exp((self._stamps[i - 1] - self._stamps[i]) / self._lags)
@@ -138,7 +160,7 @@ class CommandHistory:
         lags = self._lags[levels]
         out = held + (state - held) * np.exp(-np.maximum(age, 0.0) / lags)
         known &= self._clear[place] <= times - FORGOTTEN * lags
-        known &= age <= min(self._timeout, GAP * self._period)
+        known &= age <= self._longest
         return out, known
 
 
@@ -186,6 +208,19 @@ class Following:
         self.timing, self.spread = np.maximum(timing, 0.0), spread
         self.history.follow(self._followed())
 
+    def usable(self, tags: Array, rough: float = 0.0) -> Flags:
+        """Which lines of before still hold for the delay and lag that are believed now.
+
+        Args:
+            tags: (B, nj, 4) delays and lags they were about, and the spreads [s].
+            rough: what a line holds for in any case [s].
+        """
+        about = tags.transpose(2, 0, 1)  # (4, B, nj)
+        centre, spread = about[:2], about[2:]
+        near = np.abs(centre - self.timing[:, None]) <= np.maximum(2.0 * spread, rough)
+        fine = spread <= np.maximum(COARSER * self.spread[:, None], rough)
+        return np.asarray((near & fine).all(axis=0))
+
     def at(self, times: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
         """The commands as followed, ``value + delay * by_delay + lag * by_lag``.
 
@@ -201,9 +236,7 @@ class Following:
         points = np.stack([early, delay, late, delay, delay])
         when = times[None, :, None] - points[:, None, :]
         shape = when.shape
-        flat, known = self.history.at(
-            when.reshape(-1, shape[-1]), self._levels.repeat(len(times))
-        )
+        flat, known = self.history.at(when.reshape(-1, shape[-1]), self._levels.repeat(len(times)))
         first, middle, last, fast, slow = flat.reshape(shape)
         fastest, lag, slowest = self._lags()
         by_delay = (last - first) / (late - early)
@@ -212,4 +245,6 @@ class Following:
         value -= by_delay * delay + by_lag * lag
         # Of three points with weights 1/6, 2/3, 1/6 a line leaves 2/9 of the bend's square.
         bend = np.square(0.5 * (first + last) - middle) + np.square(0.5 * (fast + slow) - middle)
-        return np.stack([value, by_delay, by_lag, 2.0 / 9.0 * bend]), known.reshape(shape).all(axis=0)
+        return np.stack([value, by_delay, by_lag, 2.0 / 9.0 * bend]), known.reshape(shape).all(
+            axis=0
+        )

@@ -25,7 +25,9 @@ from sim2real_sysid.bank import LAGS, Bank
 from sim2real_sysid.blocks import Blocks, Fit
 from sim2real_sysid.commands import Following
 from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.regression import Rows
 from sim2real_sysid.servo import Servo
+from sim2real_sysid.unmeasured import Unmeasured
 from sim2real_sysid.windows import States, Windows
 
 Array = npt.NDArray[np.float64]
@@ -40,9 +42,14 @@ SATURATED = 0.95  # share of the effort limit
 NARROWER = 0.7  # times the spread before, at most: so that lines of before are of use for a while
 SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
 WORSE = 1.3  # times the mean square that the best candidate leaves, where the fit has lost its way
+GATE = 4.0  # standard deviations beyond which a row is an outlier: a command was lost, say
+TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
+LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
+CYCLE = (
+    1.5e-4  # s, deviation of delay and lag as drives work in cycles, of half a millisecond, say
+)
 FINEST = 0.05  # least spread of delay and lag, in sample periods
 ROUGH = 0.25  # sample periods that a line about delay and lag holds for in any case
-COARSER = 4.0  # times the present spread, where a line is too coarse to be kept
 WIDE = 3.0  # prior deviations: of the gain,
 LONG = 0.5  # of delay and lag [s],
 BIASED = 0.2  # of the bias, as a share of the effort limit
@@ -86,8 +93,13 @@ class DriveIdentifier:
         self._through[:, GAIN, 1] = -self._servo.damping
         self._through[:, 4, 1] = self._servo.stiffness
         self._through[:, 5, 2] = self._servo.damping
-        self._levels = np.zeros((2, nj))  # rows, and sum of logarithms of the encoders' noise
-        self._noise = np.full(nj, np.inf)  # mean square of what a good fit leaves
+        self._form = np.zeros((nj, 7))  # of a row's residual
+        self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
+        self._missing = np.ones(nj, dtype=bool)  # no effort of the joint was ever measured
+        self._unmeasured = Unmeasured(
+            self._servo, self._following, BLOCK, self.config.memory, self.config.timing_error
+        )
+        self._fresh = np.zeros(nj, dtype=bool)  # told something since the last look
         self._locked = np.zeros(nj, dtype=bool)
         self.addresses = tuple(
             f'actuator.{joint}.{what}' for joint in profile.joint_names for what in QUANTITIES
@@ -116,15 +128,36 @@ class DriveIdentifier:
         if self._period == 0.0:
             self._learn_period(stamps)
         self._stamp = float(stamps[-1])
+        self._missing &= ~np.isfinite(efforts).any(axis=0)
         states = self._windows.push(stamps, positions, efforts)
         if states is not None:
             self._learn(states)
+
+    def open(self, bandwidth: float, period: float) -> None:
+        """Learn the bandwidth of the filters behind rows [Hz], and the sample period [s]."""
+        self._unmeasured.open(bandwidth, period)
+
+    def stand_in(self, efforts: Array) -> Array:
+        """Efforts (m, nj) with zero where :meth:`form` will put some."""
+        return np.where(self._missing, 0.0, efforts)
+
+    def form(self, rows: Rows) -> Rows:
+        """Rows with efforts from the commands for the joints that have no other."""
+        if not self._missing.any() or not self._following.history.newest > -math.inf:
+            return rows._replace(valid=rows.valid & ~self._missing)
+        return self._unmeasured.form(rows, self._missing)
+
+    @property
+    def formed(self) -> Flags:
+        """(nj,) joints whose efforts are made from commands."""
+        return self._missing
 
     def restart(self) -> None:
         """The next sample does not follow the last: forget the signals, not what was learned."""
         self._windows.restart()
         self._following.history.restart()
         self._blocks.restart()
+        self._unmeasured.restart()
         self._stamp = -math.inf
 
     def _learn_period(self, stamps: Array) -> None:
@@ -142,6 +175,8 @@ class DriveIdentifier:
         (value, by_delay, by_lag, bend), known = self._following.at(states.stamps)
         servo = self._servo
         taken_off = servo.feedback(states.position, states.velocity, value)
+        telling = (np.abs(states.effort) < self._limit) & (servo.forward > 0)
+        effort = np.where(telling, states.effort, 0.0)
         rows = np.stack(
             [
                 servo.forward * value - taken_off,
@@ -150,71 +185,80 @@ class DriveIdentifier:
                 np.ones_like(value),
                 servo.stiffness * states.velocity,
                 servo.damping * states.acceleration,
-                states.effort,
+                effort,
             ],
             axis=2,
         )
-        telling = (np.abs(states.effort) < self._limit) & (servo.forward > 0)
-        self._bank.learn(states.stamps[0], taken_off[0], states.effort[0], telling[0])  # enough for it
-        weight = np.where(known & telling, 1.0, 0.0)
-        weight /= 1.0 + np.square(servo.forward) * bend / self._noise
-        moving = by_delay != 0.0
-        weight *= moving
-        noise = self._noise_of(states, weight)
+        # One of them is enough for the bank.
+        self._bank.learn(float(states.stamps[0]), taken_off[0], effort[0], telling[0])
+        through = self._through
+        noise = through @ states.covariance[:, None] @ through.transpose(0, 2, 1)
+        noise = noise * states.left[:, :, None, None]
+        expected = self._noise + np.square(servo.forward) * bend + noise[:, :, GAIN, GAIN]
+        slope = servo.forward * np.abs(by_delay) * self.config.timing_error
+        telling &= known & (slope > TELLING * np.sqrt(self._noise))
+        fits = np.square(np.einsum('rjk,jk->rj', rows, self._form)) <= GATE**2 * expected
+        weight = np.where(telling & fits, self._noise / expected, 0.0)
         for row, share, common in zip(rows, weight, noise):
             self._blocks.add(row, row, share, common)
         told = (weight > 0.0).any(axis=0)
         self._moved[told] = states.stamps[-1]
-
-    def _noise_of(self, states: States, weight: Array) -> Array:
-        """Covariance of the encoders' noise in rows, (r, nj, 7, 7).
-
-        How strong it is, what cubics leave of positions tells. Where a joint jerks that is more,
-        hence the mean of logarithms.
-        """
-        level = np.log(np.maximum(states.left, np.finfo(float).tiny))
-        self._levels[0] += (weight > 0.0).sum(axis=0)
-        self._levels[1] += np.where(weight > 0.0, level, 0.0).sum(axis=0)
-        free = self._windows.freedom
-        low = 1.0 / free + 1.0 / (3.0 * free**2)  # by which the logarithm of chi^2 / free is low
-        variance = np.exp(self._levels[1] / np.maximum(self._levels[0], 1.0) + low)
-        variance *= self._levels[0] >= 1.0
-        covariance = self._through @ states.covariance[:, None] @ self._through.transpose(0, 2, 1)
-        return np.asarray(covariance * variance[:, None, None])
+        self._fresh |= told
 
     def _solve(self) -> Fit:
         return self._blocks.solve(self._start, self._deviation, self._usable())
 
     def _usable(self) -> Flags:
-        """(B, nj) blocks whose lines hold for the delay and lag believed now."""
-        tags = self._blocks.tags.transpose(2, 0, 1)  # (4, B, nj)
-        centre, spread = tags[:2], tags[2:]
-        present = self._following
-        rough = ROUGH * self._period
-        near = np.abs(centre - present.timing[:, None]) <= np.maximum(2.0 * spread, rough)
-        fine = spread <= np.maximum(COARSER * present.spread[:, None], rough)
-        return (near & fine).all(axis=0)
+        return self._following.usable(self._blocks.tags, ROUGH * self._period)
 
     def _look_again(self) -> None:
         """Take the lines about the delay and lag that are believed by now."""
         following = self._following
-        found, apart, left = self._bank.best()
+        found, apart, left, here = self._bank.best(following.timing)
         self._bank.fade()
         timing, spread = following.timing, following.spread
-        fit = self._solve()
-        some = fit.blocks >= SOME_BLOCKS
-        self._noise = np.where(some, fit.residual**2, left)
+        start, deviation = self._start.copy(), self._deviation.copy()
+        start[:, 1:3], deviation[:, 1:3] = found.T, apart.T
+        fit = self._blocks.solve(start, deviation, self._usable())
+        some = self._fresh & (fit.blocks >= SOME_BLOCKS)
+        self._fresh = np.zeros_like(self._fresh)
+        known = np.isfinite(left)
+        rough = np.where(known, left, self._noise)
+        rough = np.where(self._locked, self._noise, rough)
+        self._noise = np.where(some, np.maximum(fit.residual**2, LEAST * rough), rough)
         lost = ~self._locked | (some & (fit.residual**2 > WORSE * left))
-        lost &= np.isfinite(left)
+        lost |= here > WORSE * left
+        lost &= known
         mean, covariance = timings(fit)
         deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
         step = np.clip(mean - timing, -spread, spread)  # no line holds much beyond
+        further = (np.abs(mean - timing) > spread).any(axis=0)
         tight = np.clip(deviation, NARROWER * spread, spread)
+        tight = np.where(further, np.minimum(spread / NARROWER, np.maximum(spread, apart)), tight)
         timing = np.where(lost, found, np.where(some, timing + step, timing))
         spread = np.where(lost, apart, np.where(some, tight, spread))
         self._blocks.clear(lost)
         self._locked |= lost
+        # Before a fit is sure of itself nothing is an outlier.
+        form = np.concatenate([-fit.mean, np.ones((self._nj, 1))], axis=1)
+        form = np.where(some[:, None], form, self._form)
+        self._form = np.where(lost[:, None], 0.0, form)
         following.aim(timing, np.maximum(spread, FINEST * self._period))
+
+    def _known(self) -> tuple[Array, Array, Array, Array]:
+        """Gain, delay and lag (nj, 3), covariance (nj, 3, 3), blocks (nj,), last told (nj,) [s]."""
+        fit = self._solve()
+        mean, covariance = ratios(fit)
+        blocks, moved = fit.blocks.astype(float), self._moved
+        other = self._unmeasured.fit()
+        if other is not None and self._missing.any():
+            here = self._missing
+            mean[here], covariance[here] = (1.0, 0.0, 0.0), np.diag([WIDE**2, 0.0, 0.0])
+            mean[here, 1:] = other.mean[here, :2]
+            covariance[here, 1:, 1:] = other.covariance[here, :2, :2]
+            blocks = np.where(here, other.blocks, blocks)
+            moved = np.where(here, self._unmeasured.moved, moved)
+        return mean, covariance, blocks, moved
 
     def estimates(self) -> tuple[dict[str, ParameterEstimate], tuple[str, ...], Array]:
         """What is known now.
@@ -222,8 +266,8 @@ class DriveIdentifier:
         Returns:
             Address to estimate, the addresses that are identified, and their covariance.
         """
-        fit = self._solve()
-        mean, covariance = ratios(fit)
+        mean, covariance, blocks, moved = self._known()
+        covariance = covariance + np.diag([0.0, CYCLE**2, CYCLE**2])
         std = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         found: dict[str, ParameterEstimate] = {}
         kept: list[int] = []
@@ -236,10 +280,10 @@ class DriveIdentifier:
             value = float(np.clip(raw, limits.low, limits.high))
             sure = deviation <= max(self.config.relative_std * abs(value), least)
             sure = sure and abs(value - raw) <= 2.0 * deviation
-            sure = sure and bool(fit.blocks[joint] >= LEAST_BLOCKS)
+            sure = sure and bool(blocks[joint] >= LEAST_BLOCKS)
             status = 'not_identified'
             if sure:
-                idle = self._stamp - self._moved[joint]
+                idle = self._stamp - moved[joint]
                 status = 'stale' if idle > self.config.stale_after else 'identified'
             if status == 'identified':
                 kept.append(3 * joint + at)

@@ -35,7 +35,7 @@ class States(NamedTuple):
         velocity: (r, nj).
         acceleration: (r, nj).
         effort: (r, nj) of this one sample; NaN where there is none.
-        left: (r, nj) mean square of what the cubics leave of the positions.
+        left: (r, nj) variance of the encoders' noise, from what the cubics leave.
         covariance: (r, 3, 3) of position, velocity and acceleration for encoders with noise of
             variance 1.
     """
@@ -66,11 +66,6 @@ class Windows:
         """Learn that samples come every ``period`` [s]."""
         self._half = min(max(FEWEST, round(HALF_WINDOW / period)), MOST)
         self._length = STRETCH * 2 * self._half * period
-
-    @property
-    def freedom(self) -> int:
-        """Degrees of freedom that a cubic leaves."""
-        return max(2 * self._half - 3, 1)
 
     def restart(self) -> None:
         """The next sample does not follow the last."""
@@ -125,7 +120,7 @@ class Windows:
         positions = self._samples[window, : self._nj]
         inverse = np.linalg.inv(turned @ powers)
         fit = inverse @ (turned @ positions)
-        left = np.square(positions - powers @ fit).sum(axis=1) / self.freedom
+        left = np.square(positions - powers @ fit).sum(axis=1) / max(2 * self._half - 3, 1)
         # From coefficients of the cubic to derivatives.
         units = np.concatenate([np.ones_like(unit), 1.0 / unit, 2.0 / unit**2], axis=1)
         return States(
