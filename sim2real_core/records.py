@@ -60,6 +60,31 @@ class ParameterEstimate:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A parameter is no longer what it was: wear, another payload, a fault.
+
+    Attributes:
+        stamp: when it was noticed [s].
+        address: of the parameter that explains it best.
+        before: its value until then.
+        after: what the first motion since says [the same unit].
+        score: how far that stands out, in standard deviations of the usual.
+    """
+
+    stamp: float
+    address: str
+    before: float
+    after: float
+    score: float
+
+    @property
+    def said(self) -> str:
+        """For people: ``joint.elbow.viscous_friction changed from 1.2 to 2.1 at 12.50 s``."""
+        values = f'from {self.before:.3g} to {self.after:.3g}'
+        return f'{self.address} changed {values} at {self.stamp:.2f} s'
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What the identification knows at one instant.
 
@@ -68,12 +93,14 @@ class Estimate:
         parameters: address to its estimate.
         order: addresses of the rows and columns of ``covariance`` (the identified ones).
         covariance: (n, n) covariance of the identified parameters.
+        changes: the latest ones, oldest first.
     """
 
     stamp: float
     parameters: Mapping[str, ParameterEstimate]
     order: tuple[str, ...] = ()
     covariance: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    changes: tuple[Change, ...] = ()
 
     @property
     def identified(self) -> dict[str, ParameterEstimate]:
