@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
+AIM = 1.1  # times the distance to be kept: what an optimization aims at
 NEAR = 3.0  # times the wanted distance: pairs that come nearer take part in an optimization
 FLOOR = 'floor'
 FLOOR_SIZE = (50.0, 50.0, 1.0)  # [m]; its top is the floor
@@ -175,7 +176,7 @@ class Clearance:
         return float(min(self.distances(pose, indices).min() for pose in poses))
 
     def cost(self, position: Array) -> tuple[float, Array]:
-        """Sum of squares of what the near pairs lack of their distance, as a share of it.
+        """Sum of squares of what near pairs lack of the distance aimed at, as a share of it.
 
         Args:
             position: (nj,) pose.
@@ -187,7 +188,7 @@ class Clearance:
         if not self.near:
             return total, slope
         found = self.distances(position, [pair.number for pair in self.near])
-        short = [(p, p.least - d) for p, d in zip(self.near, found) if d < p.least]
+        short = [(p, AIM * p.least - d) for p, d in zip(self.near, found) if d < AIM * p.least]
         if not short:
             return total, slope
         q = self._coordinates.configuration(position)

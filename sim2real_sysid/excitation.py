@@ -7,14 +7,15 @@ number is minimized, or the determinant of its information matrix maximized.
 
 Limits are kept as squares of what exceeds them, with growing weight, so that thousands of them
 cost no more than the objective; derivatives are exact but for those of the rigid bodies'
-regressor, which are finite differences state by state. What still exceeds a limit a little in the
-end is shrunk towards the start, and a grid four times as fine decides.
+regressor, which are finite differences state by state. Poses and speeds, which are cheap, are
+looked at four times as often. What still exceeds a limit a little in the end is shrunk towards
+the start, and a finer grid yet decides.
 
 A robot with a soft position loop is commanded ahead of the motion by what the loop lags behind.
 That command has to keep the limits too, since the policy's guard keeps them.
 
-Example: 6 joints with 8 harmonics have 6 * 14 free numbers; 96 instants of a period give a
-regressor of 576 rows.
+Example: 6 joints with 8 harmonics have 6 * 14 free numbers; 64 instants of a period give a
+regressor of 384 rows.
 """
 
 from __future__ import annotations
@@ -38,10 +39,13 @@ from sim2real_sysid.torque_regressor import STATES, Seen, States, TorqueRegresso
 Array = npt.NDArray[np.float64]
 Progress = Callable[[float, str], None]
 
-INSTANTS = 12  # per period of the highest harmonic
-FINE = 4  # times as many in the end
+INSTANTS = 8  # per period of the highest harmonic
+FINE = 4  # times as many, where only poses and speeds matter
+FINEST = 12  # times as many in the end
 WEIGHTS = (30.0, 300.0, 3000.0)
 """Of what exceeds the limits, round by round."""
+AIM = 0.97
+"""Share of the limits that the optimizer aims at, so that a little beyond is within them."""
 CANDIDATES = 24  # random motions, of which the best is taken to begin with
 RANGE = math.pi  # [rad or m] each way, where a joint has no limits of position
 SPEED = 1.0  # [rad/s or m/s] where it has none of velocity
@@ -58,6 +62,22 @@ class Limits(NamedTuple):
     velocity: Array
     acceleration: Array
     effort: Array
+
+    @property
+    def middle(self) -> Array:
+        """Of the ranges of position."""
+        return 0.5 * (self.lower + self.upper)
+
+    @property
+    def half(self) -> Array:
+        """Half the ranges of position."""
+        return 0.5 * (self.upper - self.lower)
+
+    def scaled(self, share: float) -> Limits:
+        """A share of all of them."""
+        reach = share * self.half
+        rest = (share * part for part in self[2:])
+        return Limits(self.middle - reach, self.middle + reach, *rest)
 
 
 @dataclass(frozen=True)
@@ -174,7 +194,8 @@ class _Search:
         periods = max(1, round(config.duration / config.period))
         self._frequency = periods / config.duration
         default = profile.array('default_position')
-        room = 0.5 * MARGIN * (limits.upper - limits.lower)
+        self._aims = limits.scaled(AIM)
+        room = MARGIN * limits.half
         self._start = np.clip(default, limits.lower + room, limits.upper - room)
         self._start = np.round(self._start, DIGITS)
         self._rng = np.random.default_rng(config.seed)
@@ -221,36 +242,37 @@ class _Search:
     # The motion as a linear function of free numbers
 
     def _basis(self) -> None:
-        """Per joint, what each free number does at each instant: (nj, n, m) for each derivative.
+        """What the free numbers of each joint do to its harmonics, and those at each instant.
 
         A harmonic counts as much as the limits let it be large. Velocity and acceleration at the
         start, sums over the harmonics, are kept zero by an orthogonal basis of what they leave
         free.
         """
         h = self._config.harmonics
-        count = INSTANTS * h
-        self._angle = 2.0 * math.pi * np.arange(count) / count
-        self._rate = rate = 2.0 * math.pi * self._frequency
         harmonics = np.arange(1, h + 1)
         limits = self._limits
-        half = 0.5 * (limits.upper - limits.lower)
-        w = rate * harmonics
-        size = np.minimum(half[:, None], limits.velocity[:, None] / w)
+        w = 2.0 * math.pi * self._frequency * harmonics
+        size = np.minimum(limits.half[:, None], limits.velocity[:, None] / w)
         size = np.minimum(size, limits.acceleration[:, None] / w**2) / math.sqrt(h)
         self._to_sin = np.array([_free(row * harmonics) * row[:, None] for row in size])
         self._to_cos = np.array([_free(row * harmonics**2) * row[:, None] for row in size])
-        phase = np.outer(self._angle, harmonics)
+        self._free = 2 * (h - 1)
+        self._count = INSTANTS * h
+        self._map, self._fine = self._maps(self._count), self._maps(FINE * self._count)
+
+    def _maps(self, count: int) -> list[Array]:
+        """Positions from the start, velocities and accelerations: (nj, count, m) each."""
+        harmonics = np.arange(1, self._config.harmonics + 1)
+        w = 2.0 * math.pi * self._frequency * harmonics
+        phase = np.outer(2.0 * math.pi * np.arange(count) / count, harmonics)
         cos, sin = np.cos(phase), np.sin(phase)
-        self._map = [
+        return [
             np.concatenate([s @ self._to_sin, c @ self._to_cos], axis=2)
             for s, c in ((sin, cos - 1.0), (w * cos, -w * sin), (-(w**2) * sin, -(w**2) * cos))
         ]
-        self._free = 2 * (h - 1)
-        frequencies = rate * np.fft.rfftfreq(count, 1.0 / count)
-        self._spectrum = frequencies
 
-    def _states(self, x: Array) -> States:
-        q, v, a = (np.einsum('jnm,jm->nj', part, x) for part in self._map)
+    def _states(self, x: Array, maps: list[Array]) -> States:
+        q, v, a = (np.einsum('jnm,jm->nj', part, x) for part in maps)
         return States(q + self._start, v, a)
 
     def _series(self, x: Array) -> Series:
@@ -263,27 +285,35 @@ class _Search:
 
     def _rates(self, command: Array, order: int) -> Array:
         """Derivative of a periodic signal (n, nj) with respect to time."""
-        spectrum = np.fft.rfft(command, axis=0) * ((1j * self._spectrum) ** order)[:, None]
+        n = len(command)
+        rate = 2.0 * math.pi * self._frequency * np.fft.rfftfreq(n, 1.0 / n)
+        spectrum = np.fft.rfft(command, axis=0) * ((1j * rate) ** order)[:, None]
         if order % 2:
             spectrum[-1] = 0.0  # the highest frequency of an even count has no odd derivative
-        return np.fft.irfft(spectrum, len(command), axis=0)
+        return np.fft.irfft(spectrum, n, axis=0)
 
     # The objective
 
     def _cost(self, flat: Array, weight: float) -> tuple[float, Array]:
         """Objective plus weighted excess, and its derivative."""
         x = flat.reshape(len(self._start), self._free)
-        states = self._states(x)
+        states, fine = self._states(x, self._map), self._states(x, self._fine)
         seen = self.regressor.see(states)
         value, to_regressor = self._criterion(seen)
-        excess, position, velocity, acceleration, effort, dry = self._excess(states, seen)
+        loads, position, velocity, effort, dry = self._loads(states, seen)
+        bounds, *own = self._bounds(fine)
         pulled = self.regressor.pull(states, seen, to_regressor, weight * effort, weight * dry)
-        own = (position, velocity, acceleration)
+        slopes = [
+            (self._map, (weight * position, weight * velocity)),
+            (self._map, pulled),
+            (self._fine, [weight * part for part in own]),
+        ]
         slope = sum(
-            np.einsum('jnm,nj->jm', part, weight * mine + theirs)
-            for part, mine, theirs in zip(self._map, own, pulled)
+            np.einsum('jnm,nj->jm', part, mine)
+            for maps, parts in slopes
+            for part, mine in zip(maps, parts)
         )
-        return value + weight * excess, np.asarray(slope).ravel()
+        return value + weight * (loads + bounds), np.asarray(slope).ravel()
 
     def _criterion(self, seen: Seen) -> tuple[float, Array]:
         """Logarithm to be minimized, and its derivative with respect to the regressor."""
@@ -302,48 +332,46 @@ class _Search:
             inner = -0.5 * (axes / values) @ axes.T / len(values)
         return value, (2.0 / n * rows @ inner).reshape(seen.regressor.shape)
 
-    def _excess(
-        self, states: States, seen: Seen
-    ) -> tuple[float, Array, Array, Array, Array, Array]:
-        """What exceeds the limits, squared, and its derivatives (n, nj)."""
-        limits, n = self._limits, len(states.position)
-        position, velocity, acceleration = states
-        room = 0.5 * (limits.upper - limits.lower)
-        middle = 0.5 * (limits.upper + limits.lower)
-        total = 0.0
-        slopes = []
-        for value, limit in (
-            (position - middle, room),
-            (velocity, limits.velocity),
-            (acceleration, limits.acceleration),
-            (seen.effort + seen.dry, limits.effort),
-        ):
-            lost, slope = _hinge(value, limit)
-            total += lost
-            slopes.append(slope)
-        to_position, to_velocity, to_acceleration, to_load = slopes
-        to_effort, to_dry = to_load.copy(), to_load
+    def _bounds(self, states: States) -> tuple[float, Array, Array, Array]:
+        """How far poses, velocities and accelerations exceed what they may be.
+
+        Returns:
+            The squares of it, and their derivatives (n, nj).
+        """
+        limits, n = self._aims, len(states.position)
+        middle, half = limits.middle, limits.half
+        over, to_position = _hinge(states.position - middle, half)
+        fast, to_velocity = _hinge(states.velocity, limits.velocity)
+        hard, to_acceleration = _hinge(states.acceleration, limits.acceleration)
+        near, to_near = self._surroundings(states.position)
+        total = over + fast + hard + near / n
+        return total, to_position + to_near / n, to_velocity, to_acceleration
+
+    def _loads(self, states: States, seen: Seen) -> tuple[float, Array, Array, Array, Array]:
+        """How far efforts, and the command ahead of a soft position loop, exceed their limits.
+
+        Returns:
+            The squares of it, and their derivatives (n, nj) with respect to position, velocity,
+            effort without dry friction, and that.
+        """
+        limits, position, velocity = self._aims, states.position, states.velocity
+        total, to_dry = _hinge(seen.effort + seen.dry, limits.effort)
         soft = self._stiffness > 0
-        if soft.any():
-            pull = np.zeros_like(self._stiffness)
-            np.divide(1.0, self._stiffness, out=pull, where=soft)
-            command = position + pull * (seen.effort + self._damping * velocity)
-            to_command = np.zeros_like(command)
-            for order, value, limit in (
-                (0, command - middle, room),
-                (1, self._rates(command, 1), limits.velocity),
-                (2, self._rates(command, 2), limits.acceleration),
-            ):
-                lost, slope = _hinge(value, limit)
-                total += lost
-                slope = slope * soft
-                to_command += (-1) ** order * (self._rates(slope, order) if order else slope)
-            to_position = to_position + to_command
-            to_velocity = to_velocity + pull * self._damping * to_command
-            to_effort += pull * to_command
-        near, to_near = self._surroundings(position)
-        total += near / n
-        return total, to_position + to_near / n, to_velocity, to_acceleration, to_effort, to_dry
+        pull = np.zeros_like(self._stiffness)
+        np.divide(1.0, self._stiffness, out=pull, where=soft)
+        command = position + pull * (seen.effort + self._damping * velocity)
+        to_command = np.zeros_like(command)
+        for order, value, limit in (
+            (0, command - limits.middle, limits.half),
+            (1, self._rates(command, 1), limits.velocity),
+            (2, self._rates(command, 2), limits.acceleration),
+        ):
+            over, slope = _hinge(np.where(soft, value, 0.0), limit)
+            total += over
+            # A derivative with respect to time is its own adjoint, but for its sign.
+            to_command += (-1) ** order * self._rates(slope, order)
+        to_effort = to_dry + pull * to_command
+        return total, to_command, pull * self._damping * to_command, to_effort, to_dry
 
     def _surroundings(self, position: Array) -> tuple[float, Array]:
         """What is lacking of the clearance and of the box, and its derivative (n, nj)."""
@@ -395,15 +423,16 @@ class _Search:
         return self._finished(self._shrunk(x), before)
 
     def _condition(self, x: Array) -> float:
-        return _spread(self.regressor.see(self._states(x)).regressor)[0]
+        return _spread(self.regressor.see(self._states(x, self._map)).regressor)[0]
 
     def _begin(self) -> tuple[Array, float]:
         """The best of random motions, each as large as its joints' own limits allow."""
         best, least, before = None, math.inf, math.inf
         for _ in range(CANDIDATES):
             x = self._within(self._rng.normal(size=(len(self._start), self._free)))
-            seen = self.regressor.see(states := self._states(x))
-            value = self._criterion(seen)[0] + WEIGHTS[0] * self._excess(states, seen)[0]
+            seen = self.regressor.see(states := self._states(x, self._map))
+            excess = self._loads(states, seen)[0] + self._bounds(self._states(x, self._fine))[0]
+            value = self._criterion(seen)[0] + WEIGHTS[0] * excess
             if value < least:
                 best, least, before = x, value, _spread(seen.regressor)[0]
         assert best is not None  # a sum of squares is less than infinity
@@ -411,7 +440,7 @@ class _Search:
 
     def _within(self, x: Array) -> Array:
         """Each joint shrunk to its own limits of position, velocity and acceleration."""
-        limits, (q, v, a) = self._limits, self._states(x)
+        limits, (q, v, a) = self._limits, self._states(x, self._fine)
         away = q - self._start
         share = np.maximum.reduce(
             [
@@ -427,7 +456,7 @@ class _Search:
         """The motion, as much smaller as it must be to keep every limit at every instant."""
         x, scale = self._within(x), 1.0
         while not self._keeps(self._trajectory(x * scale)):
-            scale *= 0.97
+            scale *= 0.98
             if scale < LEAST_SCALE:
                 raise Sim2RealError(
                     f'no motion of {self._profile.name} within the limits was found: give more '
@@ -446,11 +475,11 @@ class _Search:
         )
 
     def _dense(self, trajectory: Trajectory) -> States:
-        count = FINE * len(self._angle)
+        count = FINEST * self._count
         return States(*trajectory.at(np.arange(count) / count / self._frequency))
 
     def _keeps(self, trajectory: Trajectory) -> bool:
-        """Whether every limit is kept, on the fine grid."""
+        """Whether every limit is kept, on the finest grid."""
         used = self.used(trajectory)
         if max(values.max() for values in used.values()) > 1.0 + 1e-6:
             return False
@@ -475,7 +504,7 @@ class _Search:
             velocity = np.maximum(velocity, np.abs(ahead - behind) / (2.0 * step))
             bend = np.abs(ahead - 2.0 * command + behind) / step**2
             acceleration = np.maximum(acceleration, bend)
-        middle, half = 0.5 * (limits.upper + limits.lower), 0.5 * (limits.upper - limits.lower)
+        middle, half = limits.middle, limits.half
         return {
             'position': np.max([np.abs(p - middle).max(axis=0) / half for p in positions], axis=0),
             'velocity': velocity.max(axis=0) / limits.velocity,

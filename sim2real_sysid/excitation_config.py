@@ -19,7 +19,7 @@ class ExcitationConfig(Config):
 
     duration: float = parameter(60.0, 'Of the whole motion.', unit='s', low=1.0, high=3600.0)
     period: float = parameter(
-        10.0,
+        20.0,
         'Of the motion that repeats; rounded so that the duration is a whole number of them.',
         unit='s',
         low=0.5,
@@ -57,7 +57,7 @@ class ExcitationConfig(Config):
         'Where the tool stays, in the base frame: from x, y, z to x, y, z.',
         unit='m',
     )
-    iterations: int = parameter(60, 'Of the optimizer, in each of three rounds.', low=1, high=5000)
+    iterations: int = parameter(40, 'Of the optimizer, in each of three rounds.', low=1, high=5000)
     seed: int = parameter(0, 'Of the random motions it begins with.', low=0)
 
     def check(self, faults: Faults) -> None:

@@ -47,7 +47,7 @@ def plot(profile: RobotProfile, trajectory: Trajectory, path: Path, title: str) 
     rows = len(profile.joints)
     figure = Figure(figsize=(WIDTH, max(ROW * rows + 0.8, LEAST)), layout='constrained')
     figure.suptitle(title, fontsize=10, x=0.01, ha='left')
-    left, right = figure.subfigures(1, 2, width_ratios=(2.6, 1.0))
+    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(2.6, 1.0), squeeze=False))
     axes = left.subplots(rows, 3, sharex=True, squeeze=False)
     for index, joint in enumerate(profile.joints):
         linear = joint.type == 'prismatic'

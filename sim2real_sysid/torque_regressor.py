@@ -1,7 +1,7 @@
 """What a motion tells of a robot's parameters: the regressor of its efforts, through pinocchio.
 
 Efforts are linear in what shall be identified: ``effort = W(q, v, a) parameters``. Of 6 joints at
-96 instants, with armature, friction, offset and a payload, W is (96, 6, 4 * 6 + 10), less what
+64 instants, with armature, friction, offset and a payload, W is (64, 6, 4 * 6 + 10), less what
 cannot be told from the columns before it: the inertia about a joint's own axis from the armature,
 say. What remains are base parameters (Gautier and Khalil 1990), found from the numbers of random
 states as in Gautier 1991: a column that is a sum of those before it has nothing left in the
@@ -88,6 +88,8 @@ class TorqueRegressor:
         self._regressor = pinocchio.computeJointTorqueRegressor
         self._data = self._model.createData()
         self._coordinates = Coordinates(self._model, profile)
+        spread = self._coordinates.map
+        self._follows = None if np.array_equal(spread, np.eye(len(spread))) else spread
         self._nj = len(profile.joints)
         self._nominal = np.concatenate(
             [self._model.inertias[i].toDynamicParameters() for i in range(1, self._model.njoints)]
@@ -191,12 +193,14 @@ class TorqueRegressor:
 
     def _rigid(self, position: Array, velocity: Array, acceleration: Array) -> Array:
         """Regressor (nj, 10 nb) of the bodies' inertial parameters."""
-        spread = self._coordinates.map
-        q = self._coordinates.configuration(position)
+        q, spread = self._coordinates.configuration(position), self._follows
+        if spread is None:  # every joint of the model is an actuated one
+            rows = self._regressor(self._model, self._data, q, velocity, acceleration)
+            return np.array(rows).reshape(self._nj, -1)  # a single row comes flat
         rows = self._regressor(
             self._model, self._data, q, spread @ velocity, spread @ acceleration
         )
-        return np.asarray(spread.T @ rows.reshape(len(spread), -1))  # a single row comes flat
+        return np.asarray(spread.T @ rows.reshape(len(spread), -1))
 
 
 def _per_kilogram(profile: RobotProfile, frame: Any) -> Array:
