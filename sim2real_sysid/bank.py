@@ -22,6 +22,8 @@ DELAYS = 1e-3 * np.array([0, 4, 8, 12, 18, 26, 38, 54, 76, 108, 150, 220, 320])
 LAGS = 1e-3 * np.array([0, 4, 8, 14, 22, 36, 60, 110])
 FADING = 0.9  # from one look to the next
 LEAST_ROWS = 40.0  # before anything is found
+CLEARLY = 40.0  # logarithm of how much likelier one candidate is than another, doubled
+NEAR = 1.5  # steps of the grids
 LEAST_SHARE = 0.25  # of the rows of the best known candidate
 
 
@@ -41,29 +43,33 @@ class Bank:
         self._levels = first + lag.ravel()
         self._sums = np.zeros((6, len(self._delay), len(servo.forward)))
 
-    def learn(self, stamp: float, taken_off: Array, effort: Array, valid: Flags) -> None:
-        """Take a row.
+    def learn(
+        self, stamp: float, taken_off: Array, effort: Array, valid: Flags, least: Array
+    ) -> None:
+        """Take a row, unless all candidates agree on it.
 
         Args:
             stamp: [s].
             taken_off: (nj,) by the drives' loops, see :meth:`Servo.feedback`.
             effort: (nj,).
             valid: (nj,) which ones to believe.
+            least: (nj,) effort by which candidates must differ.
         """
         times = np.broadcast_to((stamp - self._delay)[:, None], self._sums.shape[1:])
         value, known = self._history.at(times, self._levels)
-        asked = self._servo.forward * value - taken_off
-        weight = (known & valid).astype(float)
+        asked = self._servo.forward * value
+        weight = (known & valid & (np.ptp(np.where(known, asked, asked[0]), axis=0) > least)).astype(float)
+        asked -= taken_off
         asked *= weight
         y = weight * np.where(valid, effort, 0.0)
         for sums, term in zip(self._sums, (weight, asked, y, asked * asked, asked * y, y * y)):
             sums += term
 
-    def fade(self) -> None:
-        """Let older rows count less."""
-        self._sums *= FADING
+    def fade(self, joints: Flags) -> None:
+        """Let older rows of some joints (nj,) count less."""
+        self._sums[:, :, joints] *= FADING
 
-    def best(self, timing: Array) -> tuple[Array, Array, Array, Array]:
+    def best(self, timing: Array) -> tuple[Array, Array, Array, Flags]:
         """The best candidates.
 
         Args:
@@ -72,7 +78,7 @@ class Bank:
         Returns:
             (2, nj) the best candidates' delays and lags [s]; (2, nj) how far it is to the next
             ones; (nj,) the mean square of what they leave, infinite where too little is known;
-            (nj,) what the best of those about ``timing`` leaves.
+            (nj,) whether they are clearly better than those about ``timing``.
         """
         rows, z, y, zz, zy, yy = self._sums
         n = np.maximum(rows, 1.0)
@@ -84,11 +90,13 @@ class Bank:
         left[few] = np.inf
         place = left.argmin(axis=0)
         found = np.stack([self._delay[place], self._lag[place]])
-        near = np.abs(self._delay[:, None] - timing[0]) <= _apart(DELAYS, timing[0])
-        near &= np.abs(self._lag[:, None] - timing[1]) <= _apart(LAGS, timing[1])
-        here = np.where(near, left, np.inf).min(axis=0)
+        near = np.abs(self._delay[:, None] - timing[0]) <= NEAR * _apart(DELAYS, timing[0])
+        near &= np.abs(self._lag[:, None] - timing[1]) <= NEAR * _apart(LAGS, timing[1])
+        best, columns = left.min(axis=0), np.arange(left.shape[1])
+        worse = best * (1.0 + CLEARLY / n[place, columns])
+        better = np.isfinite(best) & (np.where(near, left, np.inf).min(axis=0) > worse)
         apart = np.stack([_apart(DELAYS, found[0]), _apart(LAGS, found[1])])
-        return found, apart, left[place, np.arange(left.shape[1])], here
+        return found, apart, best, better
 
 
 def _apart(grid: Array, value: Array) -> Array:

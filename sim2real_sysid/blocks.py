@@ -19,7 +19,6 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MOST_BLOCKS = 96
-LEAST_ROWS = 1.0
 RIDGE = 1e-9  # share of the rows that the prior counts for at least; keeps equations regular
 LEAST_RESIDUAL = 1e-12  # share of the observation's power; keeps the prior in the equations
 
@@ -126,7 +125,7 @@ class Blocks:
             use: (B, nj) which blocks to use; all when None.
         """
         k = self.products.shape[-1] - 1
-        used = self.count >= LEAST_ROWS
+        used = self.count > 0.0
         if use is not None:
             used = used & use
         products = self.products * used[:, :, None, None]

@@ -41,13 +41,13 @@ RATE_SAMPLES = 20  # intervals from which the sample period is learned
 SATURATED = 0.95  # share of the effort limit
 NARROWER = 0.7  # times the spread before, at most: so that lines of before are of use for a while
 SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
-WORSE = 1.3  # times the mean square that the best candidate leaves, where the fit has lost its way
 GATE = 4.0  # standard deviations beyond which a row is an outlier: a command was lost, say
 TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
 CYCLE = (
     1.5e-4  # s, deviation of delay and lag as drives work in cycles, of half a millisecond, say
 )
+BLUR = 0.45  # sample periods that delay and lag may take from each other, without efforts
 FINEST = 0.05  # least spread of delay and lag, in sample periods
 ROUGH = 0.25  # sample periods that a line about delay and lag holds for in any case
 WIDE = 3.0  # prior deviations: of the gain,
@@ -189,14 +189,16 @@ class DriveIdentifier:
             ],
             axis=2,
         )
-        # One of them is enough for the bank.
-        self._bank.learn(float(states.stamps[0]), taken_off[0], effort[0], telling[0])
         through = self._through
         noise = through @ states.covariance[:, None] @ through.transpose(0, 2, 1)
         noise = noise * states.left[:, :, None, None]
         expected = self._noise + np.square(servo.forward) * bend + noise[:, :, GAIN, GAIN]
         slope = servo.forward * np.abs(by_delay) * self.config.timing_error
-        telling &= known & (slope > TELLING * np.sqrt(self._noise))
+        least = np.where(self._locked, np.sqrt(self._noise), 0.0)
+        # One of the rows is enough for the bank.
+        self._bank.learn(float(states.stamps[0]), taken_off[0], effort[0], telling[0], least)
+        telling &= slope > TELLING * least
+        telling &= known
         fits = np.square(np.einsum('rjk,jk->rj', rows, self._form)) <= GATE**2 * expected
         weight = np.where(telling & fits, self._noise / expected, 0.0)
         for row, share, common in zip(rows, weight, noise):
@@ -214,8 +216,8 @@ class DriveIdentifier:
     def _look_again(self) -> None:
         """Take the lines about the delay and lag that are believed by now."""
         following = self._following
-        found, apart, left, here = self._bank.best(following.timing)
-        self._bank.fade()
+        found, apart, left, better = self._bank.best(following.timing)
+        self._bank.fade(self._fresh)
         timing, spread = following.timing, following.spread
         start, deviation = self._start.copy(), self._deviation.copy()
         start[:, 1:3], deviation[:, 1:3] = found.T, apart.T
@@ -226,9 +228,8 @@ class DriveIdentifier:
         rough = np.where(known, left, self._noise)
         rough = np.where(self._locked, self._noise, rough)
         self._noise = np.where(some, np.maximum(fit.residual**2, LEAST * rough), rough)
-        lost = ~self._locked | (some & (fit.residual**2 > WORSE * left))
-        lost |= here > WORSE * left
-        lost &= known
+        lost = known & ((better & (fit.residual**2 > left)) | ~self._locked)
+        self._noise = np.where(lost, left, self._noise)
         mean, covariance = timings(fit)
         deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
         step = np.clip(mean - timing, -spread, spread)  # no line holds much beyond
@@ -246,7 +247,7 @@ class DriveIdentifier:
         following.aim(timing, np.maximum(spread, FINEST * self._period))
 
     def _known(self) -> tuple[Array, Array, Array, Array]:
-        """Gain, delay and lag (nj, 3), covariance (nj, 3, 3), blocks (nj,), last told (nj,) [s]."""
+        """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks and last told [s], (nj,)."""
         fit = self._solve()
         mean, covariance = ratios(fit)
         blocks, moved = fit.blocks.astype(float), self._moved
@@ -255,8 +256,13 @@ class DriveIdentifier:
             here = self._missing
             mean[here], covariance[here] = (1.0, 0.0, 0.0), np.diag([WIDE**2, 0.0, 0.0])
             mean[here, 1:] = other.mean[here, :2]
-            covariance[here, 1:, 1:] = other.covariance[here, :2, :2]
-            blocks = np.where(here, other.blocks, blocks)
+            # Where within a sample a command acts, filtered motion hardly tells.
+            blur = np.array([[1.0, -1.0], [-1.0, 1.0]]) * (BLUR * self._period) ** 2
+            covariance[here, 1:, 1:] = other.covariance[here, :2, :2] + blur
+            # A delay below zero is none: something else passes for lag.
+            deviation = np.sqrt(covariance[:, DELAY, DELAY])
+            told = np.where(mean[:, DELAY] > -deviation, other.blocks, 0)
+            blocks = np.where(here, told, blocks)
             moved = np.where(here, self._unmeasured.moved, moved)
         return mean, covariance, blocks, moved
 
