@@ -51,7 +51,7 @@ RANGE = math.pi  # [rad or m] each way, where a joint has no limits of position
 SPEED = 1.0  # [rad/s or m/s] where it has none of velocity
 RISE = 0.25  # [s] to full speed, where it has none of acceleration
 MARGIN = 0.02  # share of its range that a joint keeps from its ends
-LEAST_SCALE = 0.02  # a motion that must be shrunk further is none
+LEAST_SCALE = 0.2  # a motion that must be shrunk further is none
 
 
 class Limits(NamedTuple):
@@ -456,7 +456,7 @@ class _Search:
         """The motion, as much smaller as it must be to keep every limit at every instant."""
         x, scale = self._within(x), 1.0
         while not self._keeps(self._trajectory(x * scale)):
-            scale *= 0.98
+            scale *= 0.96
             if scale < LEAST_SCALE:
                 raise Sim2RealError(
                     f'no motion of {self._profile.name} within the limits was found: give more '
@@ -480,14 +480,13 @@ class _Search:
 
     def _keeps(self, trajectory: Trajectory) -> bool:
         """Whether every limit is kept, on the finest grid."""
-        used = self.used(trajectory)
-        if max(values.max() for values in used.values()) > 1.0 + 1e-6:
-            return False
         poses = self._dense(trajectory).position
         tool = np.array([self._kinematics.position(pose) for pose in poses])
         if (tool < self._box[0]).any() or (tool > self._box[1]).any():
             return False
-        return self.clearance.bare or self.clearance.nearest(poses)[0] >= 0.0
+        if not self.clearance.bare and self.clearance.nearest(poses)[0] < 0.0:
+            return False
+        return max(values.max() for values in self.used(trajectory).values()) <= 1.0 + 1e-6
 
     def used(self, trajectory: Trajectory) -> dict[str, Array]:
         """Largest share of what may be used, (nj,) each, of the motion or of its command."""

@@ -27,8 +27,8 @@ from sim2real_sim.node import SimulatorNode
 ARM6 = load_profile('arm6')
 START = ARM6.array('default_position')
 LONG = 30.0  # s; far beyond what anything here needs
-FASTER = 3.0  # than real time
-PERIOD = 4.0
+FASTER = 4.0  # than real time
+PERIOD = 3.0
 STALE_AFTER = 1.0  # s; a busy machine may be late by less
 
 
