@@ -58,7 +58,9 @@ class Bank:
         times = np.broadcast_to((stamp - self._delay)[:, None], self._sums.shape[1:])
         value, known = self._history.at(times, self._levels)
         asked = self._servo.forward * value
-        weight = (known & valid & (np.ptp(np.where(known, asked, asked[0]), axis=0) > least)).astype(float)
+        weight = (
+            known & valid & (np.ptp(np.where(known, asked, asked[0]), axis=0) > least)
+        ).astype(float)
         asked -= taken_off
         asked *= weight
         y = weight * np.where(valid, effort, 0.0)

@@ -47,6 +47,13 @@ class SysidConfig(Config):
         low=0.0,
         high=0.5,
     )
+    servo_error: float = parameter(
+        0.05,
+        'Relative standard deviation of an effort that is made from commands and the gains of the '
+        'profile, where none is measured.',
+        low=0.0,
+        high=1.0,
+    )
     relative_std: float = parameter(
         0.1,
         'A parameter counts as identified up to this standard deviation, as a share of its value '

@@ -62,6 +62,13 @@ class JointStateReader:
         effort, _ = _doubles(data, end)
         return to_seconds(read_stamp(data)), self._pick(position), self._pick(effort)
 
+    def read_field(self, message: JointState, field: str) -> tuple[float, Array] | None:
+        """Stamp [s] and one field (nj,) of a message; None as for :meth:`read`."""
+        self._match(list(message.name))
+        if not self._ours:
+            return None
+        return to_seconds(message.header.stamp), self._pick(getattr(message, field))
+
     def _match(self, names: list[str]) -> None:
         if names != self._names:
             self._names = names

@@ -14,14 +14,15 @@ the loops use positions and velocities that are not of the effort's very instant
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import quantity
 from sim2real_core.profile import RobotProfile
-from sim2real_core.records import ParameterEstimate
-from sim2real_sysid.bank import LAGS, Bank
+from sim2real_core.records import Estimate, ParameterEstimate
+from sim2real_sysid.bank import FADING, LAGS, Bank
 from sim2real_sysid.blocks import Blocks, Fit
 from sim2real_sysid.commands import Following
 from sim2real_sysid.config import SysidConfig
@@ -35,8 +36,10 @@ Flags = npt.NDArray[np.bool_]
 
 QUANTITIES = ('gain', 'time_constant', 'delay')
 GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
+TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
+"""What the gain cannot be told from where no effort is measured."""
 BLOCK = 0.5  # s
-LEAST_BLOCKS = 8  # before anything counts as identified
+LEAST_BLOCKS = 6  # before anything counts as identified
 RATE_SAMPLES = 20  # intervals from which the sample period is learned
 SATURATED = 0.95  # share of the effort limit
 NARROWER = 0.7  # times the spread before, at most: so that lines of before are of use for a while
@@ -44,6 +47,7 @@ SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
 GATE = 4.0  # standard deviations beyond which a row is an outlier: a command was lost, say
 TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
+SPARSE = 4  # the bank gets one row of so many
 CYCLE = (
     1.5e-4  # s, deviation of delay and lag as drives work in cycles, of half a millisecond, say
 )
@@ -93,6 +97,7 @@ class DriveIdentifier:
         self._through[:, GAIN, 1] = -self._servo.damping
         self._through[:, 4, 1] = self._servo.stiffness
         self._through[:, 5, 2] = self._servo.damping
+        self._errors = np.zeros((2, nj))  # rows of late, and their squared residuals
         self._form = np.zeros((nj, 7))  # of a row's residual
         self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
         self._missing = np.ones(nj, dtype=bool)  # no effort of the joint was ever measured
@@ -143,9 +148,16 @@ class DriveIdentifier:
 
     def form(self, rows: Rows) -> Rows:
         """Rows with efforts from the commands for the joints that have no other."""
-        if not self._missing.any() or not self._following.history.newest > -math.inf:
+        if not self._missing.any():
+            return rows
+        if not self.commanded:
             return rows._replace(valid=rows.valid & ~self._missing)
         return self._unmeasured.form(rows, self._missing)
+
+    @property
+    def commanded(self) -> bool:
+        """Whether any command was heard."""
+        return self._following.history.newest > -math.inf
 
     @property
     def formed(self) -> Flags:
@@ -153,9 +165,8 @@ class DriveIdentifier:
         return self._missing
 
     def restart(self) -> None:
-        """The next sample does not follow the last: forget the signals, not what was learned."""
+        """The next sample does not follow the last: forget the samples, not what was learned."""
         self._windows.restart()
-        self._following.history.restart()
         self._blocks.restart()
         self._unmeasured.restart()
         self._stamp = -math.inf
@@ -195,11 +206,15 @@ class DriveIdentifier:
         expected = self._noise + np.square(servo.forward) * bend + noise[:, :, GAIN, GAIN]
         slope = servo.forward * np.abs(by_delay) * self.config.timing_error
         least = np.where(self._locked, np.sqrt(self._noise), 0.0)
-        # One of the rows is enough for the bank.
-        self._bank.learn(float(states.stamps[0]), taken_off[0], effort[0], telling[0], least)
+        for k in range(0, len(effort), SPARSE):
+            stamp = float(states.stamps[k])
+            self._bank.learn(stamp, taken_off[k], effort[k], telling[k], least)
         telling &= slope > TELLING * least
         telling &= known
-        fits = np.square(np.einsum('rjk,jk->rj', rows, self._form)) <= GATE**2 * expected
+        error = np.square(np.einsum('rjk,jk->rj', rows, self._form))
+        fits = error <= GATE**2 * expected
+        tried = telling & (self._form[:, -1] > 0.0)
+        self._errors += np.stack([tried.sum(axis=0), (tried * error).sum(axis=0)])
         weight = np.where(telling & fits, self._noise / expected, 0.0)
         for row, share, common in zip(rows, weight, noise):
             self._blocks.add(row, row, share, common)
@@ -223,12 +238,14 @@ class DriveIdentifier:
         start[:, 1:3], deviation[:, 1:3] = found.T, apart.T
         fit = self._blocks.solve(start, deviation, self._usable())
         some = self._fresh & (fit.blocks >= SOME_BLOCKS)
-        self._fresh = np.zeros_like(self._fresh)
         known = np.isfinite(left)
         rough = np.where(known, left, self._noise)
         rough = np.where(self._locked, self._noise, rough)
         self._noise = np.where(some, np.maximum(fit.residual**2, LEAST * rough), rough)
-        lost = known & ((better & (fit.residual**2 > left)) | ~self._locked)
+        error = self._errors[1] / np.maximum(self._errors[0], 1.0)
+        lost = known & ((better & ((error > left) | (fit.blocks == 0))) | ~self._locked)
+        self._errors[:, self._fresh] *= FADING
+        self._errors[:, lost] = 0.0
         self._noise = np.where(lost, left, self._noise)
         mean, covariance = timings(fit)
         deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
@@ -245,6 +262,7 @@ class DriveIdentifier:
         form = np.where(some[:, None], form, self._form)
         self._form = np.where(lost[:, None], 0.0, form)
         following.aim(timing, np.maximum(spread, FINEST * self._period))
+        self._fresh = np.zeros(self._nj, dtype=bool)
 
     def _known(self) -> tuple[Array, Array, Array, Array]:
         """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks and last told [s], (nj,)."""
@@ -293,12 +311,36 @@ class DriveIdentifier:
                 status = 'stale' if idle > self.config.stale_after else 'identified'
             if status == 'identified':
                 kept.append(3 * joint + at)
-            found[address] = ParameterEstimate(value, deviation, status, limits.unit)
+            tied: tuple[str, ...] = ()
+            if at == GAIN and self._missing[joint] and self.commanded:
+                name = self.profile.joint_names[joint]
+                tied = tuple(f'joint.{name}.{what}' for what in TIED)
+            found[address] = ParameterEstimate(value, deviation, status, limits.unit, tied)
         order = tuple(a for a, p in found.items() if p.status == 'identified')
         whole = np.zeros((3 * self._nj, 3 * self._nj))
         for joint in range(self._nj):
             whole[3 * joint : 3 * joint + 3, 3 * joint : 3 * joint + 3] = covariance[joint]
         return found, order, whole[np.ix_(kept, kept)]
+
+    @property
+    def lateness(self) -> Array:
+        """(nj,) standard deviation of the time [s] that efforts made from commands are late."""
+        return np.where(self._missing, self._unmeasured.lateness, 0.0)
+
+    def add_to(self, estimate: Estimate) -> Estimate:
+        """An estimate with what is known of the drives, once commands were heard."""
+        if not self.commanded:
+            return estimate
+        found, order, covariance = self.estimates()
+        n, m = len(estimate.order), len(order)
+        whole = np.zeros((n + m, n + m))
+        whole[:n, :n], whole[n:, n:] = estimate.covariance, covariance
+        return replace(
+            estimate,
+            parameters={**estimate.parameters, **found},
+            order=(*estimate.order, *order),
+            covariance=whole,
+        )
 
 
 def ratios(fit: Fit) -> tuple[Array, Array]:

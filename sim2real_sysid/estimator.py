@@ -12,6 +12,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Change, Estimate
 from sim2real_sysid.changes import WINDOWS, ChangeDetector, Step
 from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.drives import DriveIdentifier
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.intake import Intake, Run
 from sim2real_sysid.moments import Block, Moments
@@ -39,6 +40,7 @@ Flags = npt.NDArray[np.bool_]
 # of the sample period is that of the effort that comes in steps, and at least this one, found on
 # simulated drives with a lag.
 TIMING_SPREAD = 0.1
+LATE = 2.0  # times the lateness of efforts made from commands: when they were it was known worse
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
 LEAST_MASS = 0.1  # of a payload, for the same [kg]
 MOST_CHANGES = 20  # that are reported
@@ -60,7 +62,8 @@ class OnlineIdentifier:
 
     Attributes:
         addresses: what is identified, in order; where the data say that viscous friction differs
-            between the directions, its addresses come on top.
+            between the directions, its addresses come on top, and those of the drives where
+            commands are known.
         changes: the latest ones, oldest first.
 
     Raises:
@@ -83,6 +86,7 @@ class OnlineIdentifier:
         payload = np.zeros(self._rows.payload)
         self._start = np.append(own[:, :MAIN].ravel(), payload)
         self._full_start = np.append(own.ravel(), payload)
+        self._drives = DriveIdentifier(profile, self.config)
         self._reporter = Reporter(profile, self.config, self._rows.payload)
         self.addresses = self._reporter.addresses
         n = len(self._start)
@@ -100,7 +104,16 @@ class OnlineIdentifier:
         """How many samples were of no use, by reason."""
         return self._intake.faults
 
-    def update(self, stamp: float, position: Array, effort: Array) -> bool:
+    def command(self, stamp: float, values: Array) -> None:
+        """Take a command (nj,) that is in force from ``stamp`` [s] on; see :meth:`update`.
+
+        From the first one on, the drives are identified as well.
+        """
+        self._drives.command(stamp, values)
+
+    def update(
+        self, stamp: float, position: Array, effort: Array, command: Array | None = None
+    ) -> bool:
         """Take one sample.
 
         Samples are collected for a tenth of a second and then worked off together.
@@ -110,10 +123,13 @@ class OnlineIdentifier:
             position: (nj,) in the profile's joint order [rad or m]; a joint that was not
                 measured is NaN.
             effort: (nj,) measured [N*m or N]; NaN where it was not.
+            command: (nj,) sent in answer to it; None where none was.
 
         Returns:
             Whether something was learned, so that the estimate changed.
         """
+        if command is not None:
+            self.command(stamp, command)
         return self._intake.take(stamp, position, effort) and self._work()
 
     def _work(self) -> bool:
@@ -128,18 +144,27 @@ class OnlineIdentifier:
             told |= self._follow(run)
         if not known and self._intake.period > 0.0:
             self._rows.open(self._intake.period)
-            self._intake.longest_gap = self._rows.longest_gap
+            self._opened()
         return told
+
+    def _opened(self) -> None:
+        """The filters behind the rows are new."""
+        self._intake.longest_gap = self._rows.longest_gap
+        self._drives.open(self._rows.bandwidth, self._intake.period)
 
     def _follow(self, run: Run) -> bool:
         """Learn from samples without a break; whether anything was."""
-        rows = self._rows.push(run.stamp, run.position, run.effort)
-        if rows is None or not rows.valid.any():
+        self._drives.follow(run.stamp, run.position, run.effort)
+        rows = self._rows.push(run.stamp, run.position, self._drives.stand_in(run.effort))
+        if rows is None:
+            return False
+        rows = self._drives.form(rows)
+        if not rows.valid.any():
             return False
         self._idle[rows.valid.any(axis=0)] = 0.0
         if self._rows.narrow():
             self._moments.clear()
-            self._intake.longest_gap = self._rows.longest_gap
+            self._opened()
             return False
         if self._moments.add(rows):
             self._look_for_change(float(rows.stamp[0]))
@@ -149,6 +174,7 @@ class OnlineIdentifier:
         """Forget the signals, because time or state jumped; what was learned stays."""
         self._rows.restart()
         self._moments.restart()
+        self._drives.restart()
 
     def _uncertainty(self) -> Uncertainty:
         period, rows = self._intake.period, self._rows
@@ -156,9 +182,12 @@ class OnlineIdentifier:
         # motion there was, w^2 T^2 / 12.
         between = rows.quickness * period**2 / 12.0
         return Uncertainty(
-            timing=max(self.config.timing_error, 0.5 * period),
+            timing=np.hypot(
+                max(self.config.timing_error, 0.5 * period), LATE * self._drives.lateness
+            ),
             spread=np.maximum(TIMING_SPREAD, rows.jumps.share) * period,
             model=math.hypot(self.config.model_error, between),
+            effort=np.where(self._drives.formed, self.config.servo_error, 0.0),
             shift=SHIFT * self._body.reach * max(self._body.payload_mass, LEAST_MASS),
         )
 
@@ -173,7 +202,7 @@ class OnlineIdentifier:
             self._work()
         stamp = self._intake.stamp if math.isfinite(self._intake.stamp) else 0.0
         if not len(self._moments):
-            return self._reporter.nothing(stamp)
+            return self._drives.add_to(self._reporter.nothing(stamp))
         blocks = self._moments.blocks()
         steep, self._curves = steepest(self._moments.sums(), self._rows.payload)
         knowledge = Knowledge(
@@ -185,7 +214,7 @@ class OnlineIdentifier:
             idle=self._idle,
             kept=self._kept,
         )
-        return self._reporter.report(stamp, knowledge, self.changes)
+        return self._drives.add_to(self._reporter.report(stamp, knowledge, self.changes))
 
     def _look_for_change(self, stamp: float) -> None:
         """Hold the newest closed blocks against the older ones."""

@@ -14,7 +14,7 @@ from sensor_msgs.msg import JointState
 from sim2real_core import node as core
 from sim2real_core.messages import estimate_to_message
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import LATCHED, sensor_qos
+from sim2real_core.qos import LATCHED, RELIABLE, sensor_qos
 from sim2real_core.records import Estimate
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.conversions import Array, JointStateReader, read_stamp
@@ -37,6 +37,8 @@ class SysidNode(Node):
         profile = load_profile(self._config.robot)
         self._identifier = OnlineIdentifier(profile, self._config)
         self._reader = JointStateReader(profile.joint_names)
+        self._actions = JointStateReader(profile.joint_names)
+        self._interface = profile.command.interface
         self._estimate: Estimate | None = None
         self._due = 0.0  # time of the next estimate [s]
         self._samples = 0
@@ -51,6 +53,7 @@ class SysidNode(Node):
             sensor_qos(self._config.paced),
             raw=True,  # see JointStateReader
         )
+        self.create_subscription(JointState, 'policy/action_applied', self._on_action, RELIABLE)
 
     def _on_sample(self, data: bytes) -> None:
         sample = self._reader.read_serialized(data)
@@ -58,6 +61,12 @@ class SysidNode(Node):
             self._take(*sample)
         if self._config.paced:
             self._pace.done(read_stamp(data))
+
+    def _on_action(self, message: JointState) -> None:
+        """What was sent in answer to the sample of this stamp, in the field of the interface."""
+        action = self._actions.read_field(message, self._interface)
+        if action is not None:
+            self._identifier.command(*action)
 
     def _take(self, stamp: float, position: Array, effort: Array) -> None:
         self._samples += 1

@@ -109,17 +109,19 @@ class Uncertainty:
     """What no amount of data removes.
 
     Attributes:
-        timing: prior standard deviation of the delays [s].
+        timing: prior standard deviation of the delays [s], of all or (nj,).
         spread: (nj,) standard deviation [s] of a joint's delay from one part of its effort to
             another, which one delay cannot express.
         model: relative standard deviation of the model's terms.
+        effort: (nj,) relative standard deviation of a joint's effort; None for none.
         shift: standard deviation of the payload's first moments [kg*m].
     """
 
-    timing: float
+    timing: float | Array
     spread: Array
     model: float
     shift: float = np.inf
+    effort: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,9 @@ def solve(
     terms[first + DELAY] = terms[first + RISE] = terms[first + BEND] = 0.0
     tied = inverse @ system.stack(found.total)[2].T
     covariance += uncertainty.model**2 * (tied @ tied.T + np.diag(terms**2))
+    if uncertainty.effort is not None and uncertainty.effort.any():
+        pulled = inverse @ (system.efforts(found.total).T * uncertainty.effort)
+        covariance += pulled @ pulled.T
     covariance += inverse @ system.misfit(found.total, found.noisy, mean, found.rows) @ inverse
     late = first + DELAY  # what the estimate would be with other delays
     slope = inverse[:, late] / np.diag(inverse)[late] * (uncertainty.spread / scale[late])
@@ -359,6 +364,14 @@ class _System:
             right[..., index] += part[..., : p - 2, -1]
             rigid[..., j, index] = part[..., : p - 2, -2]
         return normal, right, rigid
+
+    def efforts(self, total: Array) -> Array:
+        """What each joint's effort adds to the right side, (nj, n)."""
+        parts = np.zeros((len(self.used), len(self.pull)))
+        for j, index in enumerate(self.used):
+            effort = total[j, :-2, -1] + total[j, :-2, -2]  # the rigid bodies' was taken off
+            parts[j, index] = self.weights[j] * effort
+        return parts
 
     def positive(self, total: Array) -> npt.NDArray[np.bool_]:
         """(nj,) whether a joint's motion stands out of the noise.

@@ -33,6 +33,7 @@ GUESS, GUESSED = (
 NARROWER = 0.7  # times the spread before, at most
 FINEST = 0.1  # least spread, in sample periods
 SOME_BLOCKS = 4  # before a fit is believed
+LAG_SHARE = 0.5  # of the deviation that lateness may have, for the lag
 ENOUGH_BLOCKS = 8  # before efforts are formed
 
 
@@ -56,6 +57,8 @@ class Unmeasured:
         self._blocks: Blocks | None = None
         self._ages = np.zeros(POINTS)
         self._formed = np.zeros(self._nj, dtype=bool)
+        self.lateness = np.full(self._nj, good)
+        """(nj,) standard deviation of delay and lag together [s]."""
         self._finest = 0.0
         self.moved = np.full(self._nj, -math.inf)
 
@@ -142,6 +145,8 @@ class Unmeasured:
         tight = np.maximum(np.clip(deviation, NARROWER * spread, spread), self._finest)
         timing = np.where(some, following.timing + step, following.timing)
         following.aim(timing, np.where(some, tight, spread))
-        together = fit.covariance[:, :2, :2].sum(axis=(1, 2))
-        sure = np.sqrt(np.maximum(together, 0.0)) < self._good
+        together = np.sqrt(np.maximum(fit.covariance[:, :2, :2].sum(axis=(1, 2)), 0.0))
+        self.lateness = np.where(some, together, self.lateness)
+        # Rows have a column for efforts that are late, none for a wrong lag.
+        sure = (together < self._good) & (deviation[1] < LAG_SHARE * self._good)
         self._formed = np.where(joints, sure & (fit.blocks >= ENOUGH_BLOCKS), self._formed)
