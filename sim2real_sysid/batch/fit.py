@@ -190,13 +190,14 @@ def fit(
     other = regress(scored_on, 0.5) if scored_on else None
     tell('fit', 0.0)
     fits = {name: least_squares.fit(regression, name) for name in MODELS}
+    fits = {name: f for name, f in fits.items() if name == model or not without_stribeck(f)}
     chosen, choice = least_squares.choose(regression, fits)
     chosen = model if model in MODELS else chosen
     floor = _Floor(config.model_error)
     starts = {name: floor(found) for name, found in fits.items()}
     refined = {}
     if config.method != 'least_squares':
-        names = list(MODELS) if model == 'all' else [chosen]
+        names = list(fits) if model == 'all' else [chosen]
         for k, name in enumerate(names):
             refined[name] = floor(
                 _refined(
@@ -241,6 +242,12 @@ def _usable(
         notes += [f'{one.name}: {note}' for note in recording.notes]
         recordings.append(recording)
     return recordings, notes
+
+
+def without_stribeck(found: Fitted) -> bool:
+    """Whether a model has a Stribeck effect and no joint shows one: it is a smaller model then."""
+    shape = found.layout
+    return shape.has('stribeck_velocity') and not shape.of(found.mean, 'stribeck_velocity').any()
 
 
 class _Floor:

@@ -36,7 +36,8 @@ BOTH_WAYS = 0.1  # least share of the rarer direction
 LEAST_BLOCKS = 6
 STRIBECK_GRID = 15
 CONFOUNDED = 0.9  # correlation
-MINOR = 0.01  # share of the squared error that no further parameters are worth
+RISE = 3.0  # standard deviations by which friction must rise towards rest
+LEAST_SLOW = 20  # rows slower than the Stribeck velocity
 ROUNDS = 4  # of weights, and of steps of the Stribeck velocity
 
 
@@ -130,11 +131,13 @@ class Regression:
             blocks = block + np.arange(n) // per_block
             block = int(blocks[-1]) + 1 if n else block
             weight = motion.believed() & measured & _free(motion, profile)
-            direction = np.sign(motion.velocity[::DECIMATION])
-            rows.append((*decimated, weight, blocks, direction[EDGE:][:n]))
+            time = segment.stamp[::DECIMATION][EDGE:][:n]
+            velocity = motion.velocity[::DECIMATION][EDGE:][:n]
+            rows.append((*decimated, weight, blocks, velocity, time))
         stacked = [np.concatenate(part) for part in zip(*rows)]
         self.effort, self.rigid, self.added = stacked[:3]
-        self.weight, self.block, self.direction = stacked[3].astype(bool), stacked[4], stacked[5]
+        self.weight, self.block, self.velocity = stacked[3].astype(bool), stacked[4], stacked[5]
+        self.time = stacked[6]
         self.blocks = block
         self.measured = measured
 
@@ -241,7 +244,7 @@ def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dic
 
     Each model is scored on folds of the training data that it was not fitted to. Clearly worse:
     by more than a standard error of the difference (Breiman et al., Classification and Regression
-    Trees, 1984), and by more than a hundredth.
+    Trees, 1984).
 
     Args:
         regression: the training data.
@@ -262,7 +265,7 @@ def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dic
     for model, values in folds.items():
         worse = values - folds[best]
         error = float(worse.std(ddof=1) / np.sqrt(len(worse)))
-        if float(worse.mean()) <= max(error, MINOR * scores[best]):
+        if float(worse.mean()) <= error:
             return model, scores
     return best, scores
 
@@ -357,8 +360,9 @@ class _Sums:
         covariance = inverse @ (hac(scores) + np.diag(np.where(self.known, PRIOR**-2, 1.0))) @ inverse
         covariance *= np.outer(self.scale, self.scale)
         covariance[~self.known, ~self.known] = np.inf
-        mean = scaled * self.scale
+        mean, excited = scaled * self.scale, self.known & self._excited()
         if self._shape.has('stribeck_velocity'):  # of no effect: static is Coulomb friction
+            self._doubt_stribeck(mean, covariance, excited)
             without = self._shape.of(self._values, 'stribeck_velocity') == 0
             mean[self._shape.place('stribeck_velocity')[without]] = 0.0
             mean[self._shape.place('static_friction')[without]] = coulomb(self._shape, mean)[without]
@@ -367,8 +371,23 @@ class _Sums:
             mean,
             covariance,
             np.where(self.known, MATTERS * self.effect, np.inf),
-            self.known & self._excited(),
+            excited,
         )
+
+    def _doubt_stribeck(self, mean: Array, covariance: Array, excited: Flags) -> None:
+        """Take back a Stribeck effect whose rise does not stand out, or whose speed is a guess."""
+        shape, low_high = self._shape, _speeds(self._data)
+        static, speed = shape.place('static_friction'), shape.place('stribeck_velocity')
+        dry = shape.place(next(q for q in shape.quantities if COULOMB in q))
+        variance = np.diag(covariance)
+        spread = np.sqrt(np.maximum(variance[static] + variance[dry], 0.0))
+        rises = mean[static] - coulomb(shape, mean) > RISE * spread
+        used = shape.of(self._values, 'stribeck_velocity')
+        inside = (used > 1.01 * low_high[0]) & (used < 0.99 * low_high[1])
+        slow = (np.abs(self._data.velocity) < used) & self._data.weight
+        seen = rises & inside & (slow.sum(axis=0) >= LEAST_SLOW)
+        excited[static] &= seen
+        excited[speed] &= seen
 
     def _excited(self) -> Flags:
         """(p,) whether a joint moved long enough, and for friction in both directions.
@@ -377,7 +396,7 @@ class _Sums:
         """
         data, shape = self._data, self._shape
         enough = (self._count > 0).sum(axis=0) >= LEAST_BLOCKS
-        ways = [(data.weight & (data.direction == s)).sum(axis=0) for s in (-1.0, 1.0)]
+        ways = [(data.weight & (s * data.velocity > 0)).sum(axis=0) for s in (-1.0, 1.0)]
         rarer, total = np.minimum(*ways), np.maximum(ways[0] + ways[1], 1)
         both = rarer >= BOTH_WAYS * total
         each = np.array([enough if q == 'armature' else enough & both for q in shape.quantities])
@@ -413,7 +432,8 @@ def _search_stribeck(regression: Regression, shape: Layout, values: Array) -> Ar
     Those under which friction falls towards rest do not count; 0 where none is left.
     """
     low, high = _speeds(regression)
-    rising = ('stribeck_velocity', 'static_friction', *(q for q in shape.quantities if COULOMB in q))
+    dry = [q for q in shape.quantities if COULOMB in q]
+    rising = ('stribeck_velocity', 'static_friction', *dry)
     best, chosen = np.full(shape.joints, np.inf), values.copy()
     for speed in [np.zeros(shape.joints), *np.geomspace(low, high, STRIBECK_GRID)]:
         trial = values.copy()

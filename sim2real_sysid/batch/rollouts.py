@@ -65,7 +65,10 @@ class Windows:
 
 
 def cut(
-    recordings: Sequence[Recording], chain: float = 0.0, window: float = 0.0, bandwidth: float = 0.0
+    recordings: Sequence[Recording],
+    chain: float = 0.0,
+    window: float = 0.0,
+    bandwidth: float = 0.0,
 ) -> Windows:
     """Windows of recordings.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,7 +128,7 @@ class Residuals:
         statistic: of Ljung and Box (1978).
         probability: of a statistic so large, were the residuals white.
         inside: share of the held-out residuals within the 90 % interval of those of the training
-            data; 0.9 where the fit is as good there.
+            data: 0.9 where the fit is as good there, NaN where nothing was held out.
     """
 
     values: Array
@@ -148,5 +149,7 @@ def whiteness(values: Array, heldout: Array) -> Residuals:
     correlation = np.array([centred[k:] @ centred[:-k] / power for k in range(1, lags + 1)])
     weights = n - np.arange(1, lags + 1)
     statistic = float(n * (n + 2) * np.sum(correlation**2 / weights))
-    inside = float(np.mean(np.abs(heldout) <= TWO_SIDED_90 * values.std())) if len(heldout) else 1.0
+    inside = math.nan
+    if len(heldout):
+        inside = float(np.mean(np.abs(heldout) <= TWO_SIDED_90 * values.std()))
     return Residuals(values, correlation, statistic, float(chi2.sf(statistic, lags)), inside)

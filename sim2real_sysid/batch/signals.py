@@ -25,6 +25,7 @@ ORDER = 4
 SHARE = 0.1
 """Of the sample rate: the filter's bandwidth, where none is given."""
 DECIMATION = 10
+MARGIN = 8  # rows next to what cannot be believed: as far as the decimation filter rings
 EDGE = 5  # rows at either end of a segment, where the filters do not see both sides
 NOISE = 4.0  # standard deviations of the velocity below which its sign means nothing
 LEAST_NOISE = 1e-9  # [rad or m], of a reading that is exact
@@ -60,10 +61,14 @@ class Motion:
         return decimate(signal, DECIMATION, axis=0, zero_phase=True)[EDGE:-EDGE]
 
     def believed(self) -> Flags:
-        """(rows, nj) which rows lie well inside of what can be believed."""
+        """(rows, nj) which rows lie well inside of what can be believed.
+
+        Play lets the reading of a joint that turns rest and then jump to its speed, and the
+        filters spread that.
+        """
         from scipy.ndimage import minimum_filter1d
 
-        wide = minimum_filter1d(self.moving.astype(np.int8), DECIMATION + 1, axis=0)
+        wide = minimum_filter1d(self.moving.astype(np.int8), 2 * MARGIN * DECIMATION + 1, axis=0)
         return wide[::DECIMATION][EDGE:-EDGE] > 0
 
 
@@ -94,7 +99,7 @@ def motions(
 
 
 def smooth(segment: Segment, bandwidth: float = 0.0) -> tuple[Array, Array, float]:
-    """Position and velocity (n, nj) through the filter, and its bandwidth relative to Nyquist's."""
+    """Filtered position and velocity (n, nj), and the bandwidth relative to Nyquist's."""
     from scipy.signal import butter, filtfilt
 
     wanted = bandwidth * segment.period if bandwidth else SHARE
