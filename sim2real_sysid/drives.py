@@ -100,6 +100,7 @@ class DriveIdentifier:
         self._errors = np.zeros((2, nj))  # rows of late, and their squared residuals
         self._form = np.zeros((nj, 7))  # of a row's residual
         self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
+        self._appeared = np.zeros(nj, dtype=bool)  # one was, for the first time
         self._missing = np.ones(nj, dtype=bool)  # no effort of the joint was ever measured
         self._unmeasured = Unmeasured(
             self._servo, self._following, BLOCK, self.config.memory, self.config.timing_error
@@ -133,7 +134,8 @@ class DriveIdentifier:
         if self._period == 0.0:
             self._learn_period(stamps)
         self._stamp = float(stamps[-1])
-        self._missing &= ~np.isfinite(efforts).any(axis=0)
+        self._appeared = self._missing & np.isfinite(efforts).any(axis=0)
+        self._missing = self._missing & ~self._appeared
         states = self._windows.push(stamps, positions, efforts)
         if states is not None:
             self._learn(states)
@@ -144,14 +146,16 @@ class DriveIdentifier:
 
     def stand_in(self, efforts: Array) -> Array:
         """Efforts (m, nj) with zero where :meth:`form` will put some."""
-        return np.where(self._missing, 0.0, efforts)
+        if not self.commanded or not (self._missing | self._appeared).any():
+            return efforts
+        efforts = np.where(self._missing, 0.0, efforts)
+        efforts[0, self._appeared] = np.nan  # what was is none of theirs
+        return efforts
 
     def form(self, rows: Rows) -> Rows:
         """Rows with efforts from the commands for the joints that have no other."""
-        if not self._missing.any():
+        if not self.commanded or not self._missing.any():
             return rows
-        if not self.commanded:
-            return rows._replace(valid=rows.valid & ~self._missing)
         return self._unmeasured.form(rows, self._missing)
 
     @property
@@ -325,7 +329,7 @@ class DriveIdentifier:
     @property
     def lateness(self) -> Array:
         """(nj,) standard deviation of the time [s] that efforts made from commands are late."""
-        return np.where(self._missing, self._unmeasured.lateness, 0.0)
+        return np.where(self.formed, self._unmeasured.lateness, 0.0)
 
     def add_to(self, estimate: Estimate) -> Estimate:
         """An estimate with what is known of the drives, once commands were heard."""

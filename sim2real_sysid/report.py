@@ -191,7 +191,7 @@ class Reporter:
             status = 'stale' if idle > self._config.stale_after else 'identified'
             return ParameterEstimate(value, row.std, status, limits.unit)
         tied = row.confounded
-        if row.slot >= 0 and math.isfinite(row.std):
+        if row.slot >= 0 and 0.0 < row.std < math.inf:
             tied = self._tied(row.slot, row.std, target, knowledge.main)
         return ParameterEstimate(value, row.std, 'not_identified', limits.unit, tied)
 

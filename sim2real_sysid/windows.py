@@ -123,9 +123,12 @@ class Windows:
         left = np.square(positions - powers @ fit).sum(axis=1) / max(2 * self._half - 3, 1)
         # From coefficients of the cubic to derivatives.
         units = np.concatenate([np.ones_like(unit), 1.0 / unit, 2.0 / unit**2], axis=1)
+        position, velocity, acceleration = (fit[:, :3] * units[:, :, None]).transpose(1, 0, 2)
         return States(
             self._stamps[middles],
-            *(fit[:, :3] * units[:, :, None]).transpose(1, 0, 2),
+            position,
+            velocity,
+            acceleration,
             self._samples[middles, self._nj :],
             left,
             inverse[:, :3, :3] * units[:, :, None] * units[:, None, :],

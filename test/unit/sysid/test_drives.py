@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.profile import load_profile
+from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.drives import DriveIdentifier
 from sim2real_sysid.estimator import OnlineIdentifier
@@ -68,12 +69,16 @@ def profile_of(kind, folder):
     return load_profile(folder / f'{kind}.yaml')
 
 
-def recorded(profile, duration, truth, seed=0):
-    """A robot that goes from goal to goal."""
+def everywhere(profile, truth):
+    """The same values for all drives, by address."""
+    return {f'actuator.{j}.{what}': v for j in profile.joint_names for what, v in truth.items()}
+
+
+def recorded(profile, duration, values, seed=0):
+    """A robot with these values, by address, that goes from goal to goal."""
     rng = np.random.default_rng(seed)
     simulator = MujocoSimulator(profile, contacts=False, seed=seed)
-    drives = {f'actuator.{j}.{w}': v for j in profile.joint_names for w, v in truth.items()}
-    assert set(simulator.apply(drives).values()) == {'verified'}
+    assert set(simulator.apply(values).values()) == {'verified'}
     simulator.reset()
     rates, speed = profile.rates, profile.array('velocity')
     steps = round(1.0 / rates.joint_state_rate / simulator.timestep)
@@ -111,7 +116,7 @@ def fixture_made(tmp_path_factory):
     def made(kind):
         if kind not in known:
             profile = profile_of(kind, tmp_path_factory.mktemp(kind))
-            known[kind] = profile, recorded(profile, DURATION[kind], TRUTH)
+            known[kind] = profile, recorded(profile, DURATION[kind], everywhere(profile, TRUTH))
         return known[kind]
 
     return made
@@ -191,7 +196,8 @@ def test_one_joint_without_effort_leaves_the_others_alone(made):
 
 def test_a_drive_that_changes_is_found_again(made):
     profile, log = made('pusher')
-    slower = recorded(profile, 16.0, {**TRUTH, 'delay': 0.045, 'time_constant': 0.004}, seed=1)
+    late = everywhere(profile, {**TRUTH, 'delay': 0.045, 'time_constant': 0.004})
+    slower = recorded(profile, 16.0, late, seed=1)
     identifier = DriveIdentifier(profile)
     log.feed(identifier)
     identifier.restart()
@@ -252,3 +258,43 @@ def test_drives_are_identified_beside_the_joints(made):
     assert np.sqrt(np.diag(estimate.covariance)) == pytest.approx(
         [estimate.parameters[a].std for a in estimate.order]
     )
+
+
+@pytest.mark.soak
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    """Twenty arms with realistic sensors, a minute each: 90 % intervals, pooled per kind."""
+    profile, robots = load_profile('arm6'), 20
+    drawn = load_space('arm6_surrogate', profile).draw_many(77, np.arange(robots))
+    rng = np.random.default_rng(77)
+    inside, late = {what: [] for what in TRUTH}, []
+    for robot in range(robots):
+        values = {address: float(each[robot]) for address, each in drawn.items()}
+        values |= {f'actuator.{j}.gain': rng.uniform(0.8, 1.2) for j in profile.joint_names}
+        log = recorded(profile, 60.0, values, seed=robot)
+        for address, p in log.feed(DriveIdentifier(profile))[0].items():
+            error = p.mean - values[address]
+            if p.status == 'identified':
+                inside[address.rpartition('.')[2]].append(abs(error) <= 1.645 * p.std)
+            if address.endswith('.delay'):
+                late.append(abs(error))
+    shares = {what: float(np.mean(each)) for what, each in inside.items()}
+    print(shares, {what: len(each) for what, each in inside.items()}, max(late))
+    assert all(len(each) > 0.9 * 6 * robots for each in inside.values())
+    assert all(0.85 <= share <= 0.95 for share in shares.values()), shares
+    assert max(late) < 1e-3
+
+
+def test_efforts_that_come_later_are_not_taken_for_a_jump(made):
+    """Nothing but commands at first; what the filters made of that must not count."""
+    profile, log = made('pusher')
+    identifier = OnlineIdentifier(profile)
+    effort = log.effort.copy()
+    effort[: len(effort) // 3] = np.nan
+    for stamp, position, one, sent in zip(log.stamp, log.position, effort, log.command):
+        identifier.update(float(stamp), position, one, sent if np.isfinite(sent).all() else None)
+    estimate = identifier.estimate()
+    joint = profile.joints[0]
+    for what in ('viscous_friction', 'coulomb_friction'):
+        found = estimate.parameters[f'joint.axis.{what}']
+        assert found.status == 'identified'
+        assert abs(found.mean - getattr(joint, what)) < FAR * found.std
