@@ -7,8 +7,9 @@ scores stray when nothing changes is learned from the windows before, so that co
 what the model leaves out count as usual. A change must stand out of that, and be large enough to
 matter.
 
-Windows of two and of four seconds are looked at, twice a second: the short one sees a fault soon,
-the long one a smaller change.
+Windows of one, two and four seconds of motion are looked at, twice a second: the short ones see a
+fault soon, the long one a smaller change. What stands out must do so three times in a row; by then
+the motion has told which parameter explains it best.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-WINDOWS = (4, 8)  # blocks
-WARM_UP = 40  # windows that are seen before one can stand out
-LEAST_SCORE = 7.0  # standard deviations
-LEAST_SHARE = 0.15  # of the value, before a change matters
+WINDOWS = (2, 4, 8)  # blocks
+WARM_UP = 8  # windows that are seen before one can stand out
+# Before anything was seen the square of a score is taken for so many times the information beside
+# it, and never for less: 1 where noise is white and the model right. It counts as the warm-up.
+FIRST_USUAL, LEAST_USUAL = 10.0, 3.0
+LEAST_SCORE = 6.0  # standard deviations
+CONFIRMED = 3  # looks in a row at which something stands out
+LEAST_SHARE = 0.1  # of the value, before a change matters
+LEAST_EFFECT = 0.01  # of the effort, likewise
+MOST_LEARNED = 4.0  # times the usual, of what is not
 MEMORY = 2000.0  # windows over which the usual is learned
 
 
@@ -49,16 +56,15 @@ class ChangeDetector:
 
     Args:
         parameters: their number, n.
-        groups: (n,) parameters that share what is usual, by number.
     """
 
-    def __init__(self, parameters: int, groups: npt.NDArray[np.intp]) -> None:
-        self._groups = groups[:, None] == groups[None, :]
-        self._usual = np.zeros((len(WINDOWS), parameters))
+    def __init__(self, parameters: int) -> None:
+        self._usual = np.full((len(WINDOWS), parameters), FIRST_USUAL)
         self._seen = np.zeros((len(WINDOWS), parameters))
+        self._looks = 0
 
     def look(
-        self, scores: Array, information: Array, value: Array, matters: Array, watched: Flags
+        self, scores: Array, information: Array, value: Array, effect: Array, watched: Flags
     ) -> Step | None:
         """Look at the newest windows.
 
@@ -66,36 +72,35 @@ class ChangeDetector:
             scores: (b, n) of the newest blocks, oldest first.
             information: (b, n) beside them.
             value: (n,) what the older blocks say.
-            matters: (n,) smallest change that makes a difference.
+            effect: (n,) change that would explain all of the effort by itself.
             watched: (n,) parameters that are known well enough to be missed.
         """
-        found: Step | None = None
+        found: list[tuple[float, Step]] = []
+        least = np.maximum(LEAST_SHARE * np.abs(value), LEAST_EFFECT * effect)
         for k, length in enumerate(WINDOWS):
             score, weight = scores[-length:].sum(axis=0), information[-length:].sum(axis=0)
             moved = watched & (weight > 0.0)
-            power = np.where(moved, score**2 / np.where(moved, weight, 1.0), 0.0)
             size = np.where(moved, score / np.where(moved, weight, 1.0), 0.0)
-            usual = self._usual[k]
-            together = (self._groups @ (usual * moved)) / np.maximum(self._groups @ moved, 1)
-            usual = np.maximum(np.maximum(usual, together), 1e-12)
-            ratio = np.sqrt(power / usual)
-            enough = np.abs(size) > np.maximum(LEAST_SHARE * np.abs(value), matters)
-            ripe = self._seen[k] >= WARM_UP
-            stands_out = np.where(moved & enough & ripe, ratio, 0.0)
-            i = int(stands_out.argmax())
-            if stands_out[i] > LEAST_SCORE and (found is None or stands_out[i] > found.score):
+            power = score * size  # by what the change of one parameter mends the fit
+            ratio = np.sqrt(power / np.maximum(self._usual[k], LEAST_USUAL))
+            clear = (ratio > LEAST_SCORE) & (np.abs(size) > least) & (self._seen[k] >= WARM_UP)
+            if clear.any():
+                i = int(np.where(clear, power, 0.0).argmax())
                 since = self._since(scores[:, i], information[:, i])
-                found = Step(i, float(size[i]), float(stands_out[i]), since)
-            self._learn(k, power, ratio, moved)
-        return found
+                step = Step(i, float(size[i]), float(ratio[i]), since)
+                found.append((float(power[i]), step))
+            self._learn(k, power, moved)
+        self._looks = self._looks + 1 if found else 0
+        if self._looks < CONFIRMED:
+            return None
+        self._looks = 0
+        return max(found)[1]
 
-    def _learn(self, k: int, power: Array, ratio: Array, moved: Flags) -> None:
-        """Learn what is usual; what stands out is taken for no more than twice the threshold."""
-        ripe = self._seen[k] >= WARM_UP
-        most = (0.5 * LEAST_SCORE) ** 2 * np.maximum(self._usual[k], 1e-12)
-        power = np.where(ripe, np.minimum(power, most), power)
+    def _learn(self, k: int, power: Array, moved: Flags) -> None:
+        """Learn what is usual, and hardly from what is not."""
+        power = np.minimum(power, MOST_LEARNED * self._usual[k])
         self._seen[k] += moved
-        share = np.where(moved, 1.0 / np.clip(self._seen[k], 1.0, MEMORY), 0.0)
+        share = np.where(moved, 1.0 / np.minimum(self._seen[k] + WARM_UP, MEMORY), 0.0)
         self._usual[k] += share * (power - self._usual[k])
 
     @staticmethod

@@ -17,6 +17,7 @@ from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.intake import Intake, Run
 from sim2real_sysid.moments import Block, Moments
 from sim2real_sysid.posterior import (
+    BEND,
     FULL,
     MAIN,
     MATTERS,
@@ -30,7 +31,7 @@ from sim2real_sysid.posterior import (
     solve,
     steepest,
 )
-from sim2real_sysid.regression import COULOMB, JOINT_QUANTITIES, SLOW, VISCOUS, RowBuilder
+from sim2real_sysid.regression import COULOMB, JOINT_QUANTITIES, OFFSET, SLOW, VISCOUS, RowBuilder
 from sim2real_sysid.report import Knowledge, Reporter
 
 Array = npt.NDArray[np.float64]
@@ -43,6 +44,7 @@ TIMING_SPREAD = 0.1
 LATE = 2.0  # times the lateness of efforts made from commands: when they were it was known worse
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
 LEAST_MASS = 0.1  # of a payload, for the same [kg]
+FRICTION = (VISCOUS, COULOMB, OFFSET, RISE, BEND)
 MOST_CHANGES = 20  # that are reported
 LEAST_OLD = 12  # blocks that a change is held against
 WATCHED = 0.1  # relative deviation up to which a parameter is known well enough to change
@@ -90,8 +92,7 @@ class OnlineIdentifier:
         self._reporter = Reporter(profile, self.config, self._rows.payload)
         self.addresses = self._reporter.addresses
         n = len(self._start)
-        owners = np.minimum(np.arange(n) // MAIN, nj)
-        self._detector = ChangeDetector(n, owners)
+        self._detector = ChangeDetector(n)
         self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
         self._idle = np.zeros(nj)
         self._curves = np.full(nj, USUAL, dtype=np.intp)
@@ -227,11 +228,11 @@ class OnlineIdentifier:
         recent = self._moments.blocks(-newest - 1, -1)
         scores, information = found.scores(model.apply(recent.cross))
         value = found.mean * found.scale + self._reporter.shift
-        matters = np.where(found.known, MATTERS * found.effect, np.inf)
-        size = np.maximum(np.abs(value), matters)
+        effect = np.where(found.known, found.effect, np.inf)
+        size = np.maximum(np.abs(value), MATTERS * effect)
         doubt = np.sqrt(np.abs(np.diag(found.inverse))) * found.scale
         watched = self._reported & found.known & (doubt < WATCHED * size)
-        step = self._detector.look(scores, information, value, matters, watched)
+        step = self._detector.look(scores, information, value, effect, watched)
         if step is not None:
             self._change(stamp, step, float(value[step.parameter]))
 
@@ -256,12 +257,14 @@ class OnlineIdentifier:
         self._moments.keep_recent(step.blocks + 1)
 
     def _siblings(self, slot: int) -> Flags:
-        """What changes along with a parameter, (n,): payloads as a whole, friction as a whole."""
+        """What may have changed instead of a parameter, (n,): of the payload, or of friction.
+
+        While a joint moves in one direction, its friction and its offset look the same.
+        """
         flags = np.zeros(len(self._start), dtype=bool)
         flags[slot] = True
         if slot >= MAIN * len(self.profile.joints):
             flags[MAIN * len(self.profile.joints) :] = True
-        elif slot % MAIN in (VISCOUS, COULOMB):
-            first = slot - slot % MAIN
-            flags[[first + VISCOUS, first + COULOMB, first + RISE]] = True
+        elif slot % MAIN in FRICTION:
+            flags[slot - slot % MAIN + np.array(FRICTION)] = True
         return flags

@@ -17,7 +17,7 @@ from sim2real_core.messages import (
     event_to_message,
 )
 from sim2real_core.profile import load_profile
-from sim2real_core.records import Draw, Estimate, Event, ParameterEstimate
+from sim2real_core.records import Change, Draw, Estimate, Event, ParameterEstimate
 
 AWKWARD = [1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 0.1 + 0.2, math.pi * 1e-17]
 
@@ -58,11 +58,13 @@ def test_estimate():
     }
     covariance = np.array([[1 / 7, 1e-9], [1e-9, 0.3]])
     order = ('joint.the elbow.armature', 'joint.a.armature')
-    estimate = Estimate(12.25 + 1e-7, parameters, order, covariance)
+    changes = (Change(12.0 + 1e-7, 'joint.a.armature', 1 / 3, 0.1 + 0.2, 7.1),)
+    estimate = Estimate(12.25 + 1e-7, parameters, order, covariance, changes)
     back = estimate_from_message(over_the_wire(estimate_to_message(estimate)))
     assert back.stamp == estimate.stamp
     assert back.parameters == parameters
     assert back.order == estimate.order
+    assert back.changes == changes
     np.testing.assert_array_equal(back.covariance, covariance)
 
 
