@@ -139,9 +139,7 @@ def main() -> int:
             )
     ok = seconds <= BAR
     if arguments.json:
-        write_json(
-            arguments.json, {'figures': figures, 'seconds': seconds, 'bar': BAR, 'ok': ok}
-        )
+        write_json(arguments.json, {'figures': figures, 'seconds': seconds, 'bar': BAR, 'ok': ok})
     print(
         f'output error on {DURATION:g} s of {len(profile.joints)} joints: {seconds:.1f} s '
         f'(bar {BAR:g} s): {"ok" if ok else "MISSED"}'

@@ -103,7 +103,7 @@ def show(result: Any) -> None:
             status += f' (with {", ".join(found.confounded)})'
         rows.append((address, f'{found.mean:.5g}', f'{found.std:.2g}', found.unit, status))
     _common.show_table(('parameter', 'mean', 'std', 'unit', 'status'), rows)
-    rows = []
+    table: list[list[str]] = []
     for one in result.scored:
         cells = [one.found.layout.model, one.found.method]
         for scores in (one.train, one.heldout):
@@ -112,10 +112,10 @@ def show(result: Any) -> None:
                 continue
             cells.append(f'{scores.effort_error:.2%}')
             cells += [f'{scores.rmse[name]:.4g}' for name in ('open_loop', '1s')]
-        rows.append(cells)
+        table.append(cells)
     header = ['effort', 'open loop', '1 s']
     _common.show_table(
         ('model', 'method', *(f'train {h}' for h in header), *(f'held out {h}' for h in header)),
-        rows,
+        table,
         title=f'chosen: {result.model} (errors of effort; of simulated position, rad or m)',
     )

@@ -36,9 +36,7 @@ def believed(
         if finding.spoils == EFFORT:
             effort[:, j] = np.nan
         elif finding.spoils == POSITION:
-            doubted = (raw.stamp >= finding.since - MARGIN) & (
-                raw.stamp <= finding.until + MARGIN
-            )
+            doubted = (raw.stamp >= finding.since - MARGIN) & (raw.stamp <= finding.until + MARGIN)
             position[doubted, j] = np.nan
     words = [
         f'{f.joint}: {f.what}: {f.evidence}; {f.mend}' if f.joint else f'{f.what}: {f.evidence}'

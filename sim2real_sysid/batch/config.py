@@ -36,15 +36,11 @@ class FitConfig(Config):
     heldout: float = parameter(
         0.2, 'Share of the end of each recording that is held out.', low=0.0, high=0.9
     )
-    iterations: int = parameter(
-        12, 'Most Gauss-Newton steps of output error.', low=1, high=1000
-    )
+    iterations: int = parameter(12, 'Most Gauss-Newton steps of output error.', low=1, high=1000)
     evaluations: int = parameter(
         4000, 'Most rollouts of CMA-ES, or simulations of sbi.', low=10, high=10_000_000
     )
-    threads: int = parameter(
-        0, 'Threads that simulate; 0 for all processors.', low=0, high=1024
-    )
+    threads: int = parameter(0, 'Threads that simulate; 0 for all processors.', low=0, high=1024)
     seed: int = parameter(0, 'Of what is drawn: CMA-ES, sbi.', low=0)
     relative_std: float = parameter(
         0.1,

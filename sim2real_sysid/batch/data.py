@@ -79,7 +79,7 @@ class Segment:
     @property
     def stamp(self) -> Array:
         """(n,) [s]."""
-        return self.start + self.period * np.arange(len(self))
+        return np.asarray(self.start + self.period * np.arange(len(self)))
 
     @property
     def duration(self) -> float:
@@ -128,7 +128,7 @@ class Recording:
     @property
     def measured(self) -> Flags:
         """(nj,) whether the joint's effort was measured."""
-        return np.isfinite(self.segments[0].effort).all(axis=0)
+        return np.asarray(np.isfinite(self.segments[0].effort).all(axis=0))
 
     @property
     def commanded(self) -> bool:
@@ -148,7 +148,7 @@ def clean(raw: RawRecording, profile: RobotProfile) -> Recording:
     """
     notes: list[str] = []
     keep = _advancing(raw.stamp, notes)
-    finite = np.isfinite(raw.position).all(axis=1)
+    finite: Flags = np.asarray(np.isfinite(raw.position).all(axis=1))
     _name_missing(raw, profile, finite, notes)
     keep &= finite
     stamp, position, effort = raw.stamp[keep], raw.position[keep], raw.effort[keep]
@@ -182,7 +182,7 @@ def clean(raw: RawRecording, profile: RobotProfile) -> Recording:
 
 def _advancing(stamp: Array, notes: list[str]) -> Flags:
     """Stamps that are newer than all before them, or at which time starts over."""
-    keep = np.isfinite(stamp)
+    keep: Flags = np.asarray(np.isfinite(stamp))
     newest, restarts = -math.inf, 0
     for k in np.flatnonzero(keep):
         ahead = stamp[k] - newest
@@ -200,7 +200,7 @@ def _advancing(stamp: Array, notes: list[str]) -> Flags:
 def _name_missing(
     raw: RawRecording, profile: RobotProfile, finite: Flags, notes: list[str]
 ) -> None:
-    never = ~np.isfinite(raw.position).any(axis=0)
+    never: Flags = np.asarray(~np.isfinite(raw.position).any(axis=0))
     if never.any():
         names = ', '.join(n for n, flag in zip(profile.joint_names, never) if flag)
         mend = f'must have a position of every joint of {profile.name}; none of {names}'
@@ -273,9 +273,7 @@ def _even(
     # Segments share one period, so that they share filters; what that is off adds up to less
     # than a sample.
     keep = _in_force(command_stamp, float(grid[0]), float(grid[-1]))
-    return Segment(
-        float(grid[0]), span, position, effort, command_stamp[keep], command[keep]
-    )
+    return Segment(float(grid[0]), span, position, effort, command_stamp[keep], command[keep])
 
 
 def split(

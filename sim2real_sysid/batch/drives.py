@@ -1,4 +1,4 @@
-"""Drives in recordings: what they do with commands, and the effort they make where none is measured.
+"""Drives in recordings: what they do with commands, and what effort they make of them.
 
 The online identifier of the drives is fed sample by sample; it needs no second pass.
 """

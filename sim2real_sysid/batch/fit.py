@@ -6,6 +6,7 @@ method, and all of these scores are kept.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -169,9 +170,9 @@ def fit(
     commanded = not measured.any()
     if commanded:
         if not drivable(profile, train + scored_on):
-            mend = 'must be measured, or there must be commands, and the profile the drives\' gains'
+            mend = "must be measured, or there must be commands, and the profile the drives' gains"
             raise InputError(Fault('effort', 'none', mend))
-        notes.append('no effort is measured: it is computed from commands and the drives\' gains')
+        notes.append("no effort is measured: it is computed from commands and the drives' gains")
         train, scored_on = (
             [servo_efforts(recording, profile, config.bandwidth) for recording in part]
             for part in (train, scored_on)
@@ -181,7 +182,10 @@ def fit(
 
     def regress(recordings: Sequence[Recording], begin: float) -> Regression:
         filtered = motions(
-            recordings, profile, body, config.bandwidth,
+            recordings,
+            profile,
+            body,
+            config.bandwidth,
             lambda share: tell('read', begin + 0.5 * share),
         )
         return Regression(profile, filtered, payload, measured, body.payload_mass)
@@ -201,30 +205,43 @@ def fit(
         for k, name in enumerate(names):
             refined[name] = floor(
                 _refined(
-                    profile, train, fits[name], config, commanded,
-                    lambda share, words, k=k, name=name: tell(
-                        'refine', (k + share) / len(names), f'{name}: {words}'
-                    ),
+                    profile,
+                    train,
+                    fits[name],
+                    config,
+                    commanded,
+                    functools.partial(_tell_of, tell, name, k, len(names)),
                 )
             )
     ordered = [refined.get(chosen, starts[chosen])]
     ordered += [f for f in (*refined.values(), *starts.values()) if f is not ordered[0]]
     scored = []
-    options = dict(commanded=commanded, threads=config.threads)
+
+    def scored_by(recordings: Sequence[Recording], data: Regression, found: Fitted) -> Scores:
+        return score(profile, recordings, data, found, commanded=commanded, threads=config.threads)
+
     for k, found in enumerate(ordered):
         tell('score', k / len(ordered))
         scored.append(
             Scored(
                 found,
-                score(profile, train, regression, found, **options),
-                None if other is None else score(profile, scored_on, other, found, **options),
+                scored_by(train, regression, found),
+                None if other is None else scored_by(scored_on, other, found),
             )
         )
     parameters = dict(ordered[0].estimates(profile, config.relative_std))
     parameters.update(drive_estimates(profile, train, config))
     return FitResult(
-        profile, config, chosen, choice, tuple(scored), parameters, tuple(train),
-        tuple(scored_on), (regression, other), tuple(notes),
+        profile,
+        config,
+        chosen,
+        choice,
+        tuple(scored),
+        parameters,
+        tuple(train),
+        tuple(scored_on),
+        (regression, other),
+        tuple(notes),
     )
 
 
@@ -248,6 +265,11 @@ def without_stribeck(found: Fitted) -> bool:
     """Whether a model has a Stribeck effect and no joint shows one: it is a smaller model then."""
     shape = found.layout
     return shape.has('stribeck_velocity') and not shape.of(found.mean, 'stribeck_velocity').any()
+
+
+def _tell_of(tell: Tell, name: str, k: int, count: int, share: float, words: str) -> None:
+    """Progress of the k-th model."""
+    tell('refine', (k + share) / count, f'{name}: {words}')
 
 
 class _Floor:

@@ -63,7 +63,8 @@ def simulation_based(
 
     # What the simulation leaves out: the residuals themselves, shifted about in time.
     left = centre.residual
-    drawn, told = [], []
+    drawn: list[Array] = []
+    told: list[Array] = []
     while len(drawn) < simulations:
         steps = rng.uniform(-1.0, 1.0, (min(BATCH, simulations - len(drawn)), len(free)))
         thetas = np.tile(about.mean, (len(steps), 1))

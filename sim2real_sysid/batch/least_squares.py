@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,8 @@ class Fitted:
             certain = std[k] <= relative_std * max(abs(self.mean[k]), self.matters[k])
             # A value far outside what is possible says that the model is not of this robot.
             possible = abs(value - self.mean[k]) <= 2.0 * std[k]
-            status, confounded = 'identified', ()
+            status = 'identified'
+            confounded: tuple[str, ...] = ()
             if not (self.excited[k] and certain and possible):
                 status = 'not_identified'
                 others = np.flatnonzero(correlation[k] > CONFOUNDED)
@@ -120,7 +122,7 @@ class Regression:
         self.payload = payload
         self.payload_mass = payload_mass
         self._motions = list(motions)
-        rows: list[tuple[Array, ...]] = []
+        rows: list[tuple[npt.NDArray[Any], ...]] = []
         block = 0
         for motion in self._motions:
             segment = motion.segment
@@ -342,7 +344,7 @@ class _Sums:
         np.divide(np.maximum(self._count.sum(axis=0), 1.0), power, out=weights, where=power > 0)
         scaled = np.zeros(len(self.scale))
         for _ in range(ROUNDS):
-            scaled = np.linalg.solve(*self._stack(total, weights))
+            scaled = np.asarray(np.linalg.solve(*self._stack(total, weights)), dtype=float)
             weights = self._weights(scaled)
         return scaled, weights
 
@@ -357,7 +359,9 @@ class _Sums:
         slopes = np.einsum('bjac,jc->bja', self._sums[:, :, :-1], form)
         for j, index in enumerate(self._index):
             scores[:, index] += weights[j] * slopes[:, j] * self.scale[index]
-        covariance = inverse @ (hac(scores) + np.diag(np.where(self.known, PRIOR**-2, 1.0))) @ inverse
+        covariance = (
+            inverse @ (hac(scores) + np.diag(np.where(self.known, PRIOR**-2, 1.0))) @ inverse
+        )
         covariance *= np.outer(self.scale, self.scale)
         covariance[~self.known, ~self.known] = np.inf
         mean, excited = scaled * self.scale, self.known & self._excited()
@@ -365,7 +369,9 @@ class _Sums:
             self._doubt_stribeck(mean, covariance, excited)
             without = self._shape.of(self._values, 'stribeck_velocity') == 0
             mean[self._shape.place('stribeck_velocity')[without]] = 0.0
-            mean[self._shape.place('static_friction')[without]] = coulomb(self._shape, mean)[without]
+            mean[self._shape.place('static_friction')[without]] = coulomb(self._shape, mean)[
+                without
+            ]
         return Fitted(
             self._shape,
             mean,
@@ -413,9 +419,9 @@ class _Sums:
         total, scores = self._sums.sum(axis=0), []
         for k in range(FOLDS):
             out = self._sums[fold == k].sum(axis=0)
-            scaled = np.linalg.solve(*self._stack(total - out, weights))
+            scaled = np.asarray(np.linalg.solve(*self._stack(total - out, weights)), dtype=float)
             count = max(float(self._count[fold == k].sum()), 1.0)
-            scores.append(float(weights @ self._squares(out, scaled)) / count)
+            scores.append(float(np.dot(weights, self._squares(out, scaled))) / count)
         return np.array(scores)
 
 

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.batch.data import Recording
 from sim2real_sysid.batch.least_squares import BLOCK, Fitted, hac
-from sim2real_sysid.batch.rollouts import Rollouts, cut
+from sim2real_sysid.batch.rollouts import Rollouts, Windows, cut
 from sim2real_sysid.batch.signals import noise
 
 Array = npt.NDArray[np.float64]
@@ -83,12 +83,15 @@ class OutputError:
         threads: int = 0,
     ) -> None:
         self.prior = prior
-        options = dict(commanded=commanded, threads=threads)
         addresses = prior.layout.addresses
         self.chains = cut(recordings, chain)
         self.windows = cut(recordings, chain, WINDOW)
-        self._whole = Rollouts(profile, self.chains, addresses, **options)
-        self._parts = Rollouts(profile, self.windows, addresses, **options)
+        self._whole = Rollouts(
+            profile, self.chains, addresses, commanded=commanded, threads=threads
+        )
+        self._parts = Rollouts(
+            profile, self.windows, addresses, commanded=commanded, threads=threads
+        )
         self.free = np.flatnonzero(prior.excited & np.isfinite(prior.std) & (prior.std > 0))
         self.step = STEP * prior.std[self.free]
         self.precision = np.linalg.inv(prior.covariance[np.ix_(self.free, self.free)])
@@ -115,8 +118,8 @@ class OutputError:
         position = np.moveaxis(states[:, 0, :-1], 1, 2)
         return np.concatenate([position, efforts[..., self._efforts]], axis=3)
 
-    def _measured(self, windows: object) -> Array:
-        position, effort = windows.position, windows.effort  # type: ignore[attr-defined]
+    def _measured(self, windows: Windows) -> Array:
+        position, effort = windows.position, windows.effort
         return np.concatenate([position, np.nan_to_num(effort[..., self._efforts])], axis=2)
 
     def sizes(self, point: Point) -> Array:
@@ -248,15 +251,13 @@ class Normal:
     def change(self, damping: float) -> tuple[Array, Array]:
         """Change of the parameters (p,) and of the first states (2, C, nj)."""
         damped = self.matrix + damping * np.diag(np.diag(self.matrix))
-        theta = np.linalg.solve(damped, self.right)
+        theta = np.asarray(np.linalg.solve(damped, self.right), dtype=float)
         moved = self.follow[:, :, :-1] @ theta + self.follow[:, :, -1]
         states = moved.reshape(-1, *self.spread.shape) * self.spread
         return theta, states.transpose(1, 0, 2)
 
 
-def refine(
-    problem: OutputError, iterations: int, progress: Progress | None = None
-) -> Fitted:
+def refine(problem: OutputError, iterations: int, progress: Progress | None = None) -> Fitted:
     """Output error from where least squares ended.
 
     Args:

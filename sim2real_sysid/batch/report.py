@@ -148,13 +148,16 @@ def _efforts(result: FitResult) -> Figure:
 def _motion(result: FitResult) -> Figure:
     """Measured, simulated in windows of a second and all along."""
     recordings = result.heldout or result.train
-    options = dict(
-        commanded=result.best.train.driven == 'command', threads=result.config.threads
-    )
+    commanded = result.best.train.driven == 'command'
     figure, rows = _grid(list(result.profile.joint_names))
     for chain, style, label in ((0.0, '-', 'simulated, open loop'), (1.0, '--', 'windows of 1 s')):
         time, measured, simulation = simulated(
-            result.profile, recordings, result.best.found, chain, **options
+            result.profile,
+            recordings,
+            result.best.found,
+            chain,
+            commanded=commanded,
+            threads=result.config.threads,
         )
         for j, axes in enumerate(rows):
             at, position, own = _thin(time, measured[:, j], simulation[:, j])

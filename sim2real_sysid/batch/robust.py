@@ -56,7 +56,5 @@ def evolve(problem: OutputError, evaluations: int, seed: int, progress: Progress
     while not search.stop():
         steps = search.ask()
         search.tell(steps, [cost(*pair) for pair in zip(points(steps), steps)])
-        progress(
-            min(search.countevals / evaluations, 1.0), f'absolute error {search.best.f:.4g}'
-        )
+        progress(min(search.countevals / evaluations, 1.0), f'absolute error {search.best.f:.4g}')
     return finished(problem, points([search.result.xfavorite])[0], 'cma')

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import quantity
-from sim2real_core.errors import InputError
 from sim2real_core.profile import Command, RobotProfile
 from sim2real_sysid.batch.data import Recording, Segment
 from sim2real_sysid.batch.signals import smooth
@@ -193,7 +192,7 @@ class Rollouts:
         states, efforts = (np.concatenate(part) for part in zip(*parts))
         return states, efforts
 
-    def _run(self, vectors: Array, start: Array | None) -> tuple[Array, Array, Array]:
+    def _run(self, vectors: Array, start: Array | None) -> tuple[Array, Array]:
         windows = self.windows
         (n_windows, n, nj), count = windows.position.shape, len(vectors)
         simulator = self._ready(count * n_windows)
@@ -215,9 +214,7 @@ class Rollouts:
         effort = effort.reshape(n + 1, count, n_windows, nj)
         return np.moveaxis(states, 2, 0), np.moveaxis(effort[:-1], 0, 2)
 
-    def _follow(
-        self, simulator: MujocoSimulator, commands: Array
-    ) -> tuple[Array, Array, Array]:
+    def _follow(self, simulator: MujocoSimulator, commands: Array) -> tuple[Array, Array, Array]:
         """Position as measured, velocity, and effort (n + 1, nsim, nj), driven by commands."""
         n = self.windows.position.shape[1]
         before = len(commands) - n * self.steps
@@ -279,14 +276,3 @@ def drivable(profile: RobotProfile, recordings: Sequence[Recording]) -> bool:
         return False
     gains = {'position': 'stiffness', 'velocity': 'damping'}.get(profile.command.interface)
     return gains is None or bool((profile.array(gains) > 0).all())
-
-
-def supported(profile: RobotProfile) -> str:
-    """Why the embedded simulator cannot simulate the robot; ``''`` when it can."""
-    from sim2real_sim.mujoco_model import build_model
-
-    try:
-        build_model(profile, contacts=False)
-    except InputError as error:
-        return str(error)
-    return ''

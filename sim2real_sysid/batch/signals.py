@@ -126,19 +126,13 @@ def _noise(segment: Segment, position: Array, relative: float) -> Array:
     return np.stack([left, left * edge / np.sqrt(3.0)])
 
 
-def _motion(
-    segment: Segment, profile: RobotProfile, body: RigidBody, bandwidth: float
-) -> Motion:
+def _motion(segment: Segment, profile: RobotProfile, body: RigidBody, bandwidth: float) -> Motion:
     position, velocity, relative = smooth(segment, bandwidth)
     acceleration = np.gradient(velocity, segment.period, axis=0)
-    efforts = np.array(
-        [body.efforts(*state) for state in zip(position, velocity, acceleration)]
-    )
+    efforts = np.array([body.efforts(*state) for state in zip(position, velocity, acceleration)])
     moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
     moving &= ~_stuck(segment)
-    return Motion(
-        segment, position, velocity, acceleration, efforts[:, 0], efforts[:, 1], moving
-    )
+    return Motion(segment, position, velocity, acceleration, efforts[:, 0], efforts[:, 1], moving)
 
 
 def _stuck(segment: Segment) -> Flags:
