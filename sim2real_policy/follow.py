@@ -10,7 +10,8 @@ again and repeats the period that it was in.
 ========  ===============================================================================
 position  the motion, and ahead of it by what the robot's own position loop lags behind:
           ``(effort + damping velocity) / stiffness``, where the profile has its gains
-velocity  the motion's velocity, plus :data:`CORRECTION` times the distance to it
+velocity  the motion's velocity, ahead of it by what the robot's own velocity loop lags behind,
+          ``effort / damping``, plus :data:`CORRECTION` times the distance to the motion
 effort    the motion's effort, plus the profile's ``stiffness`` and ``damping`` times the
           distance to it and its rate
 ========  ===============================================================================
@@ -23,7 +24,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.dynamics import InverseDynamics
+from sim2real_core.dynamics import InverseDynamics, Loop
 from sim2real_core.errors import Faults
 from sim2real_core.joint_states import shortest
 from sim2real_core.profile import RobotProfile
@@ -86,7 +87,7 @@ class TrajectoryRuntime:
         self._continuous = np.array([joint.type == 'continuous' for joint in profile.joints])
         limit = profile.array('velocity')
         self._slow = SLOWLY * np.where(np.isfinite(limit), limit, UNLIMITED)
-        self._dynamics = InverseDynamics(profile)
+        self._dynamics, self._loop = InverseDynamics(profile), Loop.of(profile)
         self._step = profile.rates.control_period
         self._length = 1.0 / trajectory.base_frequency
         self._periods = periods or trajectory.periods
@@ -116,7 +117,7 @@ class TrajectoryRuntime:
             return motion.position[None]
         off = shortest(motion.position - here, self._continuous)
         if self._interface == 'velocity':
-            return (motion.velocity + CORRECTION * off)[None]
+            return (self._commanded(motion) + CORRECTION * off)[None]
         effort = self._dynamics.efforts(*motion) + self._stiffness * off
         return (effort + self._damping * (motion.velocity - seen[1]))[None]
 
@@ -149,13 +150,15 @@ class TrajectoryRuntime:
         return motion._replace(position=motion.position + self._turned)
 
     def _ordered(self, motion: Motion) -> Motion:
-        """With positions ahead by what a position loop lags."""
+        """With the positions that a position loop must be told."""
         if self._interface != 'position':
             return motion
-        pull = self._dynamics.efforts(*motion) + self._damping * motion.velocity
-        lag = np.zeros_like(pull)
-        np.divide(pull, self._stiffness, out=lag, where=self._stiffness > 0)
-        return motion._replace(position=motion.position + lag)
+        return motion._replace(position=self._commanded(motion))
+
+    def _commanded(self, motion: Motion) -> Array:
+        """What the robot's own loop must be told for a motion (nj,)."""
+        effort = self._dynamics.efforts(*motion)
+        return self._loop.command(motion.position, motion.velocity, effort)
 
     def report(self) -> dict[str, object]:
         """For diagnostics."""

@@ -11,8 +11,9 @@ regressor, which are finite differences state by state. Poses and speeds, which 
 looked at four times as often. What still exceeds a limit a little in the end is shrunk towards
 the start, and a finer grid yet decides.
 
-A robot with a soft position loop is commanded ahead of the motion by what the loop lags behind.
-That command has to keep the limits too, since the policy's guard keeps them.
+A robot with a soft loop of its own is commanded ahead of the motion by what the loop lags behind
+(:class:`sim2real_core.dynamics.Loop`). That command has to keep the limits too, since the
+policy's guard keeps them.
 
 Example: 6 joints with 8 harmonics have 6 * 14 free numbers; 64 instants of a period give a
 regressor of 384 rows.
@@ -28,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.dynamics import Loop
 from sim2real_core.errors import Faults, Sim2RealError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import RobotProfile
@@ -72,6 +74,11 @@ class Limits(NamedTuple):
     def half(self) -> Array:
         """Half the ranges of position."""
         return 0.5 * (self.upper - self.lower)
+
+    @property
+    def derivatives(self) -> tuple[tuple[Array | float, Array], ...]:
+        """Middle and half width, (nj,), of what position, velocity and acceleration may be."""
+        return (self.middle, self.half), (0.0, self.velocity), (0.0, self.acceleration)
 
     def scaled(self, share: float) -> Limits:
         """A share of all of them."""
@@ -204,9 +211,7 @@ class _Search:
         self.clearance = Clearance(
             profile, self._start, reference.position, config.clearance, config.floor
         )
-        self._stiffness, self._damping = profile.array('stiffness'), profile.array('damping')
-        if profile.command.interface != 'position':
-            self._stiffness = np.zeros_like(self._stiffness)
+        self._loop = Loop.of(profile)
         self._box = np.array(config.box).reshape(2, 3)
         self._kinematics = Kinematics(profile)
         self._check_start(default)
@@ -348,30 +353,25 @@ class _Search:
         return total, to_position + to_near / n, to_velocity, to_acceleration
 
     def _loads(self, states: States, seen: Seen) -> tuple[float, Array, Array, Array, Array]:
-        """How far efforts, and the command ahead of a soft position loop, exceed their limits.
+        """How far efforts, and the command ahead of a soft loop, exceed their limits.
 
         Returns:
             The squares of it, and their derivatives (n, nj) with respect to position, velocity,
             effort without dry friction, and that.
         """
-        limits, position, velocity = self._aims, states.position, states.velocity
+        loop, limits = self._loop, self._aims
         total, to_dry = _hinge(seen.effort + seen.dry, limits.effort)
-        soft = self._stiffness > 0
-        pull = np.zeros_like(self._stiffness)
-        np.divide(1.0, self._stiffness, out=pull, where=soft)
-        command = position + pull * (seen.effort + self._damping * velocity)
+        command = loop.command(states.position, states.velocity, seen.effort)
         to_command = np.zeros_like(command)
-        for order, value, limit in (
-            (0, command - limits.middle, limits.half),
-            (1, self._rates(command, 1), limits.velocity),
-            (2, self._rates(command, 2), limits.acceleration),
-        ):
-            over, slope = _hinge(np.where(soft, value, 0.0), limit)
+        for order, (middle, limit) in enumerate(limits.derivatives[loop.order :]):
+            value = self._rates(command, order) - middle
+            over, slope = _hinge(np.where(loop.pull > 0, value, 0.0), limit)
             total += over
             # A derivative with respect to time is its own adjoint, but for its sign.
             to_command += (-1) ** order * self._rates(slope, order)
-        to_effort = to_dry + pull * to_command
-        return total, to_command, pull * self._damping * to_command, to_effort, to_dry
+        to_position, to_velocity = np.zeros_like(command), loop.pull * loop.damping * to_command
+        (to_velocity if loop.order else to_position)[:] += to_command
+        return total, to_position, to_velocity, to_dry + loop.pull * to_command, to_dry
 
     def _surroundings(self, position: Array) -> tuple[float, Array]:
         """What is lacking of the clearance and of the box, and its derivative (n, nj)."""
@@ -490,26 +490,22 @@ class _Search:
 
     def used(self, trajectory: Trajectory) -> dict[str, Array]:
         """Largest share of what may be used, (nj,) each, of the motion or of its command."""
-        limits, states = self._limits, self._dense(trajectory)
+        limits, states, loop = self._limits, self._dense(trajectory), self._loop
         seen = self.regressor.see(states)
-        positions = [states.position]
-        velocity, acceleration = np.abs(states.velocity), np.abs(states.acceleration)
-        if (soft := self._stiffness > 0).any():
-            pull = np.where(soft, 1.0 / np.where(soft, self._stiffness, 1.0), 0.0)
-            command = states.position + pull * (seen.effort + self._damping * states.velocity)
-            step = 1.0 / self._frequency / len(command)
-            ahead, behind = np.roll(command, -1, axis=0), np.roll(command, 1, axis=0)
-            positions.append(command)
-            velocity = np.maximum(velocity, np.abs(ahead - behind) / (2.0 * step))
-            bend = np.abs(ahead - 2.0 * command + behind) / step**2
-            acceleration = np.maximum(acceleration, bend)
-        middle, half = limits.middle, limits.half
-        return {
-            'position': np.max([np.abs(p - middle).max(axis=0) / half for p in positions], axis=0),
-            'velocity': velocity.max(axis=0) / limits.velocity,
-            'acceleration': acceleration.max(axis=0) / limits.acceleration,
-            'effort': np.abs(seen.effort + seen.dry).max(axis=0) / limits.effort,
-        }
+        signals = [list(states), [loop.command(states.position, states.velocity, seen.effort)]]
+        step = 1.0 / self._frequency / len(states.position)
+        for _ in range(2 - loop.order):
+            ahead, behind = (np.roll(signals[1][-1], way, axis=0) for way in (-1, 1))
+            signals[1].append((ahead - behind) / (2.0 * step))
+        names = ('position', 'velocity', 'acceleration')
+        used = {name: np.zeros(len(self._start)) for name in names}
+        for first, parts in zip((0, loop.order), signals):
+            for name, value, (middle, half) in zip(
+                names[first:], parts, limits.derivatives[first:]
+            ):
+                share = np.abs(value - middle).max(axis=0) / half
+                used[name] = np.maximum(used[name], share)
+        return used | {'effort': np.abs(seen.effort + seen.dry).max(axis=0) / limits.effort}
 
     def _finished(self, x: Array, before: float) -> Excitation:
         trajectory = self._trajectory(x)

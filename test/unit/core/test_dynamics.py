@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sim2real_core.dynamics import InverseDynamics
+from sim2real_core.dynamics import InverseDynamics, Loop
+from sim2real_core.profile import load_profile
 
 
 def test_standing_takes_what_gravity_asks_for(planar):
@@ -26,3 +27,26 @@ def test_rotors_and_viscous_friction_are_in_it_and_dry_friction_is_not(planar, s
     assert dynamics.efforts(np.zeros(2), np.array([1e-6, 0]), np.zeros(2))[0] == pytest.approx(
         0.1 * 1e-6, rel=1e-3
     )
+
+
+@pytest.mark.parametrize('interface', ['position', 'velocity', 'effort'])
+def test_a_loop_told_so_gives_the_effort(write_robot, interface):
+    path = write_robot('planar')
+    path.write_text(path.read_text() + f'command: {{interface: {interface}}}\n')
+    profile = load_profile(path)
+    loop = Loop.of(profile)
+    q, v, effort = np.array([[0.1, 0.2], [-0.5, 1.0], [3.0, -2.0]])
+    command = loop.command(q, v, effort)
+    if interface == 'effort':  # nothing but the motion is known
+        np.testing.assert_array_equal(command, q)
+        return
+    stiffness, damping = profile.array('stiffness'), profile.array('damping')
+    given = stiffness * (command - q) - damping * v
+    if interface == 'velocity':
+        given = damping * (command - v)
+    np.testing.assert_allclose(given, effort)
+
+
+def test_a_loop_without_gains_is_stiff(slider):
+    command = Loop.of(slider).command(np.array([0.3]), np.array([1.0]), np.array([50.0]))
+    np.testing.assert_array_equal(command, [0.3])

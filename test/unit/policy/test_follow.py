@@ -188,6 +188,17 @@ def test_a_soft_position_loop_is_led(robot, tmp_path):
     np.testing.assert_allclose(command, state.position + pull / 40, atol=1e-6)
 
 
+def test_a_soft_velocity_loop_is_led(robot, tmp_path):
+    made = Rig(with_gains(robot('velocity'), tmp_path, 'velocity'))
+    made.approach(made.profile.array('default_position'))
+    for _ in range(40):
+        state = made.trajectory.at(made.runtime.report()['motion_time [s]'] + STEP)
+        command = made.step(state.position)
+    pull = InverseDynamics(made.profile).efforts(*state)
+    assert np.abs(pull).max() > 0.1
+    np.testing.assert_allclose(command, state.velocity + pull / 8, atol=1e-5)
+
+
 def test_an_effort_interface_needs_gains(robot):
     profile = robot('effort')
     with pytest.raises(InputError) as raised:

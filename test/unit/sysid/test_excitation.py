@@ -4,11 +4,12 @@ import mujoco
 import numpy as np
 import pytest
 
+from sim2real_core.dynamics import InverseDynamics, Loop
 from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import load_profile
 from sim2real_sim.mujoco_model import build_model
-from sim2real_sysid.excitation import excite, limits_of
+from sim2real_sysid.excitation import _Search, excite, limits_of
 from sim2real_sysid.excitation_config import ExcitationConfig
 
 MIXED = """<robot name="mixed">
@@ -179,3 +180,33 @@ def test_settings_that_cannot_be_are_refused(wrong, field):
     with pytest.raises(InputError) as raised:
         quick(**wrong)
     assert raised.value.faults[0].field == field
+
+
+@pytest.mark.parametrize('interface', ['position', 'velocity'])
+def test_the_way_down_is_the_derivative_of_the_cost(pendulum, interface):
+    """With soft loops, whose commands count, beyond most limits."""
+    text = pendulum.path.read_text().replace('{}', '{stiffness: 60, damping: 9}')
+    pendulum.path.write_text(f'{text}\ncommand: {{interface: {interface}}}')
+    search = _Search(load_profile(pendulum.path), quick(), lambda share, words: None)
+    x = 3.0 * np.random.default_rng(0).normal(size=2 * search._free)
+    value, slope = search._cost(x, 10.0)
+    assert value > 10.0
+    for index in range(0, len(x), 3):
+        step = 1e-5 * np.eye(len(x))[index]
+        ends = [search._cost(x + way, 10.0)[0] for way in (step, -step)]
+        wanted = (ends[0] - ends[1]) / 2e-5
+        assert slope[index] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+
+
+def test_a_soft_loop_leaves_room_for_its_command(pendulum):
+    text = pendulum.path.read_text().replace('{}', '{stiffness: 15, damping: 4}')
+    pendulum.path.write_text(text)
+    soft = load_profile(pendulum.path)
+    motion, loop = dense(found := excite(soft, quick())), Loop.of(soft)
+    dynamics = InverseDynamics(soft)
+    effort = np.array([dynamics.efforts(*state) for state in zip(*motion)])
+    command = loop.command(motion.position, motion.velocity, effort)
+    assert np.abs(command - motion.position).max() > 0.3
+    assert np.abs(command).max() <= 3.0
+    step = 1.0 / found.trajectory.base_frequency / 499
+    assert np.abs(np.gradient(command, step, axis=0)).max() <= 0.8 * 4.0 * 1.01
