@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 Array = npt.NDArray[np.float64]
 
 FLICKER = math.sqrt(2.0 * math.log(2.0) / math.pi)  # flat part of the curve, per instability
 FEWEST = 9  # independent intervals, before a point of the curve means something
 BLOCKS = 150  # into which a drift is averaged
+TIMES, LEVELS = 24, 48  # of the grid on which a drift is looked for
 DETECTED = 8.0  # twice the gain in log likelihood of a drift that is there
 
 
@@ -138,105 +138,121 @@ def fit_drift(
         m = len(piece) // size
         if m:
             values.append(piece[: m * size].reshape(m, size, -1).mean(axis=1))
-            times.append(start + period * size * (np.arange(m) + 0.5))
+            times.append(start - starts[0] + period * size * (np.arange(m) + 0.5))
             groups.append(np.full(m, 0 if one_mean else k))
     time, value, group = (np.concatenate(parts) for parts in (times, values, groups))
-    likelihood = _Likelihood(time, value, group, size * period, max(noise, 1e-300) ** 2 / size)
-    return likelihood.fit()
+    design = (group[:, None] == np.unique(group)).astype(float)
+    white = max(noise, 1e-300) ** 2 / size
+    processes = _processes(tuple(np.round(time, 6).tolist()), round(size * period, 9))
+    usual = math.sqrt(float(np.var(value - design @ np.linalg.lstsq(design, value)[0])) + white)
+    drifts = usual * np.geomspace(1e-3, 3.0, LEVELS)
+    scores = np.array([p.solve(drifts, white, value, design)[0] for p in processes])
+    none = processes[0].solve(np.zeros(1), white, value, design)[0][0]
+    return _read(processes, drifts, scores, float(none), white, value, design)
 
 
-class _Likelihood:
-    """Gaussian likelihood of block means of a Gauss-Markov process in white noise."""
+class _Process(NamedTuple):
+    """Means over blocks of a Gauss-Markov process of unit variance, in their principal axes.
 
-    def __init__(
-        self, time: Array, value: Array, group: npt.NDArray[np.intp], block: float, white: float
-    ) -> None:
-        self._apart = np.abs(time[:, None] - time)
-        self._value = value
-        names = np.unique(group)
-        self._design = (group[:, None] == names).astype(float)
-        self._block, self._white = block, white
-        self._duration = float(np.ptp(time)) + block
+    Attributes:
+        correlation: its correlation time [s].
+        power: (n,) variances along the axes.
+        axes: (n, n) rows are the axes.
+    """
 
-    def _solve(self, drift: float, correlation: float) -> tuple[float, Array, Array]:
-        """Log likelihood, means (groups, k) and their covariance (groups, groups)."""
-        x = self._block / correlation
-        # Means over blocks: exact for the process, see Gillespie 1996.
-        own = 2.0 * (x + math.expm1(-x)) / x**2
-        between = (math.sinh(min(0.5 * x, 300.0)) / (0.5 * x)) ** 2
-        cov = np.exp(-self._apart / correlation) * between
-        np.fill_diagonal(cov, own)
-        cov = drift**2 * cov + self._white * np.eye(len(cov))
-        factor = cho_factor(cov, lower=True)
-        weighted = cho_solve(factor, self._design)
-        spread = np.linalg.inv(self._design.T @ weighted)
-        mean = spread @ (weighted.T @ self._value)
-        rest = self._value - self._design @ mean
-        k = self._value.shape[1]
-        score = -0.5 * float((rest * cho_solve(factor, rest)).sum())
-        score -= k * float(np.log(np.diag(factor[0])).sum())
-        # Restricted likelihood: the means are estimated, too.
-        score += 0.5 * k * float(np.linalg.slogdet(spread)[1])
-        return score, mean, spread
+    correlation: float
+    power: Array
+    axes: Array
 
-    def fit(self) -> DriftFit:
-        """The best drift, or how large one could be that does not show."""
-        shortest, longest = 2.0 * self._block, 20.0 * self._duration
+    def solve(
+        self, drifts: Array, white: float, value: Array, design: Array
+    ) -> tuple[Array, Array, Array]:
+        """Restricted log likelihoods, means and their covariances.
 
-        def cost(point: Array) -> float:
-            drift, correlation = np.exp(point)
-            if not shortest <= correlation <= longest:
-                return 1e9 + float(np.abs(point).sum())
-            return -self._solve(float(drift), float(correlation))[0]
+        Args:
+            drifts: (m,) standard deviations of the process.
+            white: variance of the white noise of a block.
+            value: (n, k) means over blocks.
+            design: (n, groups) which block has which mean.
 
-        none, mean, spread = self._solve(0.0, self._duration)
-        usual = math.sqrt(float(np.var(self._value - self._design @ mean)) + self._white)
-        best = None
-        for share in (0.02, 0.2):
-            start = np.log([usual, max(share * self._duration, 1.5 * shortest)])
-            found = minimize(
-                cost, start, method='Nelder-Mead', options={'xatol': 0.01, 'fatol': 0.01}
-            )
-            best = found if best is None or found.fun < best.fun else best
-        assert best is not None
-        if 2.0 * (-best.fun - none) < DETECTED:
-            return DriftFit(
-                0.0, self._unseen(none), self._duration, math.inf, mean[0],
-                np.full(len(mean[0]), math.sqrt(spread[0, 0])),
-            )  # fmt: skip
-        drift, correlation = map(float, np.exp(best.x))
-        _, mean, spread = self._solve(drift, correlation)
-        stds = _spread_of(cost, best.x)
-        if not 1.5 * shortest < correlation < longest / 1.5:  # cut off: neither is known
-            stds = np.full(2, math.inf)
-        # However sure the curve looks, there is only one realization of so many periods.
-        least = math.sqrt(0.5 * correlation / self._duration)
-        return DriftFit(
-            drift, drift * max(stds[0], least), correlation, correlation * stds[1], mean[0],
-            np.full(len(mean[0]), math.sqrt(spread[0, 0])),
-        )  # fmt: skip
-
-    def _unseen(self, none: float) -> float:
-        """The drift of a usual correlation time that is a standard deviation from being seen."""
-        drift, correlation = math.sqrt(self._white), 0.2 * self._duration
-        for _ in range(60):
-            if none - self._solve(drift, correlation)[0] < 0.5:
-                break
-            drift *= 0.8
-        return drift
+        Returns:
+            (m,), (m, groups, k) and (m, groups, groups).
+        """
+        y, x = self.axes @ value, self.axes @ design
+        k = y.shape[1]
+        variance = np.square(drifts)[:, None] * self.power + white
+        weighted = x.T / variance[:, None]
+        spread = np.linalg.inv(weighted @ x)
+        right = weighted @ y
+        mean = spread @ right
+        misfit = (np.square(y).sum(axis=1) / variance).sum(axis=1) - (mean * right).sum(
+            axis=(1, 2)
+        )
+        score = -0.5 * (misfit + k * np.log(variance).sum(axis=1))
+        return score + 0.5 * k * np.linalg.slogdet(spread)[1], mean, spread
 
 
-def _spread_of(cost: object, point: Array) -> Array:
-    """Standard deviations at a minimum of a negative log likelihood, from its curvature."""
-    assert callable(cost)
-    step, n = 0.05, len(point)
-    hessian = np.zeros((n, n))
-    for i in range(n):
-        for j in range(n):
-            di, dj = step * np.eye(n)[i], step * np.eye(n)[j]
-            corners = cost(point + di + dj) - cost(point + di - dj)
-            corners -= cost(point - di + dj) - cost(point - di - dj)
-            hessian[i, j] = corners / (4.0 * step**2)
-    if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian).min() <= 0:
-        return np.full(n, np.inf)
-    return np.asarray(np.sqrt(np.diag(np.linalg.inv(hessian))))
+@lru_cache(maxsize=8)
+def _processes(times: tuple[float, ...], block: float) -> tuple[_Process, ...]:
+    """Processes of all correlation times that the blocks could tell; the same for all sensors."""
+    time = np.array(times)
+    duration = float(np.ptp(time)) + block
+    apart = np.abs(time[:, None] - time)
+    found = []
+    for correlation in np.geomspace(2.0 * block, 20.0 * duration, TIMES):
+        x = block / correlation
+        # Means over blocks: exact for the process (Gillespie, Phys. Rev. E 54, 1996).
+        cov = np.exp(-apart / correlation) * (math.sinh(0.5 * x) / (0.5 * x)) ** 2
+        np.fill_diagonal(cov, 2.0 * (x + math.expm1(-x)) / x**2)
+        power, axes = np.linalg.eigh(cov)
+        found.append(_Process(float(correlation), np.maximum(power, 0.0), axes.T))
+    return tuple(found)
+
+
+def _read(
+    processes: Sequence[_Process],
+    drifts: Array,
+    scores: Array,
+    none: float,
+    white: float,
+    value: Array,
+    design: Array,
+) -> DriftFit:
+    """The best drift on a grid, refined by a paraboloid; or how large one could hide."""
+    duration = processes[-1].correlation / 20.0
+    i, j = (int(k) for k in np.unravel_index(int(np.argmax(scores)), scores.shape))
+    if 2.0 * (scores[i, j] - none) < DETECTED:
+        _, mean, spread = processes[0].solve(np.zeros(1), white, value, design)
+        usual = int(np.argmin([abs(p.correlation - 0.2 * duration) for p in processes]))
+        hidden = drifts[none - scores[usual] < 0.5]
+        unseen = float(hidden.max()) if len(hidden) else float(drifts[0])
+        wide = np.full(value.shape[1], math.sqrt(spread[0, 0, 0]))
+        return DriftFit(0.0, unseen, duration, math.inf, mean[0, 0], wide)
+    correlation, drift = processes[i].correlation, float(drifts[j])
+    stds = np.full(2, math.inf)
+    if 0 < i < TIMES - 1 and 0 < j < LEVELS - 1:
+        near = -scores[i - 1 : i + 2, j - 1 : j + 2]
+        steps = np.log(
+            [processes[1].correlation / processes[0].correlation, drifts[1] / drifts[0]]
+        )
+        slope = np.array([near[2, 1] - near[0, 1], near[1, 2] - near[1, 0]]) / 2.0
+        cross = (near[2, 2] - near[2, 0] - near[0, 2] + near[0, 0]) / 4.0
+        curve = np.array(
+            [
+                [near[2, 1] - 2.0 * near[1, 1] + near[0, 1], cross],
+                [cross, near[1, 2] - 2.0 * near[1, 1] + near[1, 0]],
+            ]
+        )
+        if np.linalg.eigvalsh(curve).min() > 0:
+            inverse = np.linalg.inv(curve)
+            move = np.clip(-inverse @ slope, -1.0, 1.0) * steps
+            correlation, drift = correlation * math.exp(move[0]), drift * math.exp(move[1])
+            stds = np.sqrt(np.diag(inverse)) * steps
+    _, mean, spread = processes[i].solve(np.array([drift]), white, value, design)
+    # However sharp the likelihood, there is only one realization of so many periods.
+    least = math.sqrt(0.5 * correlation / duration)
+    wide = np.full(value.shape[1], math.sqrt(spread[0, 0, 0]))
+    return DriftFit(
+        drift, drift * max(float(stds[1]), least), correlation, correlation * float(stds[0]),
+        mean[0, 0], wide,
+    )  # fmt: skip

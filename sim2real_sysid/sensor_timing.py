@@ -96,23 +96,18 @@ def delay(stamp: Array, signal: Array, terms: Array) -> tuple[float, float]:
     time, design = stamp[inside], np.column_stack([terms[inside], np.ones(inside.sum())])
     design = design / np.maximum(np.abs(design).max(axis=0), 1e-300)
     blocks = np.array_split(np.arange(len(time)), BLOCKS)
+    firsts = np.array([block[0] for block in blocks])
     normals = np.array([design[b].T @ design[b] for b in blocks])
-    ridge = 1e-9 * np.eye(design.shape[1]) * len(time)
+    inverses = np.linalg.inv(_without(normals) + 1e-9 * len(time) * np.eye(design.shape[1]))
 
     def costs(delays: Array) -> Array:
         """(delays, 1 + blocks): residuals of all, and without one block each."""
         found = []
         for lag in delays:
             shifted = spline(time + lag)
-            rights = np.array([design[b].T @ shifted[b] for b in blocks])
-            powers = np.array([shifted[b] @ shifted[b] for b in blocks])
-            row = []
-            for left in range(-1, len(blocks)):
-                keep = np.arange(len(blocks)) != left
-                right = rights[keep].sum(axis=0)
-                x = np.linalg.solve(normals[keep].sum(axis=0) + ridge, right)
-                row.append(powers[keep].sum() - x @ right)
-            found.append(row)
+            right = _without(np.add.reduceat(design * shifted[:, None], firsts))
+            power = _without(np.add.reduceat(shifted * shifted, firsts))
+            found.append(power - np.einsum('ba,bac,bc->b', right, inverses, right))
         return np.array(found)
 
     grid = np.linspace(-RANGE, RANGE, STEPS)
@@ -134,3 +129,9 @@ def delay(stamp: Array, signal: Array, terms: Array) -> tuple[float, float]:
     spread = points[1:] - points[1:].mean()
     std = math.sqrt((len(blocks) - 1) / len(blocks) * float(np.square(spread).sum()))
     return float(points[0]), std
+
+
+def _without(parts: Array) -> Array:
+    """Sums (1 + n, ...) over parts (n, ...): of all, and of all but one each."""
+    total = parts.sum(axis=0)
+    return np.concatenate([total[None], total - parts])

@@ -1,6 +1,7 @@
 """Every fault of a log is found, on every kind of robot, and robots that are well stay unnamed."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ ROBOTS = {
     'gantry': [{**slide, 'axis': '1 0 0'}, {**slide, 'axis': '0 1 0'}, {**slide, 'axis': '0 0 1'}],
     'wheels': [dict(type='continuous', axis='0 0 1', effort=3, velocity=20, mass=0.5, com=0)] * 2,
 }
+EMPS = Path(__file__).resolve().parents[4] / 'shared' / 'data' / 'emps'
 NOISE = 2e-4  # of the positions, as a share of their range
 FRICTION = 0.04  # as a share of the effort limit
 
@@ -186,7 +188,7 @@ def test_efforts_in_thousandths(log_of, kind):
 @pytest.mark.parametrize('kind', ROBOTS)
 @pytest.mark.parametrize('rate', [100.0, 1000.0])
 def test_efforts_of_the_wrong_sign(log_of, kind, rate):
-    log = log_of(kind, rate=rate)
+    log = log_of(kind, rate=rate, duration=20.0 if rate < 500.0 else 8.0)
     log.effort[:, 0] *= -1.0
     assert found(log) == {('j0', 'effort_sign')}
     assert 'turn its sign' in str(log.check()[0])
@@ -393,3 +395,25 @@ def test_findings_can_be_written(log_of):
     for finding in log.check():
         assert finding.as_json()['mend'] == KINDS[finding.what][1]
         assert str(finding).startswith(f'{finding.joint}: ')
+
+
+@pytest.mark.parametrize('name', ['DATA_EMPS', 'DATA_EMPS_PULSES'])
+def test_measured_logs(name):
+    """A real axis: nothing wrong with it, until its efforts are in volts or turned."""
+    from scipy.io import loadmat
+
+    file = EMPS / f'{name}.mat'
+    if not file.is_file():
+        pytest.skip(f'{file} is not there')
+    log = loadmat(file)
+    stamp, position, volts = (log[key].ravel() for key in ('t', 'qm', 'vir'))
+    profile = load_profile('slider')
+
+    def checked(factor):
+        effort = factor * volts[:, None]
+        return {f.what for f in check(profile, stamp, position[:, None], effort)}
+
+    assert checked(35.15065) == set()
+    assert checked(-35.15065) == {'effort_sign'}
+    assert checked(1.0) == {'effort_units'}
+    assert checked(35150.65) == {'effort_units'}
