@@ -219,7 +219,8 @@ def write_bag(
         if imu:
             bag.topic(f'/{topics.imu}', IMU_TYPE)
         for k, time in enumerate(times.astype(np.int64).tolist()):
-            head = header(stamp_type(*divmod(time, 10**9)), '')
+            stamp = stamp_type(*divmod(time, 10**9))
+            head = header(stamp, '')
             if 'command' in series:  # in force while the sample is taken
                 message = make_command(head, series['command'][k])
                 bag.write(command, time, bytes(store.serialize_cdr(message, command_type)))
@@ -227,7 +228,7 @@ def write_bag(
             message = joint_state(head, names, *rows)
             bag.write(states, time, bytes(store.serialize_cdr(message, JOINT_STATE)))
             if imu:
-                message = make_imu(head.stamp, k)
+                message = make_imu(stamp, k)
                 bag.write(f'/{topics.imu}', time, bytes(store.serialize_cdr(message, IMU_TYPE)))
 
 
