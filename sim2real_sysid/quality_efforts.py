@@ -157,7 +157,7 @@ class EffortChecks:
         """Whether the motion explains the efforts; a few joints at a time, for steady work."""
         self._explanations.add(motion)
         nj = len(self._names)
-        some = (self._turn + np.arange(min(nj, 4))) % nj
+        some = (self._turn + np.arange(min(nj, max(2, nj // 8)))) % nj
         self._turn = (self._turn + len(some)) % nj
         for j in some:
             verdict = self._explanations.judge(int(j))
