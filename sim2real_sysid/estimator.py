@@ -14,6 +14,7 @@ from sim2real_sysid.changes import WINDOWS, ChangeDetector, Step
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.drives import DriveIdentifier
 from sim2real_sysid.dynamics import RigidBody
+from sim2real_sysid.findings import Finding
 from sim2real_sysid.intake import Intake, Run
 from sim2real_sysid.moments import Block, Moments
 from sim2real_sysid.posterior import (
@@ -31,6 +32,7 @@ from sim2real_sysid.posterior import (
     solve,
     steepest,
 )
+from sim2real_sysid.quality import QualityMonitor
 from sim2real_sysid.regression import COULOMB, JOINT_QUANTITIES, OFFSET, SLOW, VISCOUS, RowBuilder
 from sim2real_sysid.report import Knowledge, Reporter
 
@@ -45,6 +47,19 @@ LATE = 2.0  # times the lateness of efforts made from commands: when they were i
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
 LEAST_MASS = 0.1  # of a payload, for the same [kg]
 FRICTION = (VISCOUS, COULOMB, OFFSET, RISE, BEND)
+COARSER = 1.25  # times the period that the filters are made for, when they are made anew
+DOUBTED = {
+    'effort_saturated': 1.0,
+    'effort_units': 60.0,
+    'effort_sign': 60.0,
+    'effort_constant': 60.0,
+    'position_stuck': 60.0,
+    'position_held': 60.0,
+    'position_order': 60.0,
+    'position_range': 60.0,
+}
+"""Findings after which a joint is not believed, and for how long [s]. All but the first spoil what
+it told before, too; other findings are about samples that are left out by themselves."""
 MOST_CHANGES = 20  # that are reported
 LEAST_OLD = 12  # blocks that a change is held against
 WATCHED = 0.1  # relative deviation up to which a parameter is known well enough to change
@@ -89,6 +104,9 @@ class OnlineIdentifier:
         self._start = np.append(own[:, :MAIN].ravel(), payload)
         self._full_start = np.append(own.ravel(), payload)
         self._drives = DriveIdentifier(profile, self.config)
+        self._quality = QualityMonitor(profile, self._body)
+        self._doubted = np.full(nj, -math.inf)  # until when a joint is not believed [s]
+        self._judged = -math.inf  # time of the newest evidence against any
         self._reporter = Reporter(profile, self.config, self._rows.payload)
         self.addresses = self._reporter.addresses
         n = len(self._start)
@@ -136,6 +154,7 @@ class OnlineIdentifier:
     def _work(self) -> bool:
         """Work off the samples that wait; whether anything was learned from them."""
         known = self._intake.period > 0.0
+        self._doubt()
         told = False
         for k, run in enumerate(self._intake.runs()):
             if k == 0:
@@ -144,9 +163,37 @@ class OnlineIdentifier:
                 self.reset_history()
             told |= self._follow(run)
         if not known and self._intake.period > 0.0:
-            self._rows.open(self._intake.period)
+            self._rows.open(self._intake.coarseness)
+            self._opened()
+        elif known and self._intake.coarseness > COARSER * self._rows.period:
+            self._rows.restart()
+            self._rows.open(self._intake.coarseness)
             self._opened()
         return told
+
+    def _doubt(self) -> None:
+        """Look for what is wrong with the samples as a whole, and believe no joint that has it.
+
+        What was learned of it until the evidence was there is forgotten.
+        """
+        self._quality.extend(*self._intake.raw)
+        for finding in self._quality.findings:
+            if finding.what in DOUBTED and finding.until > self._judged:
+                of = np.array([name == finding.joint for name in self.profile.joint_names])
+                self._doubted[of] = finding.until + DOUBTED[finding.what]
+                if finding.what != 'effort_saturated':
+                    self._moments.drop(of)
+        self._judged = max([self._judged, *(f.until for f in self._quality.findings)])
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found wrong with the samples so far."""
+        return self._quality.findings
+
+    @property
+    def troubles(self) -> tuple[Finding, ...]:
+        """What of it has not ceased."""
+        return self._quality.present()
 
     def _opened(self) -> None:
         """The filters behind the rows are new."""
@@ -160,6 +207,7 @@ class OnlineIdentifier:
         if rows is None:
             return False
         rows = self._drives.form(rows)
+        rows = rows._replace(valid=rows.valid & (rows.stamp[:, None] > self._doubted))
         if not rows.valid.any():
             return False
         self._idle[rows.valid.any(axis=0)] = 0.0
@@ -178,7 +226,7 @@ class OnlineIdentifier:
         self._drives.restart()
 
     def _uncertainty(self) -> Uncertainty:
-        period, rows = self._intake.period, self._rows
+        period, rows = self._intake.coarseness, self._rows
         # Between samples the signals are taken as straight: relative error of that for the
         # motion there was, w^2 T^2 / 12.
         between = rows.quickness * period**2 / 12.0

@@ -21,7 +21,8 @@ Array = npt.NDArray[np.float64]
 
 HOLD = 0.1  # s that samples are collected
 MOST_WAITING = 256  # samples that are worked off together
-RATE_SAMPLES = 20  # intervals from which the sample period is learned
+RATE_SAMPLES = 50  # intervals from which the sample period is learned
+REMEMBERED = 500.0  # intervals from which it is known how even they are
 JUMP = 3.0  # times the speed limit
 GLITCH = 10.0  # times the effort limit
 LARGEST = 1e9  # SI; whatever is beyond is no measurement
@@ -66,6 +67,7 @@ class Intake:
         self._slack = 10.0 * profile.array('position_noise')
         self._largest = np.minimum(GLITCH * profile.array('effort'), LARGEST)
         self._intervals: list[float] = []
+        self._lengths = self._cubes = 0.0
         self._newest = self.stamp = -math.inf
         self._position = np.zeros(nj)
         self._first_effort = np.full(nj, np.nan)
@@ -88,6 +90,12 @@ class Intake:
         sample[0], sample[1] = position, effort
         self.waiting += 1
         return abs(stamp - self.stamp) >= HOLD or self.waiting == MOST_WAITING
+
+    @property
+    def raw(self) -> tuple[Array, Array, Array]:
+        """Stamps (m,), positions and efforts (m, nj) that wait, as they came."""
+        n = self.waiting
+        return self._stamps[:n], self._samples[:n, 0], self._samples[:n, 1]
 
     def runs(self) -> Iterator[Run]:
         """What the samples that wait are good for."""
@@ -155,8 +163,22 @@ class Intake:
             reason = 'backward stamp' if dt[k] < 0 else 'position jumped' if jumped[k] else 'gap'
             self.faults[f'started over: {reason}'] += 1
         self.passed = float(dt[(dt > 0.0) & timed].sum())
+        self._learn_period(dt[timed & ~broken])
+        return [int(k) for k in np.flatnonzero(broken | ~timed)], positions
+
+    def _learn_period(self, intervals: Array) -> None:
         if self.period == 0.0:
-            self._intervals += dt[timed & ~broken].tolist()
+            self._intervals += intervals.tolist()
             if len(self._intervals) >= RATE_SAMPLES:
                 self.period = float(np.median(self._intervals))
-        return [int(k) for k in np.flatnonzero(broken | ~timed)], positions
+        keep = max(1.0 - len(intervals) / REMEMBERED, 0.0)
+        self._lengths = keep * self._lengths + intervals.sum()
+        self._cubes = keep * self._cubes + (intervals**3).sum()
+
+    @property
+    def coarseness(self) -> float:
+        """Period [s] of even samples between which straight lines are as wrong as between these.
+
+        A line misses a curve by the square of its length, and for as long as it is.
+        """
+        return math.sqrt(self._cubes / self._lengths) if self._lengths > 0.0 else 0.0

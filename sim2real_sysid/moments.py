@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sim2real_sysid.regression import Rows
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 BLOCK = 0.5  # s
 RECENT = 8  # blocks that are never joined
@@ -94,6 +95,12 @@ class Moments:
             square = np.zeros((0, nj, p, p))
             return Block(square, square, np.zeros((0, nj, 2)))
         return Block(*(np.stack(part) for part in zip(*chosen)))
+
+    def drop(self, joints: Flags) -> None:
+        """Forget all of some joints, (nj,)."""
+        for block in (*self._old, *self._recent):
+            for part in block:
+                part[joints] = 0.0
 
     def sums(self, end: int | None = None) -> Block:
         """Sum of the blocks up to one of them."""

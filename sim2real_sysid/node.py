@@ -97,6 +97,9 @@ class SysidNode(Node):
         recent = [c for c in self._estimate.changes if self._estimate.stamp - c.stamp < SHOWN]
         if recent:
             return DiagnosticStatus.WARN, '; '.join(c.said for c in recent), values
+        troubles = self._identifier.troubles
+        if troubles:
+            return DiagnosticStatus.WARN, '; '.join(map(str, troubles)), values
         if fresh:
             worst = '; '.join(f'{reason} ({n})' for reason, n in fresh.most_common())
             return DiagnosticStatus.WARN, worst, values

@@ -48,9 +48,9 @@ BEND_SIZE = 0.5  # of the logarithm of the Stribeck velocity about that of its c
 MISFIT = 0.07  # share of the misfit that may look like any one term
 MATTERS = 0.05  # share of the effort below which a value makes no difference
 LEAST_RELIABILITY = 0.5  # share of a parameter's information that is motion, not noise
-# Dry and viscous friction follow the speed by about a millisecond (frictional memory; Armstrong-
+# Dry and viscous friction follow the speed by up to a millisecond (frictional memory; Armstrong-
 # Helouvry, Dupont and Canudas de Wit 1994): viscous friction of a later speed weighs as inertia.
-FRICTION_LAG = 1e-3  # [s]
+FRICTION_LAG = 0.5e-3  # [s]
 USUAL = 2  # column of friction at low speed: a hundredth of the speed limit
 STRONG = 100.0  # residual variances that another column explains; coloured ones count tenfold
 MAIN, FULL = 7, 8

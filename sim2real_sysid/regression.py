@@ -103,6 +103,7 @@ class RowBuilder:
         columns: of a row.
         payload: number of columns that are the payload's.
         bandwidth: of the filters [Hz]; 0 before they are open.
+        period: between samples that they are made for [s].
         limit: (nj,) the joints' speed limits [rad/s or m/s], made finite.
         jumps: those of the measured efforts.
     """
@@ -122,7 +123,7 @@ class RowBuilder:
         self._noise = np.zeros(self._nj)
         self._ticks = 0
         self._jerk, self._acceleration, self._unrest = np.zeros((3, self._nj))
-        self._period, self._halved, self._watched = 0.0, 0, 0
+        self.period, self._halved, self._watched = 0.0, 0, 0
         self.bandwidth = 0.0
         self._filter: TwinFilter | None = None
         self.jumps = Jumps(self._nj)
@@ -130,7 +131,7 @@ class RowBuilder:
 
     def open(self, period: float) -> None:
         """Make the filters for samples every ``period`` seconds."""
-        self._period = period
+        self.period = period
         self.bandwidth = min(self._config.bandwidth, 1.0 / (SAMPLES_PER_BANDWIDTH * period))
         self.bandwidth *= 0.5**self._halved
         self._filter = TwinFilter(self.bandwidth, 2 * self._nj, self.interval)
@@ -160,7 +161,7 @@ class RowBuilder:
         self._halved += 1
         self._noise[:], self._ticks = 0.0, 0
         self.restart()
-        self.open(self._period)
+        self.open(self.period)
         return True
 
     @property

@@ -135,8 +135,10 @@ def test_becomes_stale_and_fresh_again(robot, pendulum):
     estimate = robot.record(duration=15).feed(identifier)
     assert estimate.identified
     mass = estimate.parameters['link.tool.mass']
+    rng = np.random.default_rng(0)
     for k in range(200 * 6):
-        identifier.update(15.0 + k / 200, np.zeros(2), np.zeros(2))
+        noise = rng.normal(size=(2, 2))
+        identifier.update(15.0 + k / 200, 2e-5 * noise[0], 0.02 * noise[1])
     stale = identifier.estimate().parameters
     assert {p.status for p in stale.values()} <= {'stale', 'not_identified'}
     assert stale['link.tool.mass'].status == 'stale'
@@ -257,6 +259,71 @@ def test_bad_samples_do_no_harm(robot, identifier, scores, spoil, least):
     found = scores(record.feed(identifier), robot.truth)
     assert len(found) >= least
     assert max(abs(z) for z in found.values()) < FAR
+
+
+def drop_some(record, rng):
+    """Every fifth message is lost."""
+    keep = rng.random(len(record.stamp)) > 0.2
+    for name in ('stamp', 'position', 'effort'):
+        setattr(record, name, getattr(record, name)[keep])
+
+
+def saturate(record, rng):
+    """The hip's efforts are cut."""
+    record.effort[:, 0] = np.clip(record.effort[:, 0], -4.0, 4.0)
+
+
+def milli(record, rng):
+    """Efforts in thousandths."""
+    record.effort *= 1000.0
+
+
+def kilo(record, rng):
+    """Efforts of one joint in another unit."""
+    record.effort[:, 1] *= 0.01
+
+
+def turn_sign(record, rng):
+    """Efforts of one joint with the wrong sign."""
+    record.effort[:, 0] *= -1.0
+
+
+def stick(record, rng):
+    """An encoder sticks after ten seconds."""
+    record.position[2000:, 0] = record.position[2000, 0]
+
+
+def exchange(record, rng):
+    """Positions in another order than the names."""
+    record.position = record.position[:, ::-1].copy()
+
+
+def degrees(record, rng):
+    """Positions in degrees."""
+    record.position = np.degrees(record.position)
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'what'),
+    [
+        (drop_some, {'messages_dropped'}),
+        (saturate, {'effort_saturated'}),
+        (milli, {'effort_units'}),
+        (kilo, {'effort_units'}),
+        (turn_sign, {'effort_sign'}),
+        (stick, {'position_stuck'}),
+        (exchange, set()),
+        (degrees, {'position_range', 'position_jumps', 'effort_units'}),
+    ],
+)
+def test_what_is_wrong_with_a_log_is_said_and_gives_no_wrong_estimate(
+    robot, identifier, scores, spoil, what
+):
+    record = robot.record(duration=20.0)
+    spoil(record, np.random.default_rng(3))
+    found = scores(record.feed(identifier), robot.truth)
+    assert max((abs(z) for z in found.values()), default=0.0) < FAR
+    assert {finding.what for finding in identifier.findings} >= what
 
 
 def test_joint_without_effort_is_left_out(robot, identifier, scores):
