@@ -16,6 +16,7 @@ Flags = npt.NDArray[np.bool_]
 MOST_MISSING = 0.01
 AT_LIMIT, NEAR_LIMIT = 0.98, 1.05  # times the effort limit
 BEYOND, MOST_BEYOND = 1.5, 0.05  # times the limit; share of the samples
+DIGITS = 1e-6  # of the largest effort: below it is arithmetic, not a sensor
 NOISY = 2.0  # noise of so many steps of the sensor hits the same value rarely
 FEWEST_TIES = 4  # of three equal samples in a row
 FEWEST_MOVING = 8  # windows
@@ -37,7 +38,6 @@ class EffortChecks:
         self._ways = np.zeros((2, nj))  # windows of motion since it is constant
         self._quantum = np.full(nj, np.inf)
         self._noisy, self._dull = np.zeros(nj), np.zeros(nj)  # windows with noise, and without
-        self._variance = np.zeros(nj)  # of the noise, usually
         self._extreme = np.zeros((2, nj))  # largest efforts seen, negative and positive
         self._ties = np.zeros((2, nj))
         self._explanations = Explanations(nj)
@@ -136,7 +136,7 @@ class EffortChecks:
         )
 
     def _count_noisy(self, effort: Array, step: Array, largest: Array) -> None:
-        """Count windows with noise of the usual size, and without; not those of the largest value.
+        """Count windows with noise and without; those that reach the largest value are neither.
 
         Of white noise, neighbouring second differences have the mean product -4 variances.
         """
@@ -147,9 +147,7 @@ class EffortChecks:
         product = (second[1:] * second[:-1])[: m * WINDOW].reshape(m, WINDOW, -1).mean(axis=1)
         variance = np.maximum(-product, 0.0) / 4.0
         inside = np.abs(effort[: m * WINDOW]).reshape(m, WINDOW, -1).max(axis=1) < largest
-        usual = np.nan_to_num(np.median(variance, axis=0))
-        self._variance += np.where(self._noisy > 0, 0.1, 1.0) * (usual - self._variance)
-        least = np.maximum(np.square(NOISY * self._quantum), 0.1 * self._variance)
+        least = np.square(np.maximum(NOISY * self._quantum, DIGITS * largest))
         self._noisy += (inside & (variance > least)).sum(axis=0)
         self._dull += (inside & (variance <= least)).sum(axis=0)
 
