@@ -19,6 +19,8 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MOST_BLOCKS = 96
+MOSTLY = 0.5  # share of noise in a column's power, beyond which it tells nothing
+REMOVED = 0.9  # share of the most noise that could be taken off
 RIDGE = 1e-9  # share of the rows that the prior counts for at least; keeps equations regular
 LEAST_RESIDUAL = 1e-12  # share of the observation's power; keeps the prior in the equations
 
@@ -60,6 +62,7 @@ class Blocks:
         self._opened = -np.inf
         self._shape = (joints, columns)
         self.products = np.zeros((0, joints, columns, columns))
+        self.noise = np.zeros((0, joints, columns, columns))
         self.count = np.zeros((0, joints))
         self.tags = np.zeros((0, joints, tags))
 
@@ -70,6 +73,7 @@ class Blocks:
     def clear(self, joints: Flags) -> None:
         """Forget what is known of some joints (nj,)."""
         self.products[:, joints] = 0.0
+        self.noise[:, joints] = 0.0
         self.count[:, joints] = 0.0
 
     def due(self, stamp: float) -> bool:
@@ -85,11 +89,12 @@ class Blocks:
         kept = max(int(self._memory / self._length) - 1, 1)
         fresh = (
             np.zeros((1, joints, columns, columns)),
+            np.zeros((1, joints, columns, columns)),
             np.zeros((1, joints)),
             np.zeros((1, joints, self.tags.shape[2])) if tags is None else tags[None],
         )
-        old = (self.products, self.count, self.tags)
-        self.products, self.count, self.tags = (
+        old = (self.products, self.noise, self.count, self.tags)
+        self.products, self.noise, self.count, self.tags = (
             np.concatenate([part[-kept:], new]) for part, new in zip(old, fresh)
         )
 
@@ -97,6 +102,7 @@ class Blocks:
         """Join neighbours; the tags of the later one stay."""
         self._length *= 2.0
         self.products = self.products[0::2] + self.products[1::2]
+        self.noise = self.noise[0::2] + self.noise[1::2]
         self.count = self.count[0::2] + self.count[1::2]
         self.tags = self.tags[1::2]
 
@@ -111,11 +117,14 @@ class Blocks:
                 taken off the products (corrected least squares; Fuller 1987).
         """
         product = first[:, :, None] * second[:, None, :]
-        product = 0.5 * (product + product.transpose(0, 2, 1)) - noise
+        product = 0.5 * (product + product.transpose(0, 2, 1))
         self.products[-1] += weight[:, None, None] * product
+        self.noise[-1] += weight[:, None, None] * noise
         self.count[-1] += weight
 
-    def solve(self, start: Array, deviation: Array, use: Flags | None = None) -> Fit:
+    def solve(
+        self, start: Array, deviation: Array, use: Flags | None = None, *, corrected: bool = True
+    ) -> Fit:
         """Least squares with a prior.
 
         Args:
@@ -123,12 +132,19 @@ class Blocks:
             deviation: (nj, k) its standard deviations; so wide that they matter only where the
                 rows say nothing.
             use: (B, nj) which blocks to use; all when None.
+            corrected: take the noise off.
         """
         k = self.products.shape[-1] - 1
         used = self.count > 0.0
         if use is not None:
             used = used & use
         products = self.products * used[:, :, None, None]
+        noise = self.noise * used[:, :, None, None]
+        if corrected and noise.any():
+            clear = _clear(products.sum(axis=0), noise.sum(axis=0))
+            products, noise = products * clear, noise * clear
+            share = _removable(products.sum(axis=0), noise.sum(axis=0))
+            products = products - share[:, None, None] * noise
         total = products.sum(axis=0)
         rows = np.maximum((self.count * used).sum(axis=0), 1.0)
         size = np.sqrt(np.maximum(np.einsum('jaa->ja', total), 0.0) / rows[:, None])
@@ -165,3 +181,23 @@ class Blocks:
         number = np.maximum(used.sum(axis=0), 1)
         share = np.maximum(number - 1, 1) / number
         return np.asarray(np.einsum('bja,bjc->jac', change, change) * share[:, None, None])
+
+
+def _clear(total: Array, noise: Array) -> Array:
+    """Which products (nj, p, p) are of columns that are not mostly noise; the others are 0."""
+    power = np.einsum('jaa->ja', total)
+    clear = np.einsum('jaa->ja', noise) <= MOSTLY * power
+    return np.asarray(clear[:, :, None] & clear[:, None, :], dtype=float)
+
+
+def _removable(total: Array, noise: Array) -> Array:
+    """How much of the noise (nj, p, p) can be taken off products; all of it is 1, (nj,).
+
+    Less than what would leave some combination of the columns without any motion (Fuller 1987).
+    """
+    size = np.sqrt(np.maximum(np.einsum('jaa->ja', total), 0.0))
+    scale = np.where(size > 0.0, size, 1.0)
+    wide = scale[:, :, None] * scale[:, None, :]
+    matrix = total / wide + LEAST_RESIDUAL * np.eye(total.shape[-1])
+    most = np.linalg.eigvals(np.linalg.solve(matrix, noise / wide)).real.max(axis=1)
+    return np.minimum(1.0, REMOVED / np.maximum(most, LEAST_RESIDUAL))

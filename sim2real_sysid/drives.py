@@ -47,10 +47,10 @@ SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
 GATE = 4.0  # standard deviations beyond which a row is an outlier: a command was lost, say
 TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
+FADES = 3.0  # lags of one over this, in sample periods, are hardly seen
+UNEVEN = 10.0  # stamps that are off by one over this, in sample periods, are in full doubt
 SPARSE = 4  # the bank gets one row of so many
-CYCLE = (
-    1.5e-4  # s, deviation of delay and lag as drives work in cycles, of half a millisecond, say
-)
+CYCLE = 8e-5  # s, deviation of delay and lag as drives work in cycles, of a quarter of a ms, say
 BLUR = 0.45  # sample periods that delay and lag may take from each other, without efforts
 FINEST = 0.05  # least spread of delay and lag, in sample periods
 ROUGH = 0.25  # sample periods that a line about delay and lag holds for in any case
@@ -97,6 +97,7 @@ class DriveIdentifier:
         self._through[:, GAIN, 1] = -self._servo.damping
         self._through[:, 4, 1] = self._servo.stiffness
         self._through[:, 5, 2] = self._servo.damping
+        self._uneven = np.zeros(2)  # intervals, and squares of what they are off
         self._errors = np.zeros((2, nj))  # rows of late, and their squared residuals
         self._form = np.zeros((nj, 7))  # of a row's residual
         self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
@@ -133,6 +134,9 @@ class DriveIdentifier:
         """
         if self._period == 0.0:
             self._learn_period(stamps)
+        steps = np.diff(stamps, prepend=self._stamp) - self._period
+        steps = steps[np.abs(steps) < 0.5 * self._period]
+        self._uneven += np.array([len(steps), np.square(steps).sum()])
         self._stamp = float(stamps[-1])
         self._appeared = self._missing & np.isfinite(efforts).any(axis=0)
         self._missing = self._missing & ~self._appeared
@@ -268,9 +272,22 @@ class DriveIdentifier:
         following.aim(timing, np.maximum(spread, FINEST * self._period))
         self._fresh = np.zeros(self._nj, dtype=bool)
 
+    def _doubted(self, fit: Fit) -> Fit:
+        """Wider where stamps are uneven, which may be so in spite of even samples.
+
+        It seems like noise of the encoders then, and is more than that. What taking off that
+        noise changes counts as uncertain.
+        """
+        uneven = math.sqrt(self._uneven[1] / max(self._uneven[0], 1.0))
+        share = min(1.0, UNEVEN * uneven / max(self._period, 1e-9))
+        use = self._usable()
+        plain = self._blocks.solve(self._start, self._deviation, use, corrected=False)
+        doubt = share * (fit.mean - plain.mean)
+        return replace(fit, covariance=fit.covariance + doubt[:, :, None] * doubt[:, None, :])
+
     def _known(self) -> tuple[Array, Array, Array, Array]:
         """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks and last told [s], (nj,)."""
-        fit = self._solve()
+        fit = self._doubted(self._solve())
         mean, covariance = ratios(fit)
         blocks, moved = fit.blocks.astype(float), self._moved
         other = self._unmeasured.fit()
@@ -295,7 +312,11 @@ class DriveIdentifier:
             Address to estimate, the addresses that are identified, and their covariance.
         """
         mean, covariance, blocks, moved = self._known()
-        covariance = covariance + np.diag([0.0, CYCLE**2, CYCLE**2])
+        # A lag much shorter than the sample period is over before anyone looks.
+        lag = np.maximum(mean[:, LAG], 0.0)
+        unseen = 12.0**-0.5 * self._period * np.exp(-FADES * lag / max(self._period, 1e-9))
+        blur = np.stack([np.zeros(self._nj), CYCLE + unseen, CYCLE + unseen])
+        covariance = covariance + np.square(blur).T[:, :, None] * np.eye(3)
         std = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         found: dict[str, ParameterEstimate] = {}
         kept: list[int] = []
