@@ -9,8 +9,9 @@ from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import load_profile
 from sim2real_sim.mujoco_model import build_model
-from sim2real_sysid.excitation import _Search, excite, limits_of
+from sim2real_sysid.excitation import _Search, excite
 from sim2real_sysid.excitation_config import ExcitationConfig
+from sim2real_sysid.excitation_limits import limits_of
 
 MIXED = """<robot name="mixed">
   <link name="base"/>
