@@ -12,6 +12,8 @@ from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.findings import EFFORT, POSITION
 from sim2real_sysid.quality import check
 
+CLEANED = ('position_missing', 'position_jumps', 'effort_missing', 'effort_saturated')
+"""What is left out sample by sample, so that the samples between need not go."""
 MARGIN = 0.5  # [s] that is left out before and after a stretch of positions nobody believes
 
 
@@ -30,7 +32,7 @@ def believed(
     findings = check(profile, raw.stamp, raw.position, raw.effort, body=body)
     position, effort = raw.position.copy(), raw.effort.copy()
     for finding in findings:
-        if finding.joint not in profile.joint_names:
+        if finding.joint not in profile.joint_names or finding.what in CLEANED:
             continue
         j = profile.joint_names.index(finding.joint)
         if finding.spoils == EFFORT:

@@ -23,13 +23,15 @@ from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch.models import Layout, columns, coulomb, layout
-from sim2real_sysid.batch.signals import DECIMATION, EDGE, Motion
+from sim2real_sysid.batch.signals import Motion
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 BLOCK = 1.0  # [s]
 FOLDS = 5
+CLEARLY = 2.0  # standard errors
+PLATEAU = 5  # samples at the very same largest effort: the sensor shows no more
 COULOMB = 'coulomb_friction'
 PRIOR = 10.0  # standard deviation of the prior, times what would exshape all of the effort
 MATTERS = 0.05  # share of the effort that the smallest value exshapes that makes a difference
@@ -129,12 +131,11 @@ class Regression:
             effort = np.nan_to_num(segment.effort)
             decimated = [motion.decimated(s) for s in (effort, motion.rigid, motion.payload)]
             n = len(decimated[0])
-            per_block = max(2, round(BLOCK / (DECIMATION * segment.period)))
+            per_block = max(2, round(BLOCK / (motion.decimation * segment.period)))
             blocks = block + np.arange(n) // per_block
             block = int(blocks[-1]) + 1 if n else block
             weight = motion.believed() & measured & _free(motion, profile)
-            time = segment.stamp[::DECIMATION][EDGE:][:n]
-            velocity = motion.velocity[::DECIMATION][EDGE:][:n]
+            time, velocity = motion.sampled(segment.stamp), motion.sampled(motion.velocity)
             rows.append((*decimated, weight, blocks, velocity, time))
         stacked = [np.concatenate(part) for part in zip(*rows)]
         self.effort, self.rigid, self.added = stacked[:3]
@@ -179,16 +180,16 @@ class Regression:
 
 def _free(motion: Motion, profile: RobotProfile) -> Flags:
     """(rows, nj) rows away from stops and from saturated efforts."""
-    from scipy.ndimage import minimum_filter1d
-
     lower, upper = profile.array('lower'), profile.array('upper')
     margin = np.where(np.isfinite(upper - lower), 0.002 * (upper - lower), 0.0)
     position = motion.segment.position
     free = (position > lower + margin) & (position < upper - margin)
-    limit = profile.array('effort')
-    free &= ~(np.abs(motion.segment.effort) >= limit * (1.0 - 1e-6))
-    wide = minimum_filter1d(free.astype(np.int8), 2 * DECIMATION + 1, axis=0)
-    return wide[::DECIMATION][EDGE:-EDGE] > 0
+    effort = np.abs(motion.segment.effort)
+    most = effort.max(axis=0)
+    cut = (effort >= most * (1.0 - 1e-9)).sum(axis=0) >= PLATEAU  # noise makes no plateau
+    limit = np.minimum(profile.array('effort'), np.where(cut, most, np.inf))
+    free &= ~(effort >= limit * (1.0 - 1e-6))
+    return motion.within(free, 1)
 
 
 def _linear(layout: Layout) -> Array:
@@ -245,7 +246,7 @@ def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dic
     """The model with the fewest parameters that is not clearly worse than the best.
 
     Each model is scored on folds of the training data that it was not fitted to. Clearly worse:
-    by more than a standard error of the difference (Breiman et al., Classification and Regression
+    by more than two standard errors of the difference (Breiman et al., Classification and Regression
     Trees, 1984).
 
     Args:
@@ -267,7 +268,7 @@ def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dic
     for model, values in folds.items():
         worse = values - folds[best]
         error = float(worse.std(ddof=1) / np.sqrt(len(worse)))
-        if float(worse.mean()) <= error:
+        if float(worse.mean()) <= CLEARLY * error:
             return model, scores
     return best, scores
 
@@ -362,7 +363,8 @@ class _Sums:
         covariance = (
             inverse @ (hac(scores) + np.diag(np.where(self.known, PRIOR**-2, 1.0))) @ inverse
         )
-        covariance *= np.outer(self.scale, self.scale)
+        scale = self.scale * self._few()
+        covariance *= np.outer(scale, scale)
         covariance[~self.known, ~self.known] = np.inf
         mean, excited = scaled * self.scale, self.known & self._excited()
         if self._shape.has('stribeck_velocity'):  # of no effect: static is Coulomb friction
@@ -379,6 +381,19 @@ class _Sums:
             np.where(self.known, MATTERS * self.effect, np.inf),
             excited,
         )
+
+    def _few(self) -> Array:
+        """(p,) by how much scores of few blocks understate deviations.
+
+        Degrees of freedom, of blocks in which a joint moved all the time.
+        """
+        rows = self._count.max(axis=0)
+        blocks = np.divide(self._count.sum(axis=0), rows, out=np.ones_like(rows), where=rows > 0)
+        own = self._index.shape[1]
+        factor = np.sqrt(blocks / np.maximum(blocks - own, 1.0))
+        out = np.full(len(self.scale), np.inf)
+        np.minimum.at(out, self._index, factor[:, None])
+        return out
 
     def _doubt_stribeck(self, mean: Array, covariance: Array, excited: Flags) -> None:
         """Take back a Stribeck effect whose rise does not stand out, or whose speed is a guess."""

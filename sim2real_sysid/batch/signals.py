@@ -23,8 +23,10 @@ Flags = npt.NDArray[np.bool_]
 
 ORDER = 4
 SHARE = 0.1
-"""Of the sample rate: the filter's bandwidth, where none is given."""
-DECIMATION = 10
+"""Of the sample rate: the filter's bandwidth, where none is given; twice it for slow logs."""
+ENOUGH = 25.0  # [Hz], bandwidth that a slow log is filtered with if it can be
+ROWS = 25.0  # [Hz], of the regression, at least; more would repeat what was said
+MOST_DECIMATED = 10
 MARGIN = 8  # rows next to what cannot be believed: as far as the decimation filter rings
 EDGE = 5  # rows at either end of a segment, where the filters do not see both sides
 NOISE = 4.0  # standard deviations of the velocity below which its sign means nothing
@@ -54,11 +56,16 @@ class Motion:
     payload: Array
     moving: Flags
 
+    @property
+    def decimation(self) -> int:
+        """Samples a row of the regression."""
+        return int(np.clip(round(1.0 / (ROWS * self.segment.period)), 2, MOST_DECIMATED))
+
     def decimated(self, signal: Array) -> Array:
         """A signal (n, ...) as the rows of the regression have it."""
         from scipy.signal import decimate
 
-        return decimate(signal, DECIMATION, axis=0, zero_phase=True)[EDGE:-EDGE]
+        return decimate(signal, self.decimation, axis=0, zero_phase=True)[EDGE:-EDGE]
 
     def believed(self) -> Flags:
         """(rows, nj) which rows lie well inside of what can be believed.
@@ -66,10 +73,19 @@ class Motion:
         Play lets the reading of a joint that turns rest and then jump to its speed, and the
         filters spread that.
         """
+        return self.within(self.moving, MARGIN)
+
+    def sampled(self, signal: Array) -> Array:
+        """A signal (n, ...) at the rows' instants, not filtered."""
+        return signal[:: self.decimation][EDGE:-EDGE]
+
+    def within(self, flags: Flags, margin: int) -> Flags:
+        """(rows, nj) which rows have so many rows around them where all flags (n, nj) are set."""
         from scipy.ndimage import minimum_filter1d
 
-        wide = minimum_filter1d(self.moving.astype(np.int8), 2 * MARGIN * DECIMATION + 1, axis=0)
-        return wide[::DECIMATION][EDGE:-EDGE] > 0
+        size = 2 * margin * self.decimation + 1
+        wide = minimum_filter1d(flags.astype(np.int8), size, axis=0)
+        return np.asarray(self.sampled(wide) > 0)
 
 
 def motions(
@@ -102,7 +118,8 @@ def smooth(segment: Segment, bandwidth: float = 0.0) -> tuple[Array, Array, floa
     """Filtered position and velocity (n, nj), and the bandwidth relative to Nyquist's."""
     from scipy.signal import butter, filtfilt
 
-    wanted = bandwidth * segment.period if bandwidth else SHARE
+    share = max(SHARE, min(ENOUGH * segment.period, 2.0 * SHARE))
+    wanted = bandwidth * segment.period if bandwidth else share
     relative = 2.0 * min(wanted, 0.4)
     numerator, denominator = butter(ORDER, relative)
     pad = min(len(segment) - 1, round(3 * ORDER / relative))
