@@ -32,6 +32,7 @@ EXTRAS = {
     'sim': SIM,
     'gazebo': ['grpcio-tools', 'numba', 'protobuf>=4.22', 'pyzmq'],
     'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
+    'sysid': [*SIM, 'cma'],
     'vision': [*SIM, 'opencv-python-headless'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
     'test': ['hypothesis', 'pytest', 'pytest-timeout'],
@@ -56,7 +57,10 @@ setup(
     license=MANIFEST.findtext('license'),
     python_requires='>=3.10',
     packages=find_packages(include=['sim2real_*']),
-    package_data={'sim2real_bringup': ['templates/*']},
+    package_data={
+        'sim2real_bringup': ['templates/*'],
+        'sim2real_sysid.batch': ['templates/*'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),

@@ -6,6 +6,7 @@ command, where the mapping has commands, and a ``sensor_msgs/JointState``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from sim2real_bringup.bag_mapping import (
     AMPERES,
     ANGULAR,
+    IMU,
     LINEAR,
     MEASURED,
     TIME_UNITS,
@@ -23,12 +25,14 @@ from sim2real_bringup.bag_mapping import (
     read_mapping,
 )
 from sim2real_bringup.bags import BagWriter, summary
+from sim2real_bringup.catalog import ACTION_APPLIED
 from sim2real_bringup.tables import Table, read_table
 from sim2real_core.errors import Fault, Faults
 from sim2real_core.profile import COMMAND_TYPES, Topics
 
 Array = npt.NDArray[np.float64]
 JOINT_STATE = 'sensor_msgs/msg/JointState'
+IMU_TYPE = 'sensor_msgs/msg/Imu'
 
 
 def import_log(log: str | Path, mapping: str | Path, out: str | Path) -> dict[str, Any]:
@@ -46,8 +50,9 @@ def import_log(log: str | Path, mapping: str | Path, out: str | Path) -> dict[st
         InputError: every fault of mapping or log.
     """
     chosen = read_mapping(mapping)
-    times, series = joint_series(read_table(log), chosen)
-    write_bag(out, chosen, times, series)
+    table = read_table(log)
+    times, series = joint_series(table, chosen)
+    write_bag(out, chosen, times, series, imu_series(table, chosen, len(times)))
     return summary(out)
 
 
@@ -62,13 +67,13 @@ def joint_series(table: Table, mapping: LogMapping) -> tuple[Array, dict[str, Ar
         InputError: a column is missing or holds something that is not finite, or time does not
             advance; every fault is named.
     """
-    faults = Faults(str(mapping.path))
+    faults = Faults(str(mapping.path), mapping.lines)
     raw: dict[tuple[str, str], Array] = {}
     for name, joint in mapping.joints.items():
         for quantity, column in joint.columns.items():
             values = _column(table, column.column, f'joints.{name}.{quantity}', faults)
             if values is not None:
-                raw[name, quantity] = column.scale * values + column.offset
+                raw[name, quantity] = _value(column, values)
     rows = len(next(iter(raw.values()), ()))
     times = _times(table, mapping, rows, faults)
     lengths = {'time': len(times), **{f'{n}.{q}': len(v) for (n, q), v in raw.items()}}
@@ -80,14 +85,46 @@ def joint_series(table: Table, mapping: LogMapping) -> tuple[Array, dict[str, Ar
         motor = {
             name: _motor(mapping, name, quantity, raw[name, quantity]) for name in mapping.joints
         }
-        if mapping.coupled:
-            matrix = mapping.matrix
+        for coupled, matrix in mapping.couplings:
             if _kind(mapping, quantity) == 'effort':
                 matrix = np.linalg.inv(matrix).T
-            stacked = np.stack([motor[name] for name in mapping.coupled])
-            motor.update(zip(mapping.coupled, matrix @ stacked))
+            stacked = np.stack([motor[name] for name in coupled])
+            motor.update(zip(coupled, matrix @ stacked))
         series[quantity] = np.stack([motor[name] for name in mapping.names], axis=1)
     return times, series
+
+
+def imu_series(table: Table, mapping: LogMapping, rows: int) -> dict[str, Array]:
+    """Vectors (n, 3) of the IMU in SI units, those that the mapping has.
+
+    Args:
+        table: the log.
+        mapping: where they are.
+        rows: number of times, n.
+
+    Raises:
+        InputError: as :func:`joint_series`.
+    """
+    faults = Faults(str(mapping.path), mapping.lines)
+    found: dict[str, Array] = {}
+    for what, columns in mapping.imu.items():
+        axes = []
+        for axis, column in zip('xyz', columns):
+            values = _column(table, column.column, f'imu.{what}.{axis}', faults)
+            if values is not None:
+                axes.append(IMU[what].get(column.unit, 1.0) * _value(column, values))
+        lengths = [len(values) for values in axes]
+        if set(lengths) - {rows}:
+            mend = f'{table.path}: must have {rows} rows, as the times'
+            faults.add(f'imu.{what}', lengths, mend, path=('imu', what))
+        elif len(axes) == len(columns):
+            found[what] = np.stack(axes, axis=1)
+    faults.check()
+    return found
+
+
+def _value(column: Column, values: Array) -> Array:
+    return column.scale * values + column.offset
 
 
 def _kind(mapping: LogMapping, quantity: str) -> str:
@@ -147,9 +184,13 @@ def _times(table: Table, mapping: LogMapping, rows: int, faults: Faults) -> Arra
 
 
 def write_bag(
-    out: str | Path, mapping: LogMapping, times: Array, series: dict[str, Array]
+    out: str | Path,
+    mapping: LogMapping,
+    times: Array,
+    series: dict[str, Array],
+    imu: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write the series; see :func:`joint_series` for their shapes.
+    """Write the series; see :func:`joint_series` and :func:`imu_series` for their shapes.
 
     Raises:
         InputError: ``out`` exists.
@@ -160,8 +201,11 @@ def write_bag(
     names = list(mapping.names)
     topics = mapping.profile.topics if mapping.profile else Topics()
     states = f'/{topics.joint_states}'
-    command = f'/{mapping.command.topic}'
+    command, command_type = f'/{mapping.command.topic}', mapping.command.type
+    if mapping.applied:
+        command, command_type = f'/{ACTION_APPLIED.name}', ACTION_APPLIED.type
     make_command = _command_maker(store, mapping)
+    make_imu = _imu_maker(store, mapping, imu or {})
     header, stamp_type = (
         store.types['std_msgs/msg/Header'],
         store.types['builtin_interfaces/msg/Time'],
@@ -171,20 +215,35 @@ def write_bag(
     with BagWriter(out) as bag:
         bag.topic(states, JOINT_STATE)
         if 'command' in series:
-            bag.topic(command, mapping.command.type)
+            bag.topic(command, command_type)
+        if imu:
+            bag.topic(f'/{topics.imu}', IMU_TYPE)
         for k, time in enumerate(times.astype(np.int64).tolist()):
-            head = header(stamp_type(*divmod(time, 10**9)), '')
+            stamp = stamp_type(*divmod(time, 10**9))
+            head = header(stamp, '')
             if 'command' in series:  # in force while the sample is taken
                 message = make_command(head, series['command'][k])
-                bag.write(command, time, bytes(store.serialize_cdr(message, mapping.command.type)))
+                bag.write(command, time, bytes(store.serialize_cdr(message, command_type)))
             rows = [np.ascontiguousarray(series[q][k]) if q in series else empty for q in MEASURED]
             message = joint_state(head, names, *rows)
             bag.write(states, time, bytes(store.serialize_cdr(message, JOINT_STATE)))
+            if imu:
+                message = make_imu(stamp, k)
+                bag.write(f'/{topics.imu}', time, bytes(store.serialize_cdr(message, IMU_TYPE)))
 
 
 def _command_maker(store: Any, mapping: LogMapping) -> Any:
-    """Makes a command message of the robot's type from (header, values)."""
-    command = mapping.command
+    """Makes a command message from (header, values): as applied, or of the robot's type."""
+    command, names = mapping.command, list(mapping.names)
+    if mapping.applied:
+        joint_state, slot = store.types[JOINT_STATE], MEASURED.index(command.interface)
+
+        def applied(head: Any, values: Array) -> Any:
+            rows = [np.zeros(0)] * 3
+            rows[slot] = np.ascontiguousarray(values)
+            return joint_state(head, names, *rows)
+
+        return applied
     if command.type == COMMAND_TYPES[0]:
         layout = store.types['std_msgs/msg/MultiArrayLayout']([], 0)
         array = store.types[command.type]
@@ -200,5 +259,23 @@ def _command_maker(store: Any, mapping: LogMapping) -> Any:
         parts = [none] * 4
         parts[slot] = np.ascontiguousarray(values)
         return trajectory(head, list(mapping.names), [point(*parts, at_once)])
+
+    return make
+
+
+def _imu_maker(store: Any, mapping: LogMapping, imu: Mapping[str, Array]) -> Any:
+    """Makes an IMU message from (stamp, row); a covariance of -1 says what it does not measure."""
+    frame = mapping.profile.imu_link if mapping.profile else ''
+    vector = store.types['geometry_msgs/msg/Vector3']
+    unturned = store.types['geometry_msgs/msg/Quaternion'](0.0, 0.0, 0.0, 1.0)
+    header, message = store.types['std_msgs/msg/Header'], store.types[IMU_TYPE]
+    unknown, missing = np.zeros(9), np.array([-1.0] + [0.0] * 8)
+
+    def make(stamp: Any, row: int) -> Any:
+        parts = []
+        for what in IMU:
+            values = imu[what][row].tolist() if what in imu else [0.0] * 3
+            parts += [vector(*values), unknown if what in imu else missing]
+        return message(header(stamp, frame), unturned, missing, *parts)
 
     return make

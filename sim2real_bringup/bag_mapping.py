@@ -10,7 +10,15 @@ Where several motors move several joints together (a differential wrist), ``coup
 them and gives the matrix: joint position = matrix @ motor position, and, as power is the same
 on both sides, joint effort = inverse(matrix)^T @ motor effort. With ``matrix: [[0.5, 0.5],
 [0.5, -0.5]]`` motors at (0.2, 0) rad mean joints at (0.1, 0.1) rad, and a torque of 1 N*m on
-the first motor is (1, 1) N*m on the joints.
+the first motor is (1, 1) N*m on the joints. A list of couplings is taken, too.
+
+Commands go to the robot's command topic (``commands: sent``, the default) or, with their times, to
+``policy/action_applied`` (``commands: applied``), where the online identification hears them and
+finds their delay. ``imu`` names columns of the axes::
+
+    imu:
+      angular_velocity: {x: gx, y: gy, z: {column: gz, unit: deg/s}}
+      linear_acceleration: {x: ax, y: ay, z: {column: az, unit: g}}
 """
 
 from __future__ import annotations
@@ -32,7 +40,7 @@ from sim2real_core.yaml_file import read_yaml
 Array = npt.NDArray[np.float64]
 MEASURED = ('position', 'velocity', 'effort')
 QUANTITIES = (*MEASURED, 'command')
-TOP_KEYS = ('robot', 'time', 'joints', 'coupling')
+TOP_KEYS = ('robot', 'time', 'joints', 'coupling', 'commands', 'imu')
 TIME_UNITS = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
 LINEAR = {
     'position': {'m': 1.0, 'cm': 1e-2, 'mm': 1e-3, 'um': 1e-6},
@@ -47,6 +55,12 @@ ANGULAR = {
     'effort': {'N*m': 1.0, 'mN*m': 1e-3, 'kN*m': 1e3, 'A': 1.0, 'mA': 1e-3},
 }  # fmt: skip
 AMPERES = ('A', 'mA')
+IMU = {
+    'angular_velocity': {'rad/s': 1.0, 'deg/s': math.pi / 180},
+    'linear_acceleration': {'m/s^2': 1.0, 'g': 9.80665, 'mg': 9.80665e-3},
+}
+AXES = ('x', 'y', 'z')
+COMMANDS = ('sent', 'applied')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +125,21 @@ class LogMapping:
         time: when.
         joints: by joint name, in the order of the file.
         profile: the robot, when the mapping names one.
-        coupled: joints that ``matrix`` couples.
-        matrix: (n, n), joint position per motor position.
+        couplings: joints that share their motors, and the matrix (n, n) of joint position per
+            motor position, of each coupling.
+        applied: commands are those that were applied, with their times.
+        imu: columns of the axes x, y, z of ``angular_velocity`` and ``linear_acceleration``.
+        lines: line of each key of the file.
     """
 
     path: Path
     time: Time
     joints: Mapping[str, JointMapping]
     profile: RobotProfile | None = None
-    coupled: tuple[str, ...] = ()
-    matrix: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    couplings: tuple[tuple[tuple[str, ...], Array], ...] = ()
+    applied: bool = False
+    imu: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
+    lines: Mapping[tuple[object, ...], int] = field(default_factory=dict)
 
     @property
     def command(self) -> Command:
@@ -157,15 +176,22 @@ def read_mapping(path: str | Path) -> LogMapping:
     reader = _Reader(faults, profile, 'coupling' in file.data)
     time = reader.config(Time, file.data.get('time'), ('time',))
     joints = reader.joints(file.data.get('joints'))
-    coupled, matrix = reader.coupling(file.data.get('coupling'), joints)
+    couplings = reader.couplings(file.data.get('coupling'), joints)
+    imu = reader.imu(file.data.get('imu', {}), 'imu' in file.data)
+    commands = file.data.get('commands', COMMANDS[0])
+    if commands not in COMMANDS:
+        mend = f'must be one of {", ".join(COMMANDS)}'
+        faults.add('commands', commands, mend, path=('commands',))
     faults.check()
     return LogMapping(
         path=file.path,
         time=time,
         joints=joints,
         profile=profile,
-        coupled=coupled,
-        matrix=matrix,
+        couplings=couplings,
+        applied=commands == COMMANDS[1],
+        imu=imu,
+        lines=file.lines,
     )
 
 
@@ -233,10 +259,7 @@ class _Reader:
         columns = {}
         for quantity in QUANTITIES:
             if quantity in entry:
-                given = entry.pop(quantity)
-                if isinstance(given, (str, int)) and not isinstance(given, bool):
-                    given = {'column': given}
-                column = self.config(Column, given, (*path, quantity))
+                column = self._column(entry.pop(quantity), (*path, quantity))
                 if column is not None:
                     columns[quantity] = column
             elif quantity == 'position':
@@ -267,26 +290,75 @@ class _Reader:
             mend = 'a current needs the torque_constant of the joint'
             self._faults.add(field_name, column.unit, mend, path=path)
 
-    def coupling(
+    def imu(self, given: Any, wanted: bool) -> dict[str, tuple[Column, ...]]:
+        """Columns of the IMU; a vector has all three axes."""
+        if not wanted:
+            return {}
+        values = self._mapping(given, ('imu',), f'map {" and ".join(IMU)} to their axes')
+        found = {}
+        for what, axes in values.items():
+            path = ('imu', what)
+            if what not in IMU:
+                self._faults.add(f'imu.{what}', axes, f'known: {", ".join(IMU)}', path=path)
+                continue
+            entries = self._mapping(axes, path, 'map x, y and z to their columns')
+            for axis in set(entries) ^ set(AXES) if entries else ():
+                mend = 'is needed' if axis in AXES else f'known: {", ".join(AXES)}'
+                where = (*path, axis) if axis in entries else path
+                self._faults.add(f'imu.{what}.{axis}', entries.get(axis), mend, path=where)
+            read = {a: self._column(entries[a], (*path, a)) for a in AXES if a in entries}
+            for axis, column in read.items():
+                if column is not None and column.unit and column.unit not in IMU[what]:
+                    mend = f'must be one of {", ".join(IMU[what])}'
+                    field_name = f'imu.{what}.{axis}.unit'
+                    self._faults.add(field_name, column.unit, mend, path=(*path, axis, 'unit'))
+            found[what] = tuple(column for column in read.values() if column is not None)
+        return found
+
+    def _column(self, given: Any, path: tuple[object, ...]) -> Column | None:
+        """A column: its name, or a mapping; None after a fault."""
+        if isinstance(given, (str, int)) and not isinstance(given, bool):
+            given = {'column': given}
+        column: Column | None = self.config(Column, given, path)
+        return column
+
+    def couplings(
         self, given: Any, joints: Mapping[str, JointMapping]
+    ) -> tuple[tuple[tuple[str, ...], Array], ...]:
+        """Couplings: one, or a list; none shares a joint with another."""
+        if given is None:
+            return ()
+        if not isinstance(given, list):
+            return (self.coupling(given, joints, ('coupling',)),)
+        found = tuple(
+            self.coupling(entry, joints, ('coupling', k)) for k, entry in enumerate(given)
+        )
+        seen: set[str] = set()
+        for k, (names, _) in enumerate(found):
+            for name in seen & set(names):
+                mend = 'is in a coupling before this one'
+                self._faults.add(f'coupling.{k}.joints', name, mend, path=('coupling', k))
+            seen |= set(names)
+        return found
+
+    def coupling(
+        self, given: Any, joints: Mapping[str, JointMapping], here: tuple[object, ...]
     ) -> tuple[tuple[str, ...], Array]:
         """Coupled joints and their matrix."""
-        if given is None:
-            return (), np.zeros((0, 0))
-        values = self._mapping(given, ('coupling',), 'give joints and matrix')
+        name = '.'.join(map(str, here))
+        values = self._mapping(given, here, 'give joints and matrix')
         for key in set(values) - {'joints', 'matrix'}:
-            self._faults.add(
-                f'coupling.{key}', values[key], 'known: joints, matrix', path=('coupling', key)
-            )
+            mend = 'known: joints, matrix'
+            self._faults.add(f'{name}.{key}', values[key], mend, path=(*here, key))
         names = values.get('joints')
         known = list(joints)
         if not isinstance(names, list) or not all(
-            name in known and names.count(name) == 1 for name in names
+            joint in known and names.count(joint) == 1 for joint in names
         ):
             mend = f'list joints of this mapping, each once: {", ".join(joints)}'
-            self._faults.add('coupling.joints', names, mend, path=('coupling', 'joints'))
+            self._faults.add(f'{name}.joints', names, mend, path=(*here, 'joints'))
             return (), np.zeros((0, 0))
-        path = ('coupling', 'matrix')
+        path = (*here, 'matrix')
         try:
             matrix = np.array(values.get('matrix'), dtype=float)
         except (TypeError, ValueError):
@@ -294,8 +366,8 @@ class _Reader:
         n = len(names)
         if matrix.shape != (n, n) or not np.isfinite(matrix).all():
             mend = f'must be {n} rows of {n} numbers'
-            self._faults.add('coupling.matrix', values.get('matrix'), mend, path=path)
+            self._faults.add(f'{name}.matrix', values.get('matrix'), mend, path=path)
         elif abs(np.linalg.det(matrix)) < 1e-12:
             mend = 'must be invertible: different motor positions, different joint positions'
-            self._faults.add('coupling.matrix', values['matrix'], mend, path=path)
+            self._faults.add(f'{name}.matrix', values['matrix'], mend, path=path)
         return tuple(names), matrix

@@ -163,9 +163,9 @@ NODES: Mapping[str, NodeKind] = {
             name='sysid',
             module='sim2real_sysid.node',
             settings='sim2real_sysid.config:SysidConfig',
-            purpose="identifies inertia and friction from what the joints' sensors say",
+            purpose="identifies joints, drives and payload from the joints' sensors and commands",
             publishes=(ESTIMATE, PACE),
-            subscribes=(JOINT_STATES,),
+            subscribes=(JOINT_STATES, ACTION_APPLIED),
         ),
         NodeKind(
             name='capture',

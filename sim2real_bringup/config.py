@@ -23,6 +23,9 @@ class VisualizerConfig(Config):
         'Publish robot_description and tf too, where no simulator or robot_state_publisher does.',
         read_only=True,
     )
+    trajectory: str = parameter(
+        '', 'File of a trajectory; the way of the tool along it is shown.', read_only=True
+    )
     trail: float = parameter(
         3.0, 'Length of the trails of commanded and measured tool position.', unit='s', low=0.0,
         high=60.0, read_only=True,

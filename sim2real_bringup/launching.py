@@ -43,6 +43,8 @@ def arguments(stack: str) -> dict[str, tuple[str | None, str]]:
     if 'policy' in kind.nodes:
         text = "Policy bundle, a file or a shipped name; that of the robot's name when empty."
         found['bundle'] = ('', text)
+        text = 'Trajectory that the policy follows instead; sim2real sysid excite makes one.'
+        found['trajectory'] = ('', text)
     if 'randomizer' in kind.nodes:
         text = (
             "Randomization space, a file or a shipped name; the shipped one of the robot's name."
@@ -109,6 +111,7 @@ def processes(stack: str, given: dict[str, str]) -> tuple[Process, ...]:
         params_file=given['params_file'],
         robot=given['robot'],
         bundle=given.get('bundle', ''),
+        trajectory=given.get('trajectory', ''),
         space=given.get('space', ''),
         log_level=given['log_level'],
         settings=settings,

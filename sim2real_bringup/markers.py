@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.records import Estimate
+from sim2real_core.records import Estimate, ParameterEstimate
 
 Array = npt.NDArray[np.float64]
 Colour = tuple[float, float, float, float]
 
+PLANNED: Colour = (0.95, 0.65, 0.15, 0.6)
 TARGET: Colour = (0.90, 0.25, 0.20, 0.9)
 COMMANDED: Colour = (0.25, 0.50, 0.95, 0.9)
 MEASURED: Colour = (0.20, 0.75, 0.35, 0.9)
+CHANGED: Colour = (0.95, 0.35, 0.25, 1.0)
+SHOWN = 30.0  # s for which a change is shown
 OF_STATUS: dict[str, Colour] = {
     'identified': (0.95, 0.95, 0.95, 1.0),
     'not_identified': (0.55, 0.55, 0.55, 1.0),
@@ -111,6 +114,13 @@ def tool(group: str, trail: Trail, frame: str, colour: Colour, size: float) -> l
     return shapes
 
 
+def way(points: Array, frame: str, size: float) -> Shape:
+    """The way (n, 3) that a tool is to go [m]."""
+    return Shape(
+        group='trajectory', kind='line', frame=frame, size=size, colour=PLANNED, points=points
+    )
+
+
 def target(position: Array, frame: str, size: float) -> Shape:
     """Where the tool shall be."""
     return Shape(
@@ -118,29 +128,33 @@ def target(position: Array, frame: str, size: float) -> Shape:
     )
 
 
-def estimate_line(address: str, mean: float, std: float, status: str, unit: str) -> str:
+def estimate_line(address: str, known: ParameterEstimate) -> str:
     """``joint.elbow.viscous_friction 1.20 ± 0.05 N*m*s/rad``."""
-    if not math.isfinite(std):
-        return f'{address} unknown'
-    digits = max(0, 1 - math.floor(math.log10(std))) if std > 0 else 6
-    number = f'{mean:.{min(digits, 9)}f} ± {std:.2g}'
-    return f'{address} {number} {unit}' + ('' if status == 'identified' else f' ({status})')
+    tied = f'not told from {", ".join(known.confounded)}' if known.confounded else ''
+    if not math.isfinite(known.std):
+        return f'{address} unknown' + (f' ({tied})' if tied else '')
+    digits = max(0, 1 - math.floor(math.log10(known.std))) if known.std > 0 else 6
+    number = f'{known.mean:.{min(digits, 9)}f} ± {known.std:.2g} {known.unit}'
+    why = '' if known.status == 'identified' else f' ({tied or known.status})'
+    return f'{address} {number}{why}'
 
 
 def estimates(
     estimate: Estimate, frame: str, corner: Sequence[float], most: int, height: float
 ) -> list[Shape]:
-    """Estimates as lines of text below a corner, identified ones first.
+    """Estimates as lines of text below a corner: changes first, then what is identified.
 
     Args:
-        estimate: what is known.
+        estimate: what is known; changes are shown for half a minute.
         frame: of the corner.
         corner: where the first line is, (3,) [m].
         most: so many lines at most.
         height: of a line [m].
     """
     order = list(OF_STATUS)
-    rows = sorted(estimate.parameters.items(), key=lambda item: order.index(item[1].status))
+    rows = [(c.said, CHANGED) for c in estimate.changes if estimate.stamp - c.stamp < SHOWN]
+    known = sorted(estimate.parameters.items(), key=lambda item: order.index(item[1].status))
+    rows += [(estimate_line(address, p), OF_STATUS[p.status]) for address, p in known]
     return [
         Shape(
             group='estimates',
@@ -148,9 +162,9 @@ def estimates(
             kind='text',
             frame=frame,
             size=height,
-            colour=OF_STATUS[p.status],
+            colour=colour,
             position=np.array([corner[0], corner[1], corner[2] - 1.4 * height * i]),
-            text=estimate_line(address, p.mean, p.std, p.status, p.unit),
+            text=text,
         )
-        for i, (address, p) in enumerate(rows[:most])
+        for i, (text, colour) in enumerate(rows[:most])
     ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.records import Estimate, Event
+from sim2real_core.records import Change, Estimate, Event
 
 Array = npt.NDArray[np.float64]
 
@@ -58,9 +58,10 @@ class Result:
         """The result.
 
         Returns:
-            ``final`` (address to mean, std, status), ``timeline`` (t [s], estimates), ``events``
-            (t, detector, score, threshold, detail), ``policy`` (commands; where the bag has what
-            was sent then, the difference per joint), ``samples``, ``duration`` [s].
+            ``final`` (address to mean, std, status), ``timeline`` (t [s], estimates), ``changes``
+            (t, address, before, after, score), ``events`` (t, detector, score, threshold,
+            detail), ``policy`` (commands; where the bag has what was sent then, the difference
+            per joint), ``samples``, ``duration`` [s].
         """
         timeline = [
             {'t': self.seconds(estimate.stamp), 'estimates': estimate.as_json()}
@@ -69,6 +70,16 @@ class Result:
         return {
             'final': timeline[-1]['estimates'] if timeline else {},
             'timeline': timeline,
+            'changes': [
+                {
+                    't': self.seconds(change.stamp),
+                    'address': change.address,
+                    'before': change.before,
+                    'after': change.after,
+                    'score': change.score,
+                }
+                for change in self._changes()
+            ],
             'events': [
                 {
                     't': self.seconds(event.stamp),
@@ -83,6 +94,10 @@ class Result:
             'samples': self.samples,
             'duration': (self.last - self.start) / 1e9,
         }
+
+    def _changes(self) -> list[Change]:
+        """Each once: an estimate repeats the latest."""
+        return list(dict.fromkeys(c for estimate in self.estimates for c in estimate.changes))
 
     def _policy(self) -> dict[str, Any]:
         both = [stamp for stamp in self.actions if stamp in self.recorded]

@@ -23,6 +23,8 @@ from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.files import names, share
 from sim2real_core.profile import load_profile
 
+EXCITE = 'excite'
+"""The stack whose policy follows a trajectory."""
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 INTO_NAMESPACE = ('clock', 'tf', 'tf_static')
 PORTS = 1000
@@ -76,6 +78,12 @@ STACKS: Mapping[str, StackKind] = {
             'on the robot: acts, identifies and keeps what goes wrong',
             ('policy', 'sysid', 'capture'),
             False,
+        ),
+        StackKind(
+            EXCITE,
+            'a robot in the simulator on an exciting trajectory, and what that tells of it',
+            ('simulator', 'policy', 'sysid', 'visualizer'),
+            True,
         ),
         StackKind(
             'replay', 'plays a bag through nodes of the robot', ('player', *CONSUMERS), True
@@ -153,6 +161,7 @@ def build(
     params_file: str | Path = '',
     robot: str = '',
     bundle: str = '',
+    trajectory: str = '',
     space: str = '',
     bag: str = '',
     log_level: str = 'info',
@@ -172,6 +181,7 @@ def build(
         params_file: ROS parameter file; the package's own when empty.
         robot: profile for every node; as the parameter file says when empty.
         bundle: policy bundle; the shipped one of the robot's name when nothing says.
+        trajectory: what the policy node follows instead, and the visualizer shows.
         space: randomization space; the robot's own when nothing says (see the randomizer).
         bag: what a replay plays.
         log_level: of all nodes.
@@ -200,6 +210,8 @@ def build(
             parameters.set(node, parameter, value)
     for node, parameter, value in (
         ('policy', 'bundle', bundle),
+        ('policy', 'trajectory', trajectory),
+        ('visualizer', 'trajectory', trajectory),
         ('randomizer', 'space', space),
         ('player', 'bag', bag),
     ):
@@ -208,7 +220,7 @@ def build(
     for text in assignments:
         parameters.assign(text)
     _structure(parameters, chosen, namespace)
-    _bundle_of_the_robot(parameters, chosen)
+    _what_acts(parameters, chosen, kind.name == EXCITE)
     _space_of_the_robot(parameters, chosen)
     parameters.check(chosen)
     behind = _behind_the_relay(parameters) if 'relay' in chosen else ()
@@ -307,10 +319,19 @@ def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) 
             parameters.faults.found.append(Fault('player.bag', '', mend))
 
 
-def _bundle_of_the_robot(parameters: Parameters, chosen: tuple[str, ...]) -> None:
-    """A bundle that nothing names is the shipped one of the robot's name."""
+def _what_acts(parameters: Parameters, chosen: tuple[str, ...], excites: bool) -> None:
+    """A bundle that nothing names is the shipped one of the robot's name.
+
+    A stack that is there to excite needs a trajectory instead.
+    """
     values = parameters.values['policy']
-    if 'policy' not in chosen or values.get('bundle'):
+    if 'policy' not in chosen or values.get('bundle') or values.get('trajectory'):
+        return
+    if excites:
+        mend = (
+            'name the trajectory (--trajectory, or trajectory:=); sim2real sysid excite makes one'
+        )
+        parameters.faults.found.append(Fault('policy.trajectory', '', mend))
         return
     default = next(r.default for r in NODES['policy'].config().table() if r.name == 'robot')
     robot = Path(str(values.get('robot', default))).stem

@@ -22,9 +22,11 @@ from sim2real_capture.conversions import joint_values
 from sim2real_core import node as core
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.messages import estimate_from_message, to_seconds
-from sim2real_core.profile import load_profile
+from sim2real_core.profile import RobotProfile, load_profile
 from sim2real_core.qos import LATCHED, RELIABLE, SENSOR
 from sim2real_core.records import Estimate
+from sim2real_core.trajectory import read_trajectory
+from sim2real_sysid.excitation_plot import tool_path
 
 KINDS = {
     'sphere': Marker.SPHERE,
@@ -54,6 +56,7 @@ class VisualizerNode(Node):
         self._goal: tuple[Any, str] | None = None
         self._estimate: Estimate | None = None
         self._to_markers = self.create_publisher(MarkerArray, 'sim2real/markers', RELIABLE)
+        self._way = tool_way(config.trajectory, profile)
         self._to_tf: Any = None
         if config.robot_state:
             self._publish_robot()
@@ -98,6 +101,8 @@ class VisualizerNode(Node):
         base, size = self._profile.base_link, TOOL_SIZE * self._reach
         shapes = markers.tool('measured', self._measured, base, markers.MEASURED, size)
         shapes += markers.tool('commanded', self._commanded, base, markers.COMMANDED, size)
+        if self._way is not None:
+            shapes.append(markers.way(self._way, base, size / 4))
         if self._goal is not None:
             shapes.append(markers.target(self._goal[0], self._goal[1], 1.5 * size))
         if self._estimate is not None:
@@ -139,6 +144,11 @@ class VisualizerNode(Node):
     def close(self) -> None:
         """Say goodbye."""
         self._health.close()
+
+
+def tool_way(file: str, profile: RobotProfile) -> Any:
+    """The way (n, 3) of the tool along a trajectory [m]; None without a file."""
+    return tool_path(profile, read_trajectory(file, profile)) if file else None
 
 
 def _marker(shape: Shape) -> Marker:

@@ -16,7 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from sim2real_core.addresses import quantity
 from sim2real_core.errors import Fault, InputError
-from sim2real_core.records import Draw, Estimate, Event, ParameterEstimate
+from sim2real_core.records import Change, Draw, Estimate, Event, ParameterEstimate
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
@@ -151,7 +151,15 @@ def estimate_to_message(estimate: Estimate) -> DiagnosticArray:
     """Encode an Estimate."""
     head = _status('__estimate__', schema=SCHEMA, stamp=float(estimate.stamp))
     rows = [
-        _status(a, p.status, mean=float(p.mean), std=float(p.std), status=p.status, unit=p.unit)
+        _status(
+            a,
+            p.status,
+            mean=float(p.mean),
+            std=float(p.std),
+            status=p.status,
+            unit=p.unit,
+            **({'confounded': json.dumps(p.confounded)} if p.confounded else {}),
+        )
         for a, p in estimate.parameters.items()
     ]
     covariance = _status(
@@ -159,7 +167,21 @@ def estimate_to_message(estimate: Estimate) -> DiagnosticArray:
         order=json.dumps(estimate.order),
         value=' '.join(repr(float(v)) for v in np.asarray(estimate.covariance).ravel()),
     )
-    return _array(estimate.stamp, [head, *rows, covariance])
+    changes = [
+        _status(
+            '__change__',
+            f'{change.address} changed',
+            stamp=float(change.stamp),
+            address=change.address,
+            before=float(change.before),
+            after=float(change.after),
+            score=float(change.score),
+        )
+        for change in estimate.changes
+    ]
+    for status in changes:
+        status.level = DiagnosticStatus.WARN
+    return _array(estimate.stamp, [head, *rows, covariance, *changes])
 
 
 def estimate_from_message(message: DiagnosticArray) -> Estimate:
@@ -174,17 +196,25 @@ def estimate_from_message(message: DiagnosticArray) -> Estimate:
         parameters = {}
         order: tuple[str, ...] = ()
         covariance = np.zeros((0, 0))
+        changes = []
         for row in rows:
             values = _fields(row)
             if row.name == '__covariance__':
                 order = tuple(json.loads(values['order']))
                 flat = [float(v) for v in values['value'].split()]
                 covariance = np.array(flat, dtype=float).reshape(len(order), len(order))
+            elif row.name == '__change__':
+                numbers = (float(values[key]) for key in ('before', 'after', 'score'))
+                changes.append(Change(float(values['stamp']), values['address'], *numbers))
             else:
                 parameters[row.name] = ParameterEstimate(
-                    float(values['mean']), float(values['std']), values['status'], values['unit']
+                    float(values['mean']),
+                    float(values['std']),
+                    values['status'],
+                    values['unit'],
+                    tuple(json.loads(values.get('confounded', '[]'))),
                 )
-        return Estimate(float(head['stamp']), parameters, order, covariance)
+        return Estimate(float(head['stamp']), parameters, order, covariance, tuple(changes))
 
     return _decoded('estimate', decode)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,12 +52,39 @@ class ParameterEstimate:
         std: its standard deviation [unit]; infinite where nothing is known.
         status: ``identified``, ``not_identified`` or ``stale``.
         unit: SI unit.
+        confounded: addresses of what this one cannot be told apart from; empty where it can.
     """
 
     mean: float
     std: float
     status: str
     unit: str = ''
+    confounded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter is no longer what it was: wear, another payload, a fault.
+
+    Attributes:
+        stamp: when it was noticed [s].
+        address: of the parameter that explains it best.
+        before: its value until then.
+        after: what the first motion since says [the same unit].
+        score: how far that stands out, in standard deviations of the usual.
+    """
+
+    stamp: float
+    address: str
+    before: float
+    after: float
+    score: float
+
+    @property
+    def said(self) -> str:
+        """For people: ``joint.elbow.viscous_friction changed from 1.2 to 2.1 at 12.50 s``."""
+        values = f'from {self.before:.3g} to {self.after:.3g}'
+        return f'{self.address} changed {values} at {self.stamp:.2f} s'
 
 
 @dataclass(frozen=True)
@@ -68,25 +96,31 @@ class Estimate:
         parameters: address to its estimate.
         order: addresses of the rows and columns of ``covariance`` (the identified ones).
         covariance: (n, n) covariance of the identified parameters.
+        changes: the latest ones, oldest first.
     """
 
     stamp: float
     parameters: Mapping[str, ParameterEstimate]
     order: tuple[str, ...] = ()
     covariance: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    changes: tuple[Change, ...] = ()
 
     @property
     def identified(self) -> dict[str, ParameterEstimate]:
         """The parameters whose status is ``identified``."""
         return {a: p for a, p in self.parameters.items() if p.status == 'identified'}
 
-    def as_json(self) -> dict[str, dict[str, float | str | None]]:
-        """``{address: {mean, std, status}}``; an infinite std becomes None (JSON has none)."""
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """``{address: {mean, std, status}}``; an infinite std becomes None (JSON has none).
+
+        ``confounded`` is a list of addresses, there only when there are any.
+        """
         return {
             a: {
                 'mean': p.mean,
                 'std': p.std if math.isfinite(p.std) else None,
                 'status': p.status,
+                **({'confounded': list(p.confounded)} if p.confounded else {}),
             }
             for a, p in self.parameters.items()
         }

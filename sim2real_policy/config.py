@@ -17,6 +17,12 @@ class PolicyConfig(Config):
 
     robot: str = parameter('arm6', 'Robot profile: a path, or the name of a shipped one.')
     bundle: str = parameter('', 'Policy bundle: a path, or the name of a shipped one.')
+    trajectory: str = parameter(
+        '', 'File of a trajectory to run instead of a bundle; sim2real sysid excite makes one.'
+    )
+    periods: int = parameter(
+        0, 'Periods of the trajectory to run; 0 is as many as its file says.', low=0
+    )
     autostart: bool = parameter(
         False, 'Configure and activate without being asked.', read_only=True
     )
@@ -44,7 +50,9 @@ class PolicyConfig(Config):
     damp_time: float = parameter(0.3, 'Time constant of damping.', unit='s', low=1e-3, high=60.0)
 
     def check(self, faults: Faults) -> None:
-        """Pacing and a timer exclude each other."""
+        """Pacing and a timer exclude each other; so do a bundle and a trajectory."""
+        if self.bundle and self.trajectory:
+            faults.add('trajectory', self.trajectory, 'give a bundle or a trajectory, not both')
         if self.paced is True and self.control == 'timer':
             faults.add('control', self.control, 'must be sensor where paced is true')
 

@@ -36,7 +36,7 @@ class Controller:
     Args:
         meta: the policy's metadata.
         profile: the robot.
-        runtime: runs its network.
+        runtime: gives its actions.
         config: times, and whether samples or a timer set the pace.
         tool: gives the tool position (3,) in the base frame [m] for joint positions (nj,) in the
             policy's order; needed only when the policy sees it.
@@ -126,8 +126,7 @@ class Controller:
         self._imu_stamp = -math.inf
         self._due = -math.inf  # stamp at which the next command is due
         self._next = -math.inf  # steady time at which the next command without a sample is due
-        self._assembler.reset()
-        self.inputs['action'][:] = 0.0
+        self._forget()
         self.decided = False
         self.missed = 0
         self.fault = NO_SAMPLE
@@ -135,7 +134,12 @@ class Controller:
     def release(self) -> None:
         """Let the policy act again after an action that was not finite."""
         self.guard.release()
+        self._forget()
+
+    def _forget(self) -> None:
+        """What comes next does not follow what was."""
         self._assembler.reset()
+        self._runtime.reset()
         self.inputs['action'][:] = 0.0
 
     def goal(self, position: Array) -> bool:
@@ -190,8 +194,10 @@ class Controller:
                 self.guard.reset(position)
             elif self.guard.damping:  # the robot was let go of, and may be anywhere
                 self.guard.resume(position)
+                self._runtime.reset()
             if stamp - self._good > self._config.stale_after:
                 self._assembler.reset()  # its histories have a hole
+                self._runtime.reset()
             self._good = stamp
         due = self.ready and stamp >= self._due - self._slack
         if self._config.control == 'timer' or not due:
@@ -302,6 +308,7 @@ class Controller:
             'deadline_misses': self.missed,
             'latched': self.guard.latched,
             **self.guard.counts,
+            **self._runtime.report(),
         }
 
     def _sent(self) -> Array:

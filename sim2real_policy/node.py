@@ -18,25 +18,23 @@ from std_srvs.srv import Trigger
 
 from sim2real_core import node as core
 from sim2real_core.errors import Sim2RealError
-from sim2real_core.files import find
 from sim2real_core.messages import to_seconds
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import LATCHED, sensor_qos
-from sim2real_policy.bundle import load_bundle
 from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller import NO_GOAL, Controller, tool_position
 from sim2real_policy.conversions import JointStateReader, xyz
 from sim2real_policy.latency import LatencyHistogram
 from sim2real_policy.loop_ros import FastLoop, spin
 from sim2real_policy.outputs_ros import Outputs
-from sim2real_policy.runtime import OnnxRuntime
+from sim2real_policy.source import load_source
 
 DONE, REFUSED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STOP_WITHIN = 2.0  # [s] a stop that takes longer is cut short
 
 
 class PolicyNode(LifecycleNode):
-    """Runs a bundle on the robot of a profile; see ``PolicyConfig`` for its parameters.
+    """Runs a bundle, or a trajectory, on the robot of a profile; see ``PolicyConfig``.
 
     Everything between a joint state and its command happens in the thread of a
     :class:`FastLoop`; the node's executor serves the rest. ``_lock`` is held by either.
@@ -63,7 +61,7 @@ class PolicyNode(LifecycleNode):
     # Transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the bundle, check it against the robot, warm it up, connect the topics."""
+        """Load what acts, check it against the robot, warm it up, connect the topics."""
         try:
             self._configure()
         except Exception as error:  # rclpy would drop any that leaves this method
@@ -78,11 +76,10 @@ class PolicyNode(LifecycleNode):
     def _configure(self) -> None:
         config = self._config = core.read(self, PolicyConfig)
         profile = load_profile(config.robot)
-        self._bundle = load_bundle(find('policies', config.bundle, '.onnx'))
-        meta = self._bundle.meta
+        self._source = source = load_source(config, profile)
+        self._meta = meta = source.meta
         tool = tool_position(meta, profile)
-        runtime = OnnxRuntime(self._bundle)
-        self._controller = controller = Controller(meta, profile, runtime, config, tool)
+        self._controller = controller = Controller(meta, profile, source.runtime, config, tool)
         if controller.warning:
             self.get_logger().warning(controller.warning)
         inputs = {name: controller.inputs[name] for name in controller.required}
@@ -119,7 +116,7 @@ class PolicyNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Bring the robot to rest, then fall silent."""
-        period = self._bundle.meta.control_period
+        period = self._meta.control_period
         until = time.monotonic() + STOP_WITHIN
         with self._lock:
             self._state = 'inactive'
@@ -132,7 +129,7 @@ class PolicyNode(LifecycleNode):
         return DONE
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Let go of bundle and topics."""
+        """Let go of the topics."""
         self._disconnect()
         self._state = 'unconfigured'
         return DONE
@@ -172,9 +169,9 @@ class PolicyNode(LifecycleNode):
 
     def _on_goal(self, message: PoseStamped, noticed: float) -> None:
         goal, frame = xyz(message.pose.position), message.header.frame_id
-        if frame == self._bundle.meta.goal.frame and self._controller.goal(goal):
+        if frame == self._meta.goal.frame and self._controller.goal(goal):
             return
-        right = f'give finite numbers in frame {self._bundle.meta.goal.frame}'
+        right = f'give finite numbers in frame {self._meta.goal.frame}'
         self.get_logger().error(f'goal {goal} in frame {frame!r} refused: {right}')
 
     def _on_imu(self, message: Imu, noticed: float) -> None:
@@ -224,13 +221,12 @@ class PolicyNode(LifecycleNode):
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         if self._state == 'unconfigured':
             return DiagnosticStatus.OK, self._state, {}
-        controller, meta = self._controller, self._bundle.meta
+        controller = self._controller
         fault = controller.fault if self._state == 'active' else ''
         level = DiagnosticStatus.ERROR if fault and fault != NO_GOAL else DiagnosticStatus.OK
         values = {
-            'bundle': self._bundle.path,
-            'content_hash': self._bundle.content_hash,
-            'control_period [s]': meta.control_period,
+            **self._source.about,
+            'control_period [s]': self._meta.control_period,
             'commands': self._sent,
             **self._latency.report(),
             **controller.report(),

@@ -1,8 +1,8 @@
-"""Runs the network of a bundle."""
+"""What gives actions: the network of a bundle here, a trajectory in ``follow.py``."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,18 @@ Array32 = npt.NDArray[np.float32]
 
 
 class Runtime(Protocol):
-    """What runs a network."""
+    """What gives actions."""
 
-    def infer(self, observation: Array32) -> Array32:
-        """Actions (n, a) for observations (n, d), float32 both; may be overwritten by the next."""
+    def infer(self, observation: Array32) -> npt.NDArray[Any]:
+        """Actions (n, a) for observations (n, d); may be overwritten by the next."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what was: the next observation does not follow the last."""
+        ...
+
+    def report(self) -> dict[str, object]:
+        """For diagnostics."""
         ...
 
 
@@ -46,6 +54,13 @@ class OnnxRuntime:
             bind(name, 'cpu', 0, np.float32, array.shape, array.ctypes.data)
         for _ in range(warm_up):
             self.infer(self._input)
+
+    def reset(self) -> None:
+        """A network sees all it knows; nothing is to be forgotten."""
+
+    def report(self) -> dict[str, object]:
+        """Nothing that its file does not say."""
+        return {}
 
     def infer(self, observation: Array32) -> Array32:
         """Actions (n, a) for observations (n, d); see :class:`Runtime`."""

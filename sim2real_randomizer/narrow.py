@@ -18,6 +18,9 @@ from sim2real_randomizer.distributions import Distribution, Normal, Uniform
 from sim2real_randomizer.joint import JointNormal, Member
 from sim2real_randomizer.space import Space, Variation
 
+SECTIONS = ('parameters', 'final')
+"""Where the results of batch identification and of a replay have their estimate."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -157,6 +160,7 @@ def _shaped(
 def read_estimate(path: str | Path) -> Estimate:
     """Read an estimate: JSON of address to ``{mean, std, status}``, as ``Estimate.as_json`` gives.
 
+    What ``sim2real sysid fit`` or ``sim2real replay`` wrote has it under :data:`SECTIONS`.
     ``std`` is null where nothing is known. ``__covariance__``, if there, has the ``order`` of the
     addresses and the rows of the ``value``.
 
@@ -169,6 +173,10 @@ def read_estimate(path: str | Path) -> Estimate:
     except (OSError, ValueError, TypeError) as error:
         mend = f'give a JSON file of address to mean, std and status ({error})'
         raise InputError(Fault('estimate', file, mend, file)) from error
+    for section in SECTIONS:
+        if isinstance(data.get(section), Mapping):
+            data = dict(data[section])
+            break
     faults, parameters = Faults(file), {}
     tied = data.pop('__covariance__', {'order': [], 'value': []})
     for address, known in data.items():
@@ -177,7 +185,13 @@ def read_estimate(path: str | Path) -> Estimate:
             mean, status = float(known['mean']), known.get('status', 'identified')
             if status not in STATUSES or not math.isfinite(mean) or not std >= 0:
                 raise ValueError(f'status is one of {", ".join(STATUSES)}, std not negative')
-            parameters[address] = ParameterEstimate(mean, std, status, quantity(address).unit)
+            parameters[address] = ParameterEstimate(
+                mean,
+                std,
+                status,
+                quantity(address).unit,
+                tuple(map(str, known.get('confounded', ()))),
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             faults.add(address, known, f'give mean, std and status ({error})')
         except InputError as error:

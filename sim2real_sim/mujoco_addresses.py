@@ -27,6 +27,8 @@ Index = tuple[int | slice, ...]
 AXES = {'x': 0, 'y': 1, 'z': 2}
 COLORS = {'r': 0, 'g': 1, 'b': 2}
 INERTIA = {'xx': (0, 0), 'yy': (1, 1), 'zz': (2, 2), 'xy': (0, 1), 'xz': (0, 2), 'yz': (1, 2)}
+DIRECTED = ('viscous_friction', 'coulomb_friction')
+WAYS = {'.positive': 1.0, '.negative': -1.0}
 INTEGERS = ('solver_iterations', 'integrator', 'friction_cone')
 # Impedance of a contact whose stiffness is drawn: so small that the contact carries a load as a
 # spring and a damper do, to within this share (MuJoCo's own default carries nine tenths rigidly).
@@ -129,7 +131,11 @@ class Owner:
 
 
 class JointOwner(Owner):
-    """A joint. Static friction that is not given is Coulomb friction: no Stribeck effect."""
+    """A joint. Static friction that is not given is Coulomb friction: no Stribeck effect.
+
+    Where friction differs between the directions, the engine has their mean, and ``skew``
+    (2, nsim) half the difference, of viscous and of Coulomb friction.
+    """
 
     def __init__(
         self,
@@ -137,19 +143,39 @@ class JointOwner(Owner):
         places: Mapping[str, Place],
         friction: Friction,
         dof: int,
+        skew: Array,
     ) -> None:
         self._friction = friction
         self._dof = dof
+        self._skew = skew
         super().__init__(engine, places)
+        for quantity in DIRECTED:
+            for way in WAYS:
+                self.nominal[quantity + way] = self.nominal[quantity]
+
+    def fault(self, values: Mapping[str, Array]) -> str:
+        """See :class:`Owner`."""
+        both = [q for q in DIRECTED if q in values and any(q + way in values for way in WAYS)]
+        return f'give {both[0]} for both directions together, or for each' if both else ''
 
     def write(self, rows: Rows, values: Mapping[str, Array]) -> None:
         """See :class:`Owner`."""
+        for quantity, skew in zip(DIRECTED, self._skew):
+            same = values.get(quantity, self.nominal[quantity])
+            forward, backward = (values.get(quantity + way, same) for way in WAYS)
+            skew[rows] = 0.5 * (forward - backward)
+            if any(quantity + way in values for way in WAYS):
+                values = {**values, quantity: np.asarray(0.5 * (forward + backward))}
         if 'coulomb_friction' in values and 'static_friction' not in values:
             values = {**values, 'static_friction': values['coulomb_friction']}
         super().write(rows, values)
 
     def read(self, quantity: str) -> Array:
         """See :class:`Owner`. Where friction depends on speed, the engine has its level now."""
+        for directed, skew in zip(DIRECTED, self._skew):
+            for way, sign in WAYS.items():
+                if quantity == directed + way:
+                    return self.read(directed) + sign * skew
         value = super().read(quantity)
         if quantity == 'coulomb_friction' and not self._friction.active:
             value = np.array(self._engine.values('dof_frictionloss')[:, self._dof], dtype=float)
@@ -398,6 +424,8 @@ class Addresses:
         imu: (nsim, 6) angular velocity and acceleration, or None.
         friction: Coulomb and static friction.
         load: (nsim, nj) constant effort that each joint must overcome.
+        skew: (2, nsim, nj) half of how much more viscous and Coulomb friction a joint has in
+            positive than in negative direction.
         disturbances: forces on bodies, and the air.
         contacts: whether contacts are simulated.
     """
@@ -413,6 +441,7 @@ class Addresses:
         imu: Sensors | None,
         friction: Friction,
         load: Array,
+        skew: Array,
         disturbances: Disturbances,
         contacts: bool,
     ) -> None:
@@ -424,6 +453,7 @@ class Addresses:
         self._imu = imu
         self._friction = friction
         self._load = load
+        self._skew = skew
         self._disturbances = disturbances
         self._contacts = contacts
         self._owners: dict[tuple[str, str], Owner | None] = {}
@@ -474,7 +504,7 @@ class Addresses:
             'effort_offset': (self._load, (j,)),
             'wear': (self._friction.wear, (j,)),
         }
-        return JointOwner(self._engine, places, self._friction, dof)
+        return JointOwner(self._engine, places, self._friction, dof, self._skew[:, :, j])
 
     def _actuator(self, name: str) -> Owner:
         j = self._profile.joint_names.index(name)

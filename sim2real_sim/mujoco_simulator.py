@@ -123,7 +123,8 @@ class MujocoSimulator:
         self._imu = Sensors((nsim, 6), tag=1) if imu and profile.imu_link else None
         self._friction = Friction(profile.array('coulomb_friction'), STRIBECK_VELOCITY, nsim)
         self._load = np.zeros((nsim, nj))
-        self._loaded = False
+        self._skew = np.zeros((2, nsim, nj))
+        self._loaded = self._skewed = False
         self._frictionloss = self._engine.values('dof_frictionloss')
         self._disturbances = Disturbances(nsim, model.nbody)
         self._rigid = Rigid(model)
@@ -136,6 +137,7 @@ class MujocoSimulator:
             imu=self._imu,
             friction=self._friction,
             load=self._load,
+            skew=self._skew,
             disturbances=self._disturbances,
             contacts=contacts,
         )
@@ -245,6 +247,20 @@ class MujocoSimulator:
             slice(None) if ids is None else rows, self._joint_values('command', values, len(rows))
         )
 
+    def prime(self, commands: Array) -> None:
+        """Let the drives have heard commands before now, while the robots stay where they are.
+
+        What is late or lags then goes on from there, as in the middle of a motion.
+
+        Args:
+            commands: (n, nsim, nj), one a physics step, the oldest first; in force ever before.
+        """
+        rows = np.arange(self.nsim)
+        self._actuators.settle(rows, commands[0])
+        for values in commands:
+            self._actuators.command(slice(None), values)
+            self._actuators.follow()
+
     def hold(self) -> None:
         """Keep all robots where they are measured to be, until the next command."""
         self._actuators.hold(self._weight)
@@ -277,7 +293,10 @@ class MujocoSimulator:
         for left in reversed(range(n)):
             if left == n - 1:
                 effort = actuators.drive(self._load_now)
-            self._applied_force[:, self._dof] = effort - self._load if self._loaded else effort
+            applied = effort - self._load if self._loaded else effort
+            if self._skewed:  # what friction takes beyond the mean of both directions
+                applied = applied - self._skew[0] * np.abs(velocity) - self._skew[1]
+            self._applied_force[:, self._dof] = applied
             if self._friction.active:
                 self._frictionloss[:, self._dof] = self._friction.level(velocity)
             if disturbances.bodies.size:
@@ -296,6 +315,40 @@ class MujocoSimulator:
         if n > 0:
             self._unread[:] = True
             self._kinematics_current = False
+
+    def rollout(self, efforts: Array) -> tuple[Array, Array]:
+        """Apply efforts to the joints, past drives and sensors, as fast as the engine can.
+
+        What drives and sensors remember is not kept up to date: reset before anything else.
+
+        Args:
+            efforts: (n, nsim, nj), one a physics step.
+
+        Returns:
+            True positions and velocities (n, nsim, nj) after each step.
+        """
+        self._unread[:], self._kinematics_current = True, False
+        n, dofs = len(efforts), self.robot.dof
+        given = efforts - (self._load + self._skew[1])
+        if not (self._skew[0].any() or self._friction.active or self._disturbances.bodies.size):
+            applied = np.zeros((self.nsim, n, self.robot.model.nv))
+            applied[:, :, dofs] = np.moveaxis(given, 0, 1)
+            spec = int(mujoco.mjtState.mjSTATE_QFRC_APPLIED)
+            states = self.batch.rollout(n, applied, spec, record=('qpos', 'qvel'))
+            position, velocity = states['qpos'][:, :, self.robot.qpos], states['qvel'][:, :, dofs]
+            return np.moveaxis(position, 1, 0), np.moveaxis(velocity, 1, 0)
+        out = np.empty((2, *efforts.shape))
+        velocity = self._qvel[:, self._dof]
+        for k, effort in enumerate(given):
+            self._applied_force[:, self._dof] = effort - self._skew[0] * np.abs(velocity)
+            if self._friction.active:
+                self._frictionloss[:, self._dof] = self._friction.level(velocity)
+            if self._disturbances.bodies.size:
+                self.batch.bind('xfrc_applied')[:, self._disturbances.bodies] = self._disturb()
+            self.batch.step()
+            velocity = out[1, k] = self._qvel[:, self._dof]
+            out[0, k] = self._qpos[:, self._q]
+        return out[0], out[1]
 
     def _disturb(self) -> Array:
         """Wrenches (nsim, n, 6) on the disturbed bodies in the next step."""
@@ -512,6 +565,7 @@ class MujocoSimulator:
                 )
         self._disturbed = _columns(self._disturbances.bodies)
         self._loaded = bool(self._load.any())
+        self._skewed = bool(self._skew.any())
         force = self.batch.bind('xfrc_applied')
         wrench = self._disturbances.wrench
         if wrench.any() or force.any():

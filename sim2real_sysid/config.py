@@ -19,14 +19,14 @@ class SysidConfig(Config):
         False, 'Acknowledge every sample on the topic pace; for replay and lockstep simulation.'
     )
     bandwidth: float = parameter(
-        8.0,
+        40.0,
         'Bandwidth of the filters; lower where the joint states come too slowly for it.',
         unit='Hz',
         low=0.5,
         high=100.0,
     )
     low_speed: float = parameter(
-        0.05,
+        0.02,
         'Share of the highest speed seen below which a joint tells nothing: friction is not '
         'Coulomb friction there.',
         low=0.0,
@@ -46,6 +46,13 @@ class SysidConfig(Config):
         'No amount of data makes an estimate better than this.',
         low=0.0,
         high=0.5,
+    )
+    servo_error: float = parameter(
+        0.05,
+        'Relative standard deviation of an effort that is made from commands and the gains of the '
+        'profile, where none is measured.',
+        low=0.0,
+        high=1.0,
     )
     relative_std: float = parameter(
         0.1,

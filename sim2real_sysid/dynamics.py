@@ -50,23 +50,62 @@ class RigidBody:
 
     Attributes:
         payload_mass: nominal mass of the payload link [kg].
+        payload_columns: what :meth:`columns` gives of the payload.
+        reach: length of the chain of links that ends in the payload, at its longest [m].
 
     Raises:
         MissingError: pinocchio is not installed.
     """
 
+    payload_columns = 4
+
     def __init__(self, profile: RobotProfile) -> None:
         self._model = build_model(profile)
         import pinocchio
 
-        self._pin = pinocchio
-        self._payload = pinocchio.buildModelFromXML(
-            payload_urdf(profile.urdf.text, profile.payload_link)
-        )
+        self._regressor = pinocchio.computeJointTorqueRegressor
         self._data = self._model.createData()
-        self._payload_data = self._payload.createData()
         self._coordinates = Coordinates(self._model, profile)
+        bodies = list(self._model.inertias)[1:]
+        self._inertias = np.concatenate([body.toDynamicParameters() for body in bodies])
+        unit = pinocchio.buildModelFromXML(payload_urdf(profile.urdf.text, profile.payload_link))
+        body = pinocchio.FrameType.BODY
+        frame = self._model.frames[self._model.getFrameId(profile.payload_link, body)]
+        self._payload = np.zeros((len(self._inertias), self.payload_columns))
+        joint = int(frame.parentJoint)
+        if joint:
+            own = slice(10 * (joint - 1), 10 * joint)
+            self._payload[own, 0] = unit.inertias[joint].toDynamicParameters()
+            self._payload[own, 1:] = _shifted(
+                np.asarray(unit.inertias[joint].lever), np.asarray(frame.placement.rotation)
+            )
         self.payload_mass = float(profile.urdf.links[profile.payload_link].mass)
+        self.reach = float(np.linalg.norm(frame.placement.translation))
+        while joint:
+            self.reach += float(np.linalg.norm(self._model.jointPlacements[joint].translation))
+            joint = self._model.parents[joint]
+
+    def columns(self, states: Array) -> Array:
+        """Efforts of the nominal bodies, and what the payload adds.
+
+        Args:
+            states: (n, 3, nj) positions [rad or m], velocities and accelerations.
+
+        Returns:
+            (n, nj, 1 + 4): nominal inverse dynamics [N*m or N]; its derivative with respect to
+            the mass of the payload link, whose inertia scales along [per kg]; and with respect to
+            a first moment of mass in the axes x, y, z of that link [per kg*m], as its centre of
+            mass moves.
+        """
+        coordinates, found = self._coordinates, []
+        rates = states[:, 1:] @ coordinates.map.T
+        for state, (velocity, acceleration) in zip(states, rates):
+            q = coordinates.configuration(state[0])
+            found.append(self._regressor(self._model, self._data, q, velocity, acceleration))
+        terms = np.array(found).reshape(-1, len(self._inertias))
+        known = np.column_stack([self._inertias, self._payload])
+        columns = (terms @ known).reshape(len(states), self._model.nv, -1)
+        return np.asarray(coordinates.map.T @ columns)
 
     def efforts(self, position: Array, velocity: Array, acceleration: Array) -> Array:
         """Efforts of the nominal bodies, and what one more kilogram of payload adds.
@@ -77,11 +116,24 @@ class RigidBody:
             acceleration: (nj,).
 
         Returns:
-            (2, nj): nominal inverse dynamics [N*m or N], and its derivative with respect to
-            the mass of the payload link, whose inertia scales along [per kg].
+            (2, nj): the first two of :meth:`columns`.
         """
-        q, spread = self._coordinates.configuration(position), self._coordinates.map
-        v, a = spread @ velocity, spread @ acceleration
-        nominal = self._pin.rnea(self._model, self._data, q, v, a)
-        payload = self._pin.rnea(self._payload, self._payload_data, q, v, a)
-        return np.stack([nominal @ spread, payload @ spread])
+        return self.columns(np.stack([position, velocity, acceleration])[None])[0, :, :2].T
+
+
+def _shifted(lever: Array, axes: Array) -> Array:
+    """Change of a body's ten parameters by a first moment along each axis, (10, 3).
+
+    The inertia about its own centre stays, so that about the origin, ``-m [c][c]``, changes by
+    ``2 (c.h) I - c h' - h c'`` for a moment ``h`` and a lever ``c`` (parallel axes).
+
+    Args:
+        lever: (3,) of the centre of mass.
+        axes: (3, 3) columns are the axes.
+    """
+    change = np.zeros((10, 3))
+    for k, h in enumerate(axes.T):
+        inertia = 2.0 * (lever @ h) * np.eye(3) - np.outer(lever, h) - np.outer(h, lever)
+        change[1:4, k] = h
+        change[4:, k] = inertia[[0, 0, 1, 0, 1, 2], [0, 1, 1, 2, 2, 2]]
+    return change

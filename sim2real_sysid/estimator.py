@@ -8,31 +8,66 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.addresses import quantity
-from sim2real_core.joint_states import UNSTAMPED, is_late, shortest
 from sim2real_core.profile import RobotProfile
-from sim2real_core.records import Estimate, ParameterEstimate
+from sim2real_core.records import Change, Estimate
+from sim2real_sysid.changes import WINDOWS, ChangeDetector, Step
 from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.drives import DriveIdentifier
 from sim2real_sysid.dynamics import RigidBody
-from sim2real_sysid.posterior import Moments, solve
-from sim2real_sysid.regression import JOINT_QUANTITIES, LOCAL, RowBuilder
+from sim2real_sysid.findings import Finding
+from sim2real_sysid.intake import Intake, Run
+from sim2real_sysid.moments import Block, Moments
+from sim2real_sysid.posterior import (
+    BEND,
+    FULL,
+    MAIN,
+    MATTERS,
+    RISE,
+    USUAL,
+    Carried,
+    Model,
+    Posterior,
+    Uncertainty,
+    fit,
+    solve,
+    steepest,
+)
+from sim2real_sysid.quality import QualityMonitor
+from sim2real_sysid.regression import COULOMB, JOINT_QUANTITIES, OFFSET, SLOW, VISCOUS, RowBuilder
+from sim2real_sysid.report import Knowledge, Reporter
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
-RATE_SAMPLES = 20  # intervals from which the sample period is learned
-LEAST_BLOCKS = 6  # half seconds of motion, before anything counts as identified
-BOTH_WAYS = 0.1  # least share of the rarer direction, before friction counts as identified
-JUMP = 3.0  # times the speed limit
-GLITCH = 10.0  # times the effort limit
-LARGEST = 1e9  # SI; whatever is beyond is no measurement
 # Effort is sampled at an instant: how late its steps seem differs from one to the next. The share
 # of the sample period is that of the effort that comes in steps, and at least this one, found on
 # simulated drives with a lag.
 TIMING_SPREAD = 0.1
+LATE = 2.0  # times the lateness of efforts made from commands: when they were it was known worse
+SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
+LEAST_MASS = 0.1  # of a payload, for the same [kg]
+FRICTION = (VISCOUS, COULOMB, OFFSET, RISE, BEND)
+COARSER = 1.25  # times the period that the filters are made for, when they are made anew
+DOUBTED = {
+    'effort_saturated': 1.0,
+    'effort_units': 60.0,
+    'effort_sign': 60.0,
+    'effort_constant': 60.0,
+    'position_stuck': 60.0,
+    'position_held': 60.0,
+    'position_order': 60.0,
+    'position_range': 60.0,
+}
+"""Findings after which a joint is not believed, and for how long [s]. All but the first spoil what
+it told before, too; other findings are about samples that are left out by themselves."""
+MOST_CHANGES = 20  # that are reported
+LEAST_OLD = 12  # blocks that a change is held against
+WATCHED = 0.1  # relative deviation up to which a parameter is known well enough to change
+DOUBT = 4.0  # what a change does to the variance of all that it does not explain
 
 
 class OnlineIdentifier:
-    """Identifies every joint's friction, armature and effort offset, and the payload's mass.
+    """Identifies every joint's friction, armature and effort offset, and the payload.
 
     Causal and deterministic: the same samples give the same estimates. Velocities are derived
     from the positions, with the very delay that the efforts get; a measured velocity, filtered by
@@ -43,10 +78,13 @@ class OnlineIdentifier:
         config: settings; the defaults serve any robot.
 
     Attributes:
-        addresses: what is identified, in order.
-        faults: how many samples were of no use, by reason.
+        addresses: what is identified, in order; where the data say that viscous friction differs
+            between the directions, its addresses come on top, and those of the drives where
+            commands are known.
+        changes: the latest ones, oldest first.
 
     Raises:
+        InputError: the robot has a floating base.
         MissingError: pinocchio is not installed.
     """
 
@@ -54,186 +92,227 @@ class OnlineIdentifier:
         self.profile = profile
         self.config = config or SysidConfig()
         nj = len(profile.joints)
-        body = RigidBody(profile)
-        self._rows = RowBuilder(profile, self.config, body)
+        self._body = RigidBody(profile)
+        self._intake = Intake(profile)
+        self._rows = RowBuilder(profile, self.config, self._body)
         self._moments = Moments(nj, self._rows.columns, self.config.memory)
-        addresses: list[str] = []
-        owners: list[int] = []  # joint of each address, -1 for the payload
-        slots: list[int] = []
-        own = np.zeros((nj, LOCAL))
+        own = np.zeros((nj, FULL))
         for k, name in enumerate(JOINT_QUANTITIES):
             if name != 'effort_offset':
                 own[:, k] = profile.array(name)
-        for j, joint in enumerate(profile.joint_names):
-            addresses += [f'joint.{joint}.{name}' for name in JOINT_QUANTITIES]
-            slots += [LOCAL * j + k for k in range(len(JOINT_QUANTITIES))]
-            owners += [j] * len(JOINT_QUANTITIES)
-        self._nominal, self._shift = own.ravel(), np.zeros(own.size)
-        if self._rows.has_payload:
-            addresses.append(f'link.{profile.payload_link}.mass')
-            slots.append(own.size)
-            owners.append(-1)
-            # Rows have what exceeds the nominal mass.
-            self._nominal = np.append(self._nominal, 0.0)
-            self._shift = np.append(self._shift, body.payload_mass)
-        self.addresses = tuple(addresses)
-        self._owners, self._slots = owners, slots
-        self._quantities = [quantity(address, profile) for address in addresses]
-        self._continuous = np.array([joint.type == 'continuous' for joint in profile.joints])
-        self._turns = bool(self._continuous.any())
-        self._limit = profile.array('velocity')
-        self._slack = 10.0 * profile.array('position_noise')
-        self._largest = np.minimum(GLITCH * profile.array('effort'), LARGEST)
-        self._intervals: list[float] = []
-        self._period = 0.0
-        self._stamp = -math.inf
-        self._position = np.zeros(nj)
+        payload = np.zeros(self._rows.payload)
+        self._start = np.append(own[:, :MAIN].ravel(), payload)
+        self._full_start = np.append(own.ravel(), payload)
+        self._drives = DriveIdentifier(profile, self.config)
+        self._quality = QualityMonitor(profile, self._body)
+        self._doubted = np.full(nj, -math.inf)  # until when a joint is not believed [s]
+        self._judged = -math.inf  # time of the newest evidence against any
+        self._reporter = Reporter(profile, self.config, self._rows.payload)
+        self.addresses = self._reporter.addresses
+        n = len(self._start)
+        self._detector = ChangeDetector(n)
+        self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
         self._idle = np.zeros(nj)
-        self._first_effort = np.full(nj, np.nan)
-        self._alive = np.zeros(nj, dtype=bool)
-        self.faults: Counter[str] = Counter()
+        self._curves = np.full(nj, USUAL, dtype=np.intp)
+        self._carried: Carried | None = None
+        self._kept = np.zeros(n, dtype=bool)
+        self.changes: tuple[Change, ...] = ()
 
-    def update(self, stamp: float, position: Array, effort: Array) -> bool:
+    @property
+    def faults(self) -> Counter[str]:
+        """How many samples were of no use, by reason."""
+        return self._intake.faults
+
+    def command(self, stamp: float, values: Array) -> None:
+        """Take a command (nj,) that is in force from ``stamp`` [s] on; see :meth:`update`.
+
+        From the first one on, the drives are identified as well.
+        """
+        self._drives.command(stamp, values)
+
+    def update(
+        self, stamp: float, position: Array, effort: Array, command: Array | None = None
+    ) -> bool:
         """Take one sample.
+
+        Samples are collected for a tenth of a second and then worked off together.
 
         Args:
             stamp: its time [s].
             position: (nj,) in the profile's joint order [rad or m]; a joint that was not
                 measured is NaN.
             effort: (nj,) measured [N*m or N]; NaN where it was not.
+            command: (nj,) sent in answer to it; None where none was.
 
         Returns:
-            Whether it told anything, so that the estimate changed.
+            Whether something was learned, so that the estimate changed.
         """
-        if not math.isfinite(stamp) or is_late(stamp, self._stamp):
-            unstamped = stamp == self._stamp == 0.0
-            self.faults[UNSTAMPED if unstamped else 'stamp does not advance'] += 1
-            return False
-        effort = self._measured(effort)
-        missing = ~(np.abs(position) < LARGEST)
-        if missing.any():
-            self.faults[f'no position of {self._named(missing)}'] += 1
-            return False
-        if not self._continue(stamp, position):
-            return False
-        dead = np.isnan(effort)
-        if dead.any():
-            self.faults[f'no effort of {self._named(dead)}'] += 1
-        rows = self._rows.push(stamp, self._position, effort)
-        if rows is None or not rows.valid.any():
-            return False
-        self._idle[rows.valid] = 0.0
-        self._moments.add(rows)
-        return True
+        if command is not None:
+            self.command(stamp, command)
+        return self._intake.take(stamp, position, effort) and self._work()
 
-    def _named(self, flags: npt.NDArray[np.bool_]) -> str:
-        return ', '.join(n for n, flag in zip(self.profile.joint_names, flags) if flag)
+    def _work(self) -> bool:
+        """Work off the samples that wait; whether anything was learned from them."""
+        known = self._intake.period > 0.0
+        self._doubt()
+        told = False
+        for k, run in enumerate(self._intake.runs()):
+            if k == 0:
+                self._idle += self._intake.passed
+            if not run.follows:
+                self.reset_history()
+            told |= self._follow(run)
+        if not known and self._intake.period > 0.0:
+            self._rows.open(self._intake.coarseness)
+            self._opened()
+        elif known and self._intake.coarseness > COARSER * self._rows.period:
+            self._rows.restart()
+            self._rows.open(self._intake.coarseness)
+            self._opened()
+        return told
 
-    def _measured(self, effort: Array) -> Array:
-        """The efforts, NaN where there is none, or one that cannot be.
+    def _doubt(self) -> None:
+        """Look for what is wrong with the samples as a whole, and believe no joint that has it.
 
-        A driver without an effort sensor may report zero, always; it is believed once it has
-        reported two values.
+        What was learned of it until the evidence was there is forgotten.
         """
-        effort = np.where(np.abs(effort) < self._largest, effort, np.nan)
-        if self._alive.all():
-            return effort
-        self._first_effort = np.where(np.isnan(self._first_effort), effort, self._first_effort)
-        self._alive |= np.abs(effort - self._first_effort) > 0.0
-        return np.where(self._alive, effort, np.nan)
+        self._quality.extend(*self._intake.raw)
+        for finding in self._quality.findings:
+            if finding.what in DOUBTED and finding.until > self._judged:
+                of = np.array([name == finding.joint for name in self.profile.joint_names])
+                self._doubted[of] = finding.until + DOUBTED[finding.what]
+                if finding.what != 'effort_saturated':
+                    self._moments.drop(of)
+        self._judged = max([self._judged, *(f.until for f in self._quality.findings)])
 
-    def _continue(self, stamp: float, position: Array) -> bool:
-        """Join the sample to the last one, or start over; whether the filters are open."""
-        dt = stamp - self._stamp
-        step = position - self._position
-        if self._turns:
-            step = shortest(step, self._continuous)
-        reason = ''
-        if dt < 0.0:
-            reason = 'backward stamp'
-        elif (np.abs(step) > JUMP * self._limit * dt + self._slack).any():
-            reason = 'position jumped'
-        elif self._period > 0.0 and dt > self._rows.longest_gap:
-            reason = 'gap'
-        if math.isfinite(dt) and dt > 0.0:
-            self._idle += dt
-        if reason and math.isfinite(dt):
-            self.faults[f'started over: {reason}'] += 1
-        if reason or not math.isfinite(dt):
-            self.reset_history()
-            self._stamp, self._position = stamp, np.array(position, dtype=float)
-            return self._period > 0.0
-        self._stamp, self._position = stamp, self._position + step
-        if self._period == 0.0:
-            self._intervals.append(dt)
-            if len(self._intervals) < RATE_SAMPLES:
-                return False
-            self._period = float(np.median(self._intervals))
-            self._rows.open(self._period)
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found wrong with the samples so far."""
+        return self._quality.findings
+
+    @property
+    def troubles(self) -> tuple[Finding, ...]:
+        """What of it has not ceased."""
+        return self._quality.present()
+
+    def _opened(self) -> None:
+        """The filters behind the rows are new."""
+        self._intake.longest_gap = self._rows.longest_gap
+        self._drives.open(self._rows.bandwidth, self._intake.period)
+
+    def _follow(self, run: Run) -> bool:
+        """Learn from samples without a break; whether anything was."""
+        self._drives.follow(run.stamp, run.position, run.effort)
+        rows = self._rows.push(run.stamp, run.position, self._drives.stand_in(run.effort))
+        if rows is None:
+            return False
+        rows = self._drives.form(rows)
+        rows = rows._replace(valid=rows.valid & (rows.stamp[:, None] > self._doubted))
+        if not rows.valid.any():
+            return False
+        self._idle[rows.valid.any(axis=0)] = 0.0
+        if self._rows.narrow():
+            self._moments.clear()
+            self._opened()
+            return False
+        if self._moments.add(rows):
+            self._look_for_change(float(rows.stamp[0]))
         return True
 
     def reset_history(self) -> None:
         """Forget the signals, because time or state jumped; what was learned stays."""
         self._rows.restart()
         self._moments.restart()
-        self._stamp = -math.inf
+        self._drives.restart()
+
+    def _uncertainty(self) -> Uncertainty:
+        period, rows = self._intake.coarseness, self._rows
+        # Between samples the signals are taken as straight: relative error of that for the
+        # motion there was, w^2 T^2 / 12.
+        between = rows.quickness * period**2 / 12.0
+        return Uncertainty(
+            timing=np.hypot(
+                max(self.config.timing_error, 0.5 * period), LATE * self._drives.lateness
+            ),
+            spread=np.maximum(TIMING_SPREAD, rows.jumps.share) * period,
+            model=math.hypot(self.config.model_error, between),
+            effort=np.where(self._drives.formed, self.config.servo_error, 0.0),
+            shift=SHIFT * self._body.reach * max(self._body.payload_mass, LEAST_MASS),
+        )
+
+    def _solve(self, blocks: Block, model: Model) -> Posterior:
+        """What blocks say with a model."""
+        start = self._start if model.local == MAIN else self._full_start
+        return solve(blocks, model, start, self._uncertainty(), self._carried)
 
     def estimate(self) -> Estimate:
-        """What is known now, as absolute SI values of :attr:`addresses`."""
-        n = len(self._nominal)
-        mean, std = self._nominal + self._shift, np.full(n, np.inf)
-        covariance = np.zeros((n, n))
-        certain = np.zeros(n, dtype=bool)
-        if len(self._moments.cross):
-            # Between samples the signals are taken as straight: relative error of that for
-            # motion at the bandwidth, w^2 T^2 / 12.
-            between = (2.0 * math.pi * self._rows.bandwidth * self._period) ** 2 / 12.0
-            found = solve(
-                self._moments,
-                self._nominal,
-                timing_error=max(self.config.timing_error, 0.5 * self._period),
-                timing_spread=np.maximum(TIMING_SPREAD, self._rows.jumps.share) * self._period,
-                model_error=math.hypot(self.config.model_error, between),
-            )
-            covariance = found.covariance
-            deviation = np.sqrt(np.diag(covariance))
-            mean = np.where(found.known, found.mean + self._shift, mean)
-            std = np.where(found.known, deviation, np.inf)
-            size = np.maximum(np.abs(mean), found.matters)
-            certain = found.reliable & (std <= self.config.relative_std * size)
-        enough, both_ways = self._excitation()
-        parameters: dict[str, ParameterEstimate] = {}
-        kept: list[int] = []
-        for address, slot, owner, limits in zip(
-            self.addresses, self._slots, self._owners, self._quantities
-        ):
-            value = float(np.clip(mean[slot], limits.low, limits.high))
-            # A value far outside what is possible says that the model is not of this robot.
-            identified = certain[slot] and abs(value - mean[slot]) <= 2.0 * std[slot]
-            if owner < 0:
-                identified, idle = identified and enough.any(), self._idle.min()
-            else:
-                identified, idle = identified and enough[owner], self._idle[owner]
-                if not address.endswith('.armature'):
-                    identified = identified and both_ways[owner]
-            status = 'not_identified'
-            if identified:
-                status = 'stale' if idle > self.config.stale_after else 'identified'
-            if status == 'identified':
-                kept.append(slot)
-            parameters[address] = ParameterEstimate(value, float(std[slot]), status, limits.unit)
-        order = tuple(a for a, p in parameters.items() if p.status == 'identified')
-        stamp = self._stamp if math.isfinite(self._stamp) else 0.0
-        return Estimate(stamp, parameters, order, covariance[np.ix_(kept, kept)])
+        """What is known now, as absolute SI values."""
+        if self._intake.waiting:
+            self._work()
+        stamp = self._intake.stamp if math.isfinite(self._intake.stamp) else 0.0
+        if not len(self._moments):
+            return self._drives.add_to(self._reporter.nothing(stamp))
+        blocks = self._moments.blocks()
+        steep, self._curves = steepest(self._moments.sums(), self._rows.payload)
+        knowledge = Knowledge(
+            main=self._solve(blocks, Model.of(self._curves, self._rows.columns, full=False)),
+            full=self._solve(blocks, Model.of(steep, self._rows.columns, full=True)),
+            speeds=self._rows.limit[:, None] * SLOW,
+            curves=steep,
+            count=blocks.rows,
+            idle=self._idle,
+            kept=self._kept,
+        )
+        return self._drives.add_to(self._reporter.report(stamp, knowledge, self.changes))
 
-    def _excitation(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Per joint, whether it moved long enough, and in both directions: (nj,) each.
+    def _look_for_change(self, stamp: float) -> None:
+        """Hold the newest closed blocks against the older ones."""
+        newest = max(WINDOWS)
+        if len(self._moments) < LEAST_OLD + newest + 1:
+            return
+        model = Model.of(self._curves, self._rows.columns, full=False)
+        sums = self._moments.sums(-newest - 1)
+        found = fit(sums, model, self._start, self._uncertainty(), self._carried)
+        recent = self._moments.blocks(-newest - 1, -1)
+        scores, information = found.scores(model.apply(recent.cross))
+        value = found.mean * found.scale + self._reporter.shift
+        effect = np.where(found.known, found.effect, np.inf)
+        size = np.maximum(np.abs(value), MATTERS * effect)
+        doubt = np.sqrt(np.abs(np.diag(found.inverse))) * found.scale
+        watched = self._reported & found.known & (doubt < WATCHED * size)
+        step = self._detector.look(scores, information, value, effect, watched)
+        if step is not None:
+            self._change(stamp, step, float(value[step.parameter]))
 
-        In one direction Coulomb friction and offset are the same thing, and friction that
-        differs between directions would pass for something else.
+    def _change(self, stamp: float, step: Step, before: float) -> None:
+        """Report a change, and forget what it makes obsolete."""
+        address = self._reporter.address(step.parameter)
+        change = Change(stamp, address, before, before + step.size, step.score)
+        self.changes = (*self.changes, change)[-MOST_CHANGES:]
+        model = Model.of(self._curves, self._rows.columns, full=False)
+        known = self._solve(self._moments.blocks(0, -max(WINDOWS) - 1), model)
+        spread = DOUBT * known.covariance
+        std = np.sqrt(np.maximum(np.diag(known.covariance), 0.0))
+        size = np.maximum(np.abs(known.mean + self._reporter.shift), known.matters)
+        certain = known.reliable & (std <= self.config.relative_std * size)
+        lost = self._siblings(step.parameter)
+        keep = np.flatnonzero(known.known & ~lost)
+        precision = np.zeros_like(spread)
+        inner = spread[np.ix_(keep, keep)]
+        precision[np.ix_(keep, keep)] = np.linalg.inv(inner + 1e-12 * np.diag(np.diag(inner)))
+        self._carried = Carried(known.mean, precision)
+        self._kept = (certain | self._kept) & ~lost
+        self._moments.keep_recent(step.blocks + 1)
+
+    def _siblings(self, slot: int) -> Flags:
+        """What may have changed instead of a parameter, (n,): of the payload, or of friction.
+
+        While a joint moves in one direction, its friction and its offset look the same.
         """
-        count = self._moments.count
-        enough = (count.sum(axis=2) > 0).sum(axis=0) >= LEAST_BLOCKS
-        ways = count.sum(axis=0)
-        rarer, total = ways.min(axis=1), ways.sum(axis=1)
-        return enough, (total > 0) & (rarer >= BOTH_WAYS * total)
+        flags = np.zeros(len(self._start), dtype=bool)
+        flags[slot] = True
+        if slot >= MAIN * len(self.profile.joints):
+            flags[MAIN * len(self.profile.joints) :] = True
+        elif slot % MAIN in FRICTION:
+            flags[slot - slot % MAIN + np.array(FRICTION)] = True
+        return flags

@@ -26,26 +26,27 @@ class Jumps:
     """
 
     def __init__(self, signals: int) -> None:
-        self._recent = np.full((4, signals), np.nan)
+        self._recent = np.full((3, signals), np.nan)
         self._sums = np.zeros((3, signals))  # of jumps^2, values and values^2
         self._count = np.zeros(signals)
 
     def restart(self) -> None:
         """The next sample does not follow the last."""
-        self._recent[:] = np.nan
+        self._recent = np.full_like(self._recent, np.nan)
 
     def push(self, values: Array) -> None:
-        """Take a sample (n,); NaN where there is none."""
-        recent = self._recent
-        recent[:-1] = recent[1:]
-        recent[-1] = values
-        first, second, third = recent[1:] - recent[:-1]
+        """Take samples (m, n) in the order of time; NaN where there is none."""
+        values = np.concatenate([self._recent, values])
+        steps = values[1:] - values[:-1]
+        first, second, third = steps[:-2], steps[1:-1], steps[2:]
+        last = values[3:]
         terms = np.stack(
-            [second * (first + second + third) - 3.0 * first * third, values, values * values]
+            [second * (first + second + third) - 3.0 * first * third, last, last * last]
         )
         usable = np.isfinite(terms[0])
-        self._sums += np.where(usable, terms, 0.0)
-        self._count += usable
+        self._sums += np.where(usable, terms, 0.0).sum(axis=1)
+        self._count += usable.sum(axis=0)
+        self._recent = values[-3:]
 
     @property
     def share(self) -> Array:

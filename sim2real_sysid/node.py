@@ -14,12 +14,13 @@ from sensor_msgs.msg import JointState
 from sim2real_core import node as core
 from sim2real_core.messages import estimate_to_message
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import LATCHED, sensor_qos
+from sim2real_core.qos import LATCHED, RELIABLE, sensor_qos
 from sim2real_core.records import Estimate
 from sim2real_sysid.config import SysidConfig
-from sim2real_sysid.conversions import Array, JointStateReader
+from sim2real_sysid.conversions import Array, JointStateReader, read_stamp
 from sim2real_sysid.estimator import OnlineIdentifier
 
+SHOWN = 30.0  # s of message time for which a change is a warning
 LAST_WORD = Duration(seconds=1.0)  # how long the last estimate may take to arrive
 
 
@@ -36,6 +37,8 @@ class SysidNode(Node):
         profile = load_profile(self._config.robot)
         self._identifier = OnlineIdentifier(profile, self._config)
         self._reader = JointStateReader(profile.joint_names)
+        self._actions = JointStateReader(profile.joint_names)
+        self._interface = profile.command.interface
         self._estimate: Estimate | None = None
         self._due = 0.0  # time of the next estimate [s]
         self._samples = 0
@@ -48,13 +51,22 @@ class SysidNode(Node):
             profile.topics.joint_states,
             self._on_sample,
             sensor_qos(self._config.paced),
+            raw=True,  # see JointStateReader
         )
+        self.create_subscription(JointState, 'policy/action_applied', self._on_action, RELIABLE)
 
-    def _on_sample(self, message: JointState) -> None:
-        sample = self._reader.read(message)
+    def _on_sample(self, data: bytes) -> None:
+        sample = self._reader.read_serialized(data)
         if sample is not None:  # else it is about another robot's joints
             self._take(*sample)
-        self._pace.done(message.header.stamp)
+        if self._config.paced:
+            self._pace.done(read_stamp(data))
+
+    def _on_action(self, message: JointState) -> None:
+        """What was sent in answer to the sample of this stamp, in the field of the interface."""
+        action = self._actions.read_field(message, self._interface)
+        if action is not None:
+            self._identifier.command(*action)
 
     def _take(self, stamp: float, position: Array, effort: Array) -> None:
         self._samples += 1
@@ -81,6 +93,13 @@ class SysidNode(Node):
             return DiagnosticStatus.OK, 'waiting for joint states', values
         identified, total = len(self._estimate.identified), len(self._estimate.parameters)
         values['identified'] = f'{identified} of {total}'
+        values['changes'] = len(self._estimate.changes)
+        recent = [c for c in self._estimate.changes if self._estimate.stamp - c.stamp < SHOWN]
+        if recent:
+            return DiagnosticStatus.WARN, '; '.join(c.said for c in recent), values
+        troubles = self._identifier.troubles
+        if troubles:
+            return DiagnosticStatus.WARN, '; '.join(map(str, troubles)), values
         if fresh:
             worst = '; '.join(f'{reason} ({n})' for reason, n in fresh.most_common())
             return DiagnosticStatus.WARN, worst, values

@@ -1,88 +1,140 @@
 """What the collected rows say of the parameters, and how well.
 
-Rows are summed into products (moments) per joint and per block of half a second; nothing else is
-kept. From these the estimate follows in closed form:
+From the moments the estimate follows in closed form:
 
 - Normal equations from products of twins, hence free of noise bias (instrumental variables),
   weighted by each joint's residual variance, with a prior so weak that it matters only where
-  the data say nothing.
+  the data say nothing, unless there is something to be carried over.
 - Covariance by leaving out one block after the other (the block jackknife; Kunsch 1989). Filtered
   residuals are coloured, and what the model leaves out is more so; blocks longer than both need
   no model of it, and a parameter that hangs on one short episode gets a wide interval.
 - On top of it what no amount of data removes: a share of the misfit, which the twins show free
-  of noise; the spread of the delays; and ``model_error`` of every term of the model.
+  of noise; the spread of the delays; friction that lags behind the speed; and ``model_error`` of
+  every term of the model.
+- Friction does not fall below Coulomb friction at low speed: its rise is a Gaussian cut at zero,
+  and what the cut says goes to all others. Left free, the rise takes a bit of any misfit at low
+  speed, and Coulomb and viscous friction pay for it.
+
+A model is a choice of columns, or of sums of columns, for each joint (see :class:`Model`).
+
+Example: 6 joints with seven columns each, and four of the payload, make n = 46 parameters.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_sysid.regression import COULOMB, DELAY, LOCAL, STRIBECK, Rows
+from sim2real_sysid.moments import Block
+from sim2real_sysid.regression import (
+    ARMATURE,
+    COULOMB,
+    CURVE,
+    DELAY,
+    LOCAL,
+    OFFSET,
+    TILT,
+    VISCOUS,
+)
 
 Array = npt.NDArray[np.float64]
 
-BLOCK = 0.5  # s
-MOST_BLOCKS = 96
 PRIOR = 10.0  # standard deviation of the prior: times the value that explains all effort
-STRIBECK_SIZE = 0.3  # standard deviation of the rise of friction at low speed, of Coulomb's
+RISE_SIZE = 0.5  # standard deviation of the rise of friction at low speed, of Coulomb's
+BEND_SIZE = 0.5  # of the logarithm of the Stribeck velocity about that of its column
 MISFIT = 0.07  # share of the misfit that may look like any one term
 MATTERS = 0.05  # share of the effort below which a value makes no difference
 LEAST_RELIABILITY = 0.5  # share of a parameter's information that is motion, not noise
+# Dry and viscous friction follow the speed by up to a millisecond (frictional memory; Armstrong-
+# Helouvry, Dupont and Canudas de Wit 1994): viscous friction of a later speed weighs as inertia.
+FRICTION_LAG = 0.5e-3  # [s]
+USUAL = 2  # column of friction at low speed: a hundredth of the speed limit
+STRONG = 100.0  # residual variances that another column explains; coloured ones count tenfold
+MAIN, FULL = 7, 8
+"""Columns of a joint in the main model (the quantities, the delay, friction at low speed), and in
+the full one, whose viscous friction differs between the directions."""
+RISE, BEND, LEAN = 5, 6, 7
+"""Columns after the delay: the rise of friction at low speed; by what the logarithm of the
+Stribeck velocity is off, times the rise; the tilt of the viscous friction."""
 
 
-class Moments:
-    """Sums of products of rows, in blocks.
+@dataclass(frozen=True)
+class Model:
+    """Columns of each joint.
 
-    Args:
-        joints: number of joints, nj.
-        columns: number of columns of a row, p.
-        memory: seconds of motion that are kept.
+    Attributes:
+        maps: (nj, p, m) sums of a row's columns; the last two are rigid body effort and
+            remaining effort, before them come those of the payload.
+        local: number of columns that are a joint's own.
+        payload: number of the payload's.
     """
 
-    def __init__(self, joints: int, columns: int, memory: float) -> None:
-        self._memory = memory
-        self._length = BLOCK
-        self._opened = -np.inf
-        shape = (0, joints, columns, columns)
-        self.cross = np.zeros(shape)
-        """(B, nj, p, p) sums of symmetrized products of one twin with the other."""
-        self.mean = np.zeros(shape)
-        """(B, nj, p, p) sums of products of the twins' mean: noise included."""
-        self.count = np.zeros((0, joints, 2))
-        """(B, nj, 2) rows of motion backward and forward."""
+    maps: Array
+    local: int
+    payload: int
 
-    def restart(self) -> None:
-        """Close the open block: time starts anew."""
-        self._opened = -np.inf
+    @classmethod
+    def of(cls, curves: npt.NDArray[np.intp], columns: int, full: bool) -> Model:
+        """The main model, or the full one.
 
-    def add(self, rows: Rows) -> None:
-        """Add the valid ones of these rows."""
-        if not 0.0 <= rows.stamp - self._opened < self._length:
-            self._opened = rows.stamp
-            self._open_block()
-        keep = rows.valid[:, None]
-        first, second = rows.values[0] * keep, rows.values[1] * keep
-        product = first[:, :, None] * second[:, None, :]
-        self.cross[-1] += 0.5 * (product + product.transpose(0, 2, 1))
-        mean = 0.5 * (first + second)
-        self.mean[-1] += mean[:, :, None] * mean[:, None, :]
-        self.count[-1, :, 0] += rows.valid & (rows.direction < 0)
-        self.count[-1, :, 1] += rows.valid & (rows.direction > 0)
+        Args:
+            curves: (nj,) which of the columns of friction at low speed a joint has.
+            columns: of a row, p.
+            full: also ``LEAN``.
+        """
+        payload = columns - LOCAL - 2
+        own = FULL if full else MAIN
+        maps = np.zeros((len(curves), columns, own + payload + 2))
+        maps[:, LOCAL:, own:] = np.eye(payload + 2)
+        maps[:, :RISE, :RISE] = np.eye(RISE)
+        if full:
+            maps[:, TILT, LEAN] = 1.0
+        for j, k in enumerate(curves):
+            maps[j, CURVE + k, RISE] = 1.0
+            low, high = max(k - 1, 0), min(k + 1, LOCAL - CURVE - 1)
+            step = 0.5 * math.log(2.0) * (high - low)  # columns are half an octave apart
+            maps[j, CURVE + high, BEND], maps[j, CURVE + low, BEND] = 1 / step, -1 / step
+        return cls(maps, own, payload)
 
-    def _open_block(self) -> None:
-        most = int(self._memory / self._length)
-        kept = (self.cross, self.mean, self.count)
-        if len(self.cross) >= MOST_BLOCKS:
-            self._length *= 2.0
-            kept = tuple(part[0::2] + part[1::2] for part in kept)  # type: ignore[assignment]
-        elif len(self.cross) >= most:
-            kept = tuple(part[-most + 1 :] for part in kept)  # type: ignore[assignment]
-        self.cross, self.mean, self.count = (
-            np.concatenate([part, np.zeros((1, *part.shape[1:]))]) for part in kept
-        )
+    def apply(self, moments: Array) -> Array:
+        """Moments (..., nj, p, p) as those of the model, (..., nj, m, m)."""
+        return np.asarray(self.maps.transpose(0, 2, 1) @ moments @ self.maps)
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What no amount of data removes.
+
+    Attributes:
+        timing: prior standard deviation of the delays [s], of all or (nj,).
+        spread: (nj,) standard deviation [s] of a joint's delay from one part of its effort to
+            another, which one delay cannot express.
+        model: relative standard deviation of the model's terms.
+        effort: (nj,) relative standard deviation of a joint's effort; None for none.
+        shift: standard deviation of the payload's first moments [kg*m].
+    """
+
+    timing: float | Array
+    spread: Array
+    model: float
+    shift: float = np.inf
+    effort: Array | None = None
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What is known from before of the main model's parameters.
+
+    Attributes:
+        mean: (n,).
+        precision: (n, n) inverse covariance.
+    """
+
+    mean: Array
+    precision: Array
 
 
 @dataclass(frozen=True)
@@ -95,6 +147,7 @@ class Posterior:
         known: (n,) whether any row told of the parameter.
         reliable: (n,) whether the motion it was learned from stood out of the noise.
         matters: (n,) smallest value that makes a difference: it explains 5 % of the effort.
+        inverse: (n, n) of the normal equations: how the motion alone ties the parameters.
     """
 
     mean: Array
@@ -102,80 +155,180 @@ class Posterior:
     known: npt.NDArray[np.bool_]
     reliable: npt.NDArray[np.bool_]
     matters: Array
+    inverse: Array
 
 
-def solve(
-    moments: Moments,
-    nominal: Array,
-    *,
-    timing_error: float,
-    timing_spread: Array,
-    model_error: float,
-) -> Posterior:
-    """Estimate from moments.
+@dataclass
+class Fit:
+    """A point estimate, and the equations that it solves, in units of the effects.
 
-    Args:
-        moments: of at least one block.
-        nominal: (n,) nominal values: ``LOCAL`` for each joint in turn, then the payload's if
-            rows have one.
-        timing_error: prior standard deviation of the delays [s].
-        timing_spread: (nj,) standard deviation [s] of a joint's delay from one part of its
-            effort to another, which one delay cannot express.
-        model_error: relative standard deviation of the model's terms.
+    Attributes:
+        system: the equations' weights and prior.
+        scale: (n,) units of the parameters.
+        mean: (n,) estimate [units].
+        inverse: (n, n) of the normal matrix.
+        wide: (nj, m, m) units of the moments.
+        noisy: (nj, m, m) moments of the twins' mean.
+        total: (nj, m, m) moments of the twins' products.
+        rows: (nj,) their number.
+        known: (n,) whether any row told of the parameter.
+        effect: (n,) value that would explain all of the effort by itself.
     """
-    noisy, rows = moments.mean.sum(axis=0), moments.count.sum(axis=(0, 2))
+
+    system: _System
+    scale: Array
+    mean: Array
+    inverse: Array
+    wide: Array
+    noisy: Array
+    total: Array
+    rows: Array
+    known: npt.NDArray[np.bool_]
+    effect: Array
+
+    def scores(self, cross: Array) -> tuple[Array, Array]:
+        """Scores (b, n) of blocks at the estimate, and the information beside them.
+
+        Args:
+            cross: (b, nj, m, m) products of twins, as the model has them.
+        """
+        normal, right, _ = self.system.stack(cross * self.wide)
+        normal, right = normal - self.system.precision, right - self.system.pull
+        score = right - normal @ self.mean
+        information = np.einsum('baa->ba', normal)
+        return score / self.scale, information / self.scale**2
+
+
+def fit(
+    sums: Block,
+    model: Model,
+    nominal: Array,
+    uncertainty: Uncertainty,
+    carried: Carried | None = None,
+) -> Fit:
+    """Point estimate from the sums of all blocks; see :func:`solve`."""
+    noisy, rows = model.apply(sums.mean), sums.rows.sum(axis=1)
     nj, p = noisy.shape[:2]
-    n, first = len(nominal), LOCAL * np.arange(nj)
-    own = first[:, None] + np.arange(LOCAL)
-    used = np.concatenate([own, np.tile(np.arange(LOCAL * nj, n), (nj, 1))], axis=1)  # (nj, p - 2)
+    n, first = len(nominal), model.local * np.arange(nj)
+    own = first[:, None] + np.arange(model.local)
+    shared = np.tile(np.arange(model.local * nj, n), (nj, 1))
+    used = np.concatenate([own, shared], axis=1)  # (nj, p - 2)
     size = np.sqrt(np.einsum('jaa->ja', noisy) / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
     ratio = np.full((nj, p - 2), np.inf)
     np.divide(size[:, -1:], size[:, : p - 2], out=ratio, where=size[:, : p - 2] > 0)
-    effect = np.full(n, np.inf)  # the value that would explain all of the effort by itself
+    effect = np.full(n, np.inf)
     np.minimum.at(effect, used, ratio)
     known = np.isfinite(effect) & (effect > 0)
 
     # In units of the effects everything is of order one.
     scale = np.where(known, effect, 1.0)
     wide = np.concatenate([scale[used], np.ones((nj, 2))], axis=1)
-    blocks, noisy = (m * wide[:, :, None] * wide[:, None, :] for m in (moments.cross, noisy))
-    total = blocks.sum(axis=0)
+    wide = wide[:, :, None] * wide[:, None, :]
+    noisy, total = noisy * wide, model.apply(sums.cross) * wide
     precision = np.where(known, PRIOR**-2, 1.0)
-    precision[first + DELAY] = (scale[first + DELAY] / timing_error) ** 2
-    system = _System(used, np.zeros(nj), precision, nominal / scale)
+    precision[first + DELAY] = (scale[first + DELAY] / uncertainty.timing) ** 2
+    if model.payload:
+        moments = slice(n - model.payload + 1, n)
+        precision[moments] += (scale[moments] / uncertainty.shift) ** 2
+    before = None if carried is None else _spread(carried, model, scale)
+    if before is not None:
+        known = known | (np.diag(before[0]) > 0.0)
+    system = _System(used, np.zeros(nj), np.diag(precision), np.zeros(n))
     power = size[:, -1] ** 2
     np.divide(1.0, power, out=system.weights, where=power > 0)
     system.weights[~system.positive(total)] = 0.0
+    start = mean = nominal / scale
     for _ in range(4):  # parameters, and what depends on them, in turn
-        mean = np.linalg.solve(*system.stack(total)[:2])
+        friction = np.abs(mean * scale)[first + COULOMB]
+        rise = RISE_SIZE * np.maximum(friction, 1e-3 * scale[first + COULOMB])
+        precision[first + RISE] = (scale[first + RISE] / rise) ** 2
+        # Where nothing rises, no Stribeck velocity is off.
+        bend = BEND_SIZE * np.clip((mean * scale)[first + RISE], 1e-3 * rise, None)
+        precision[first + BEND] = (scale[first + BEND] / bend) ** 2
+        system.precision, system.pull = np.diag(precision), precision * start
+        if before is not None:
+            system.precision, system.pull = system.precision + before[0], system.pull + before[1]
+        normal, right, _ = system.stack(total)
+        mean = np.asarray(np.linalg.solve(normal, right), dtype=float)
         variance = np.maximum(_residual(noisy, mean[used], rows), 1e-12 * power)
         np.divide(1.0, variance, out=system.weights, where=system.weights > 0)
-        friction = np.abs(mean * scale)[first + COULOMB]
-        rise = STRIBECK_SIZE * np.maximum(friction, 1e-3 * scale[first + COULOMB])
-        precision[first + STRIBECK] = (scale[first + STRIBECK] / rise) ** 2
-    normal, right, rigid = system.stack(total)
-    inverse = np.linalg.inv(normal)
-    mean = inverse @ right
+    normal, right, _ = system.stack(total)
+    inverse = np.asarray(np.linalg.inv(normal), dtype=float)
+    return Fit(
+        system=system,
+        scale=scale,
+        mean=inverse @ right,
+        inverse=inverse,
+        wide=wide,
+        noisy=noisy,
+        total=total,
+        rows=rows,
+        known=known,
+        effect=effect,
+    )
 
-    covariance = system.jackknife(blocks, normal, right, mean)
-    covariance += (inverse * precision) @ inverse  # what the prior leaves open
+
+def solve(
+    blocks: Block,
+    model: Model,
+    nominal: Array,
+    uncertainty: Uncertainty,
+    carried: Carried | None = None,
+) -> Posterior:
+    """Estimate from at least one block.
+
+    Args:
+        blocks: stacked.
+        model: what is estimated.
+        nominal: (n,) nominal values: those of each joint in turn, then the payload's.
+        uncertainty: what no amount of data removes.
+        carried: what is known from before.
+    """
+    sums = Block(*(part.sum(axis=0) for part in blocks))
+    found = fit(sums, model, nominal, uncertainty, carried)
+    system, scale, inverse, mean = found.system, found.scale, found.inverse, found.mean
+    first = model.local * np.arange(len(found.rows))
+    covariance = system.jackknife(model.apply(blocks.cross) * found.wide, found.total, mean)
+    covariance += inverse @ system.precision @ inverse  # what the prior leaves open
     terms = mean.copy()
-    terms[first + DELAY] = terms[first + STRIBECK] = 0.0
-    shift = inverse @ rigid.T
-    covariance += model_error**2 * (shift @ shift.T + np.diag(terms**2))
-    covariance += inverse @ system.misfit(total, noisy, mean, rows) @ inverse
+    terms[first + DELAY] = terms[first + RISE] = terms[first + BEND] = 0.0
+    tied = inverse @ system.stack(found.total)[2].T
+    covariance += uncertainty.model**2 * (tied @ tied.T + np.diag(terms**2))
+    if uncertainty.effort is not None and uncertainty.effort.any():
+        pulled = inverse @ (system.efforts(found.total).T * uncertainty.effort)
+        covariance += pulled @ pulled.T
+    covariance += inverse @ system.misfit(found.total, found.noisy, mean, found.rows) @ inverse
     late = first + DELAY  # what the estimate would be with other delays
-    slope = inverse[:, late] / np.diag(inverse)[late] * (timing_spread / scale[late])
+    slope = inverse[:, late] / np.diag(inverse)[late] * (uncertainty.spread / scale[late])
     covariance += slope @ slope.T
-    with_noise = np.linalg.inv(system.stack(noisy)[0])
+    lag = FRICTION_LAG * (mean * scale)[first + VISCOUS] / scale[first + ARMATURE]
+    covariance[first + ARMATURE, first + ARMATURE] += lag**2
+    with_noise = np.linalg.inv(system.stack(found.noisy)[0])
     reliable = np.diag(with_noise) > LEAST_RELIABILITY * np.diag(inverse)
+    told = system.weights > 0.0
+    reliable &= np.append(np.repeat(told, model.local), np.full(model.payload, told.any()))
+    mean = mean.copy()
+    for i in first + RISE:
+        _truncate(mean, covariance, int(i))
     return Posterior(
         mean=mean * scale,
         covariance=covariance * np.outer(scale, scale),
-        known=known,
-        reliable=reliable & known,
-        matters=np.where(known, MATTERS * effect, np.inf),
+        known=found.known,
+        reliable=reliable & found.known,
+        matters=np.where(found.known, MATTERS * found.effect, np.inf),
+        inverse=inverse * np.outer(scale, scale),
     )
+
+
+def _spread(carried: Carried, model: Model, scale: Array) -> tuple[Array, Array]:
+    """Precision (n, n) and pull (n,) of what is carried over, in the places of a larger model."""
+    n, nj = len(scale), model.maps.shape[0]
+    own = model.local * np.arange(nj)[:, None] + np.arange(MAIN)
+    places = np.concatenate([own.ravel(), np.arange(model.local * nj, n)])
+    matrix, pull = np.zeros((n, n)), np.zeros(n)
+    matrix[np.ix_(places, places)] = carried.precision
+    pull[places] = carried.precision @ carried.mean
+    return matrix * np.outer(scale, scale), pull * scale
 
 
 @dataclass
@@ -185,14 +338,14 @@ class _System:
     Attributes:
         used: (nj, p - 2) which parameters a joint's row depends on.
         weights: (nj,) inverse residual variances; 0 leaves a joint out.
-        precision: (n,) of the prior.
-        start: (n,) its mean.
+        precision: (n, n) of the prior.
+        pull: (n,) precision times mean of the prior.
     """
 
     used: npt.NDArray[np.intp]
     weights: Array
     precision: Array
-    start: Array
+    pull: Array
 
     def stack(self, moments: Array) -> tuple[Array, Array, Array]:
         """Normal equations from moments (..., nj, p, p).
@@ -201,9 +354,9 @@ class _System:
             Normal matrix (..., n, n), right side (..., n), and per joint the products with the
             rigid body effort (..., nj, n).
         """
-        lead, n, p = moments.shape[:-3], len(self.start), moments.shape[-1]
-        normal = np.zeros((*lead, n, n)) + np.diag(self.precision)
-        right = np.zeros((*lead, n)) + self.precision * self.start
+        lead, n, p = moments.shape[:-3], len(self.pull), moments.shape[-1]
+        normal = np.zeros((*lead, n, n)) + self.precision
+        right = np.zeros((*lead, n)) + self.pull
         rigid = np.zeros((*lead, len(self.used), n))
         for j, index in enumerate(self.used):
             part = self.weights[j] * moments[..., j, :, :]
@@ -212,6 +365,14 @@ class _System:
             rigid[..., j, index] = part[..., : p - 2, -2]
         return normal, right, rigid
 
+    def efforts(self, total: Array) -> Array:
+        """What each joint's effort adds to the right side, (nj, n)."""
+        parts = np.zeros((len(self.used), len(self.pull)))
+        for j, index in enumerate(self.used):
+            effort = total[j, :-2, -1] + total[j, :-2, -2]  # the rigid bodies' was taken off
+            parts[j, index] = self.weights[j] * effort
+        return parts
+
     def positive(self, total: Array) -> npt.NDArray[np.bool_]:
         """(nj,) whether a joint's motion stands out of the noise.
 
@@ -219,7 +380,7 @@ class _System:
         """
         k = self.used.shape[1]
         matrix = self.weights[:, None, None] * total[:, :k, :k]
-        matrix = matrix + np.eye(k) * self.precision[self.used][:, None, :]
+        matrix = matrix + np.eye(k) * np.diag(self.precision)[self.used][:, None, :]
         return np.asarray(np.linalg.eigvalsh(matrix).min(axis=-1) > 0)
 
     def misfit(self, total: Array, noisy: Array, mean: Array, rows: Array) -> Array:
@@ -236,11 +397,12 @@ class _System:
             matrix[index[:, None], index[None, :]] += part
         return matrix
 
-    def jackknife(self, blocks: Array, normal: Array, right: Array, mean: Array) -> Array:
+    def jackknife(self, blocks: Array, total: Array, mean: Array) -> Array:
         """Covariance (n, n) from the estimates without one block each."""
+        normal, right, _ = self.stack(total)
         normals, rights, _ = self.stack(blocks)
-        less = normal - (normals - np.diag(self.precision))
-        rest = right - (rights - self.precision * self.start)
+        less = normal - (normals - self.precision)
+        rest = right - (rights - self.pull)
         change = np.linalg.solve(less, rest[..., None])[..., 0] - mean
         n = len(blocks)
         return np.asarray(max(n - 1, 1) / n * change.T @ change)
@@ -252,3 +414,62 @@ def _residual(noisy: Array, mean: Array, rows: Array) -> Array:
     form = np.concatenate([-mean, np.zeros((nj, 1)), np.ones((nj, 1))], axis=1)
     squares = np.einsum('ja,jab,jb->j', form, noisy, form)
     return np.asarray(squares / np.maximum(rows - (p - 2), 1.0))
+
+
+def _truncate(mean: Array, covariance: Array, i: int) -> None:
+    """Cut a Gaussian where its i-th component is negative, and keep two moments of the rest.
+
+    Moments of the one component after Simon and Simon (2010), those of the others by regression
+    on it.
+    """
+    variance = float(covariance[i, i])
+    if variance <= 0.0:
+        return
+    sigma = math.sqrt(variance)
+    low = -float(mean[i]) / sigma
+    hazard = low + 1.0 / low if low > 6.0 else _hazard(low)  # far out the tail is exponential
+    gain = covariance[:, i] / variance
+    mean += gain * sigma * hazard
+    covariance -= np.outer(gain, gain) * variance * min(hazard * (hazard - low), 1.0)
+
+
+def _hazard(x: float) -> float:
+    """Density over tail probability of the standard normal distribution."""
+    tail = 0.5 * math.erfc(x / math.sqrt(2.0))
+    return math.exp(-0.5 * x * x) / (math.sqrt(2.0 * math.pi) * tail)
+
+
+def steepest(sums: Block, payload: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Which column of friction at low speed explains most, of each joint, (nj,) twice.
+
+    Profile likelihood: the joint's own parameters and the payload follow each choice. Only a rise
+    counts. Columns of high speeds come near to Coulomb and viscous friction, so for the sake of
+    these one takes the place of the usual one only on strong evidence: the second answer.
+
+    Args:
+        sums: of all blocks.
+        payload: number of the payload's columns.
+    """
+    base = [ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, *range(LOCAL, LOCAL + payload)]
+    curves = np.arange(CURVE, LOCAL)
+    found = np.full((2, len(sums.cross)), USUAL, dtype=np.intp)
+    further = [*curves, -1]
+    for j, rows in enumerate(sums.rows.sum(axis=1)):
+        size = np.sqrt(np.maximum(np.diag(sums.mean[j]), 1e-300))
+        lefts = []
+        for matrix in (sums.cross[j], sums.mean[j]):
+            matrix = matrix / np.outer(size, size)
+            normal = matrix[np.ix_(base, base)] + 1e-6 * np.eye(len(base))
+            fitted = np.linalg.solve(normal, matrix[np.ix_(base, further)])
+            lefts.append(matrix[np.ix_(further, further)] - matrix[np.ix_(further, base)] @ fitted)
+        left, noisy = lefts
+        power = np.diag(left)[:-1]
+        along = np.where(power > 1e-6, np.maximum(left[:-1, -1], 0.0), 0.0)
+        gain = along**2 / np.maximum(power, 1e-6)
+        best = int(gain.argmax())
+        noise = max(float(noisy[-1, -1] - gain[best]), 1e-9) / max(rows, 1.0)
+        if gain[best] > 0.0:
+            found[0, j] = best
+        if gain[best] - gain[USUAL] > STRONG * noise:
+            found[1, j] = best
+    return found[0], found[1]

@@ -2,21 +2,25 @@
 
 For every joint::
 
-    effort = rigid body + armature*a + viscous*v + coulomb*sign(v) + offset + payload*extra mass
-             - delay*d(effort)/dt + rise*sign(v)*exp(-(v/vs)^2)
+    effort = rigid body + armature*a + viscous*v + coulomb*sign(v) + offset
+             + payload*(extra mass, extra first moments) - delay*d(effort)/dt
+             + tilt*|v| + rise*sign(v)*exp(-(v/vs)^2)
 
-The rigid body part is the URDF's inverse dynamics. The second line holds nuisances, estimated so
-that they do not pass for something else: sensors rarely agree on the time to the millisecond, and
-friction rises where a joint gets slow (Stribeck). Rows come at four times the filters' bandwidth;
-more would repeat what was said.
+The rigid body part is the URDF's inverse dynamics. Sensors rarely agree on the time to the
+millisecond, hence the delay. ``tilt`` is viscous friction that differs between the directions,
+and ``rise`` what friction rises by where a joint gets slow (Stribeck), with a column for each of
+several ``vs``: which of these columns a model has is chosen later, see ``posterior``. Rows come
+at four times the filters' bandwidth; more would repeat what was said.
 
-Efforts are filtered, and inverse dynamics is not linear: that of the filtered motion is not what
-passes the filter. The filter sees the motion with a spread in time about the state it gives, along
-which the state moves by its derivative; half the sum of the inverse dynamics one spread before and
-one after is right to the third order (two-point Gauss-Hermite quadrature).
+Efforts are filtered, and neither inverse dynamics nor dry friction is linear: that of the filtered
+motion is not what passes the filter. The filter sees the motion with a spread in time about the
+state it gives, along which the state moves by its derivative. Half the sum of the inverse dynamics
+one spread before and one after is right to the third order (two-point Gauss-Hermite quadrature);
+of the sign of a speed that changes evenly, the filter passes an error function.
 
-Example: 6 joints give rows of shape (2, 6, 9): twins; joints; the quantities, the two nuisances,
-the payload, the rigid body effort and the remaining effort.
+Example: 6 joints give rows of shape (r, 2, 6, 22): time; twins; joints; the quantities, the delay,
+the tilt, nine columns of friction at low speed, four of the payload, the rigid body effort and the
+remaining effort.
 """
 
 from __future__ import annotations
@@ -37,31 +41,38 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 JOINT_QUANTITIES = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
-ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, STRIBECK = range(6)
-LOCAL = 6
-"""Columns of each joint's own: the quantities above, then the nuisances."""
+ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, TILT, CURVE = range(7)
+SLOW = 0.005 * 2.0 ** (0.5 * np.arange(9))
+"""Stribeck velocities of the columns from CURVE on, as shares of the speed limit."""
+LOCAL = CURVE + len(SLOW)
+"""Columns of each joint's own: the quantities above, then the others."""
 SAMPLES_PER_BANDWIDTH = 15.0  # what a filter needs to see a motion through alternate samples
 LIMIT_MARGIN = 0.01  # share of the range next to its end, where the stop may push
-SPEED_FLOOR = 0.01  # share of the joint's speed limit below which nothing counts as motion
-STRIBECK_SPEED = 0.02  # share of the limit about which friction turns into Coulomb friction
+SPEED_FLOOR = 0.005  # share of the joint's speed limit below which nothing counts as motion
 FASTEST = 20.0  # limits beyond this, times the highest speed seen, are taken for that
 NOISE_FLOOR = 5.0  # standard deviations of the velocity's noise
+LEAST_BANDWIDTH = 2.0  # Hz, below which it is never halved
+NOISY = 1.0  # power of the noise of the acceleration, of that of the motion
+TRIAL = 100  # rows of motion after which that is decided
+SETTLING = 1.0  # delays of the filter after a turn in which a joint may stick, or play
 
 
 class Rows(NamedTuple):
-    """One row a joint.
+    """r rows of every joint.
 
     Attributes:
-        stamp: time of it [s].
-        values: (2, nj, p), see the module's text; the payload's column only where there is one.
-        valid: (nj,) whether the joint moved so that its row can be believed.
-        direction: (nj,) sign of its velocity.
+        stamp: (r,) times of them [s].
+        values: (r, 2, nj, p), see the module's text; the payload's columns only where it tells.
+        valid: (r, nj) whether the joint moved so that its row can be believed.
+        direction: (r, nj) sign of its velocity.
+        position: (r, 2, nj) filtered, of the twins.
     """
 
-    stamp: float
+    stamp: Array
     values: Array
     valid: Flags
     direction: Array
+    position: Array
 
 
 def payload_tells(body: RigidBody, joints: int) -> bool:
@@ -69,9 +80,8 @@ def payload_tells(body: RigidBody, joints: int) -> bool:
 
     On a single prismatic axis, say, it cannot: both are moving mass. Decided on random states.
     """
-    rng = np.random.default_rng(0)
-    states = rng.normal(size=(64, 3, joints))
-    column = np.array([body.efforts(*state)[1] for state in states])
+    states = np.random.default_rng(0).normal(size=(64, 3, joints))
+    column = body.columns(states)[:, :, 1]
     total = float(np.sqrt(np.mean(column**2)))
     left = 0.0
     for j in range(joints):
@@ -91,8 +101,10 @@ class RowBuilder:
 
     Attributes:
         columns: of a row.
-        has_payload: whether rows have a payload column.
+        payload: number of columns that are the payload's.
         bandwidth: of the filters [Hz]; 0 before they are open.
+        period: between samples that they are made for [s].
+        limit: (nj,) the joints' speed limits [rad/s or m/s], made finite.
         jumps: those of the measured efforts.
     """
 
@@ -100,15 +112,18 @@ class RowBuilder:
         self._body = body
         self._config = config
         self._nj = len(profile.joints)
-        self.has_payload = payload_tells(body, self._nj)
-        self.columns = LOCAL + int(self.has_payload) + 2
+        self.payload = body.payload_columns if payload_tells(body, self._nj) else 0
+        self.columns = LOCAL + self.payload + 2
         lower, upper = profile.array('lower'), profile.array('upper')
         margin = np.where(np.isfinite(upper - lower), LIMIT_MARGIN * (upper - lower), 0.0)
         self._lower, self._upper = lower + margin, upper - margin
-        self._limit = profile.array('velocity')
+        self._given = profile.array('velocity')
+        self.limit = np.minimum(self._given, 1.0)
         self._fastest = np.zeros(self._nj)
         self._noise = np.zeros(self._nj)
         self._ticks = 0
+        self._jerk, self._acceleration, self._unrest = np.zeros((3, self._nj))
+        self.period, self._halved, self._watched = 0.0, 0, 0
         self.bandwidth = 0.0
         self._filter: TwinFilter | None = None
         self.jumps = Jumps(self._nj)
@@ -116,13 +131,48 @@ class RowBuilder:
 
     def open(self, period: float) -> None:
         """Make the filters for samples every ``period`` seconds."""
+        self.period = period
         self.bandwidth = min(self._config.bandwidth, 1.0 / (SAMPLES_PER_BANDWIDTH * period))
-        self._filter = TwinFilter(self.bandwidth, 2 * self._nj)
+        self.bandwidth *= 0.5**self._halved
+        self._filter = TwinFilter(self.bandwidth, 2 * self._nj, self.interval)
+
+    @property
+    def quickness(self) -> float:
+        """Square of the angular frequency of the motion there was [1/s^2]."""
+        moved = self._acceleration > 0.0
+        if not moved.any():
+            return 0.0
+        return float(np.median(np.maximum(self._jerk, 0.0)[moved] / self._acceleration[moved]))
+
+    def narrow(self) -> bool:
+        """Halve the bandwidth if the noise of the acceleration drowns it; whether it was.
+
+        Noise of the acceleration goes with the fifth power of the bandwidth, and twins cannot
+        make up for the information that it buries. Decided once, on the first motion.
+        """
+        moved = self._acceleration > 0.0
+        if self._watched < TRIAL or not moved.any() or self.bandwidth < 2.0 * LEAST_BANDWIDTH:
+            return False
+        self._watched = 0
+        share = np.median(self._unrest[moved] / self._acceleration[moved])
+        self._acceleration[:] = self._jerk[:] = self._unrest[:] = 0.0
+        if share < NOISY:
+            return False
+        self._halved += 1
+        self._noise[:], self._ticks = 0.0, 0
+        self.restart()
+        self.open(self.period)
+        return True
+
+    @property
+    def interval(self) -> float:
+        """Time from one row to the next, at least [s]."""
+        return 0.25 / self.bandwidth
 
     @property
     def longest_gap(self) -> float:
         """Gap in the samples that can be bridged [s]."""
-        return 0.0 if self._filter is None else self._filter.cascade.delay
+        return 0.0 if self._filter is None else 2.0 * self._filter.cascade.delay
 
     def restart(self) -> None:
         """Forget the signals, not the speeds and noises seen."""
@@ -133,80 +183,109 @@ class RowBuilder:
         self._since = np.full(self._nj, math.inf)
         self._effort_bad = np.full(self._nj, -math.inf)
         self._last_effort = np.zeros(self._nj)
-        self._tick = -math.inf
 
-    def push(self, stamp: float, position: Array, effort: Array) -> Rows | None:
-        """Take a sample; see :meth:`OnlineIdentifier.update`."""
+    def push(self, stamps: Array, positions: Array, efforts: Array) -> Rows | None:
+        """Take consecutive samples, and give rows when it is time for some.
+
+        Args:
+            stamps: (m,) ascending [s].
+            positions: (m, nj) finite.
+            efforts: (m, nj), NaN where there is none.
+        """
         filter_ = self._filter
         assert filter_ is not None, 'open() comes first'
-        self.jumps.push(effort)
-        bad = ~np.isfinite(effort)
-        if bad.any():
-            self._effort_bad[bad] = stamp
-            effort = np.where(bad, self._last_effort, effort)
-        self._last_effort = effort
-        moved = filter_.push(stamp, np.concatenate([position, effort]))
-        if not moved or not filter_.settled:
+        self.jumps.push(efforts)
+        if not np.isfinite(efforts).all():
+            efforts = self._bridged(stamps, efforts)
+        self._last_effort = efforts[-1]
+        at, outputs = filter_.push(stamps, np.concatenate([positions, efforts], axis=1))
+        settled = at - filter_.begun >= 2.0 * filter_.cascade.memory
+        if not settled.any():
             return None
-        if filter_.stamp - self._tick < 0.25 / self.bandwidth - 1e-6:
-            return None
-        self._tick = filter_.stamp
-        return self._rows(filter_)
+        return self._rows(at[settled], outputs[settled])
 
-    def _rows(self, filter_: TwinFilter) -> Rows:
-        nj, out = self._nj, filter_.outputs()
-        joints, effort, rate = out[:, :, :nj], out[0, :, nj:], out[1]
-        velocity, acceleration = joints[1:3].mean(axis=1)
-        direction, limit = self._moving(filter_.stamp, velocity, rate[0, :nj] - velocity)
-        spread = filter_.cascade.spread
-        # Within the spread the joint must not turn, or the filtered friction is of both signs.
-        straight = np.abs(velocity) > spread * np.abs(acceleration)
-        values = np.zeros((2, nj, self.columns))
-        for twin, own in enumerate(values):
-            state, v = joints[:3, twin], joints[1, twin]
-            swing = spread * joints[1:, twin]
-            rigid, payload = 0.5 * (
-                self._body.efforts(*(state - swing)) + self._body.efforts(*(state + swing))
-            )
-            own[:, ARMATURE] = joints[2, twin]
-            own[:, VISCOUS] = v
-            own[:, COULOMB] = direction
-            own[:, OFFSET] = 1.0
-            own[:, DELAY] = -rate[twin, nj:]
-            own[:, STRIBECK] = direction * np.exp(-np.square(v / (STRIBECK_SPEED * limit)))
-            if self.has_payload:
-                own[:, LOCAL] = payload
-            own[:, -2] = rigid
-            own[:, -1] = effort[twin] - rigid
-        position = joints[0].mean(axis=0)
-        cascade = filter_.cascade
+    def _bridged(self, stamps: Array, efforts: Array) -> Array:
+        """Efforts with the last one held where there is none, which is remembered."""
+        efforts = efforts.copy()
+        last = self._last_effort
+        for stamp, effort in zip(stamps, efforts):
+            bad = ~np.isfinite(effort)
+            self._effort_bad[bad] = stamp
+            effort[bad] = last[bad]
+            last = effort
+        return efforts
+
+    def _rows(self, at: Array, outputs: Array) -> Rows:
+        """Rows from outputs of the filter; see :meth:`TwinFilter.push`."""
+        assert self._filter is not None
+        nj, cascade = self._nj, self._filter.cascade
+        joints, effort, rate = outputs[..., :nj], outputs[:, 0, :, nj:], outputs[:, 1, :, nj:]
+        velocity, acceleration = joints[:, 1:3].mean(axis=2).transpose(1, 0, 2)
+        direction, settled = self._moving(at, velocity, joints[:, 1, 0] - velocity)
+        turning = np.maximum(cascade.spread * np.abs(acceleration), 1e-12)
+        values = np.zeros((len(at), 2, nj, self.columns))
+        bodies = self._bodies(joints, cascade.spread)
+        values[..., ARMATURE] = joints[:, 2]
+        values[..., VISCOUS] = joints[:, 1]
+        values[..., COULOMB] = _error_function(velocity / (math.sqrt(2.0) * turning))[:, None]
+        values[..., OFFSET] = 1.0
+        values[..., DELAY] = -rate
+        values[..., TILT] = np.abs(joints[:, 1])
+        shape = np.exp(-np.square(velocity[..., None] / (self.limit[:, None] * SLOW)))
+        values[..., CURVE:LOCAL] = (direction[..., None] * shape)[:, None]
+        values[..., LOCAL : LOCAL + self.payload] = bodies[..., 1 : 1 + self.payload]
+        values[..., -2] = bodies[..., 0]
+        values[..., -1] = effort - bodies[..., 0]
+        position = joints[:, 0].mean(axis=1)
         valid = (
-            straight
-            & (filter_.stamp - self._since >= 2.0 * cascade.delay)
-            & (filter_.stamp - self._effort_bad > 2.0 * cascade.memory)
+            settled
+            & (at[:, None] - self._effort_bad > 2.0 * cascade.memory)
             & (position > self._lower)
             & (position < self._upper)
         )
-        return Rows(filter_.stamp, values, valid, direction)
+        # Products of twins: without noise.
+        self._acceleration += (valid * joints[:, 2, 0] * joints[:, 2, 1]).sum(axis=0)
+        self._jerk += (valid * joints[:, 3, 0] * joints[:, 3, 1]).sum(axis=0)
+        self._unrest += (valid * (joints[:, 2, 0] - joints[:, 2, 1]) ** 2).sum(axis=0) / 4.0
+        self._watched += int(valid.any(axis=1).sum())
+        return Rows(at, values, valid, direction, joints[:, 0])
 
-    def _moving(self, stamp: float, velocity: Array, half: Array) -> tuple[Array, Array]:
-        """Direction of each joint, 0 where it does not really move, and its speed limit.
+    def _bodies(self, joints: Array, spread: float) -> Array:
+        """Filtered columns of the bodies (r, 2, nj, 1 + payload); ``joints``: (r, 4, 2, nj)."""
+        state = joints[:, :3].swapaxes(1, 2)
+        swing = spread * joints[:, 1:].swapaxes(1, 2)
+        both = np.stack([state - swing, state + swing])
+        columns = self._body.columns(both.reshape(-1, 3, self._nj))
+        return np.asarray(columns.reshape(*both.shape[:3], self._nj, -1).mean(axis=0))
+
+    def _moving(self, at: Array, velocity: Array, half: Array) -> tuple[Array, Flags]:
+        """Direction of each joint, 0 where it does not really move, and whether that is settled.
 
         Args:
-            stamp: time [s].
-            velocity: (nj,) mean of the twins.
-            half: (nj,) half their difference: noise as strong as that of the mean.
+            at: (r,) times [s].
+            velocity: (r, nj) mean of the twins.
+            half: (r, nj) half their difference: noise as strong as that of the mean.
         """
-        self._ticks += 1
-        self._noise += (half**2 - self._noise) / self._ticks
+        assert self._filter is not None
+        self._ticks += len(at)
+        self._noise += (half**2 - self._noise).sum(axis=0) / self._ticks
         speed = np.abs(velocity)
-        self._fastest = np.maximum(self._fastest, speed)
+        self._fastest = np.maximum(self._fastest, speed.max(axis=0))
         # Some URDFs give no limit, or one that is never meant.
-        limit = np.maximum(np.minimum(self._limit, FASTEST * self._fastest), 1e-9)
-        threshold = np.maximum(self._config.low_speed * self._fastest, SPEED_FLOOR * limit)
+        self.limit = np.maximum(np.minimum(self._given, FASTEST * self._fastest), 1e-9)
+        threshold = np.maximum(self._config.low_speed * self._fastest, SPEED_FLOOR * self.limit)
         threshold = np.maximum(threshold, NOISE_FLOOR * np.sqrt(self._noise))
         direction = np.where(speed > threshold, np.sign(velocity), 0.0)
-        self._since[direction != self._direction] = stamp
-        self._since[direction == 0.0] = math.inf
-        self._direction = direction
-        return direction, limit
+        settled = np.zeros(direction.shape, dtype=bool)
+        for k, (stamp, now) in enumerate(zip(at, direction)):
+            self._since[now != self._direction] = stamp
+            self._since[now == 0.0] = math.inf
+            self._direction = now
+            settled[k] = stamp - self._since >= SETTLING * self._filter.cascade.delay
+        return direction, settled
+
+
+def _error_function(x: Array) -> Array:
+    """erf(x), to 4e-4 (SciPy is not for robots)."""
+    x = np.clip(x, -4.0, 4.0)
+    return np.asarray(np.tanh(2.0 / math.sqrt(math.pi) * (x + 0.08943 * x**3)))

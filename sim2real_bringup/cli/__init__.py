@@ -1,7 +1,7 @@
 """The ``sim2real`` command: one verb per file of this package.
 
-A verb's file is named after it, words joined by underscores (``bag_import.py`` is
-``sim2real bag import``) and has:
+A verb's file is named after it (``bag_import.py`` is ``sim2real bag import``,
+``sysid_to_space.py`` is ``sim2real sysid to-space``) and has:
 
 - ``HELP``: one line; ``EXAMPLE``: at least one command line; ``DETAILS``, if more is to be said;
 - ``add_arguments(parser)``: adds its arguments to an ``argparse`` parser;
@@ -28,6 +28,7 @@ from sim2real_core.errors import InputError, MissingError, Sim2RealError
 GROUPS = {
     'Run': ('demo', 'up', 'replay'),
     'Robots and worlds': ('init', 'randomize', 'sim', 'gazebo'),
+    'Identification': ('sysid',),
     'Policies': ('train', 'evaluate', 'policy'),
     'Data': ('bag', 'capture'),
     'This machine': ('doctor',),
@@ -38,7 +39,11 @@ GROUPS = {
 def verbs() -> dict[str, str]:
     """Every verb (``bag import``) and its module's name (``bag_import``)."""
     found = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return {name.replace('_', ' '): name for name in found if not name.startswith('_')}
+    return {
+        name.replace('_', ' ', 1).replace('_', '-'): name
+        for name in found
+        if not name.startswith('_')
+    }
 
 
 def load(module: str) -> Any:

@@ -50,9 +50,11 @@ def add_config(parser: argparse.ArgumentParser, kind: type[Config]) -> None:
     """An option for each field of a configuration; :func:`given` finds those that were given."""
     for row in kind.table():
         unit = f' [{row.unit}]' if row.unit else ''
+        several = isinstance(row.default, tuple)
         parser.add_argument(
             f'--{row.name.replace("_", "-")}',
-            type=type(row.default),
+            type=type(row.default[0] if several else row.default),
+            nargs=len(row.default) if several else None,
             help=f'{row.description.rstrip(".")}{unit} (default: {row.default})',
         )
 

@@ -20,7 +20,13 @@ command: SI value = unit * (scale * column + offset), then through the joint's g
       velocity: v                  # a column in SI units
       effort: {column: f, scale: 35.15065}
       command: qg
-  coupling: {joints: [a, b], matrix: [[0.5, 0.5], [0.5, -0.5]]}   # motors that share joints"""
+  coupling: {joints: [a, b], matrix: [[0.5, 0.5], [0.5, -0.5]]}   # or a list of them
+  commands: applied                # with their times, for sysid; sent: on the command topic
+  imu:
+    angular_velocity: {x: gx, y: gy, z: {column: gz, unit: deg/s}}
+    linear_acceleration: {x: ax, y: ay, z: az}
+
+A coupling is of motors that share joints: joint position = matrix @ motor position."""
 EXAMPLE = """
 sim2real bag import DATA_EMPS.mat --mapping config/bags/emps.yaml --out out/emps
 """

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim2real_bringup.cli import _common
+
+if TYPE_CHECKING:
+    from sim2real_core.profile import RobotProfile
+    from sim2real_core.records import Estimate
 
 HELP = 'narrow a space to what an estimate knows'
 EXAMPLE = 'sim2real randomize narrow --robot arm6 --estimate estimate.json --out narrowed.yaml'
@@ -13,16 +18,21 @@ EXAMPLE = 'sim2real randomize narrow --robot arm6 --estimate estimate.json --out
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    _common.add_robot(parser)
-    parser.add_argument(
-        '--space', default='', help="a YAML file or a shipped name (default: the robot's name)"
-    )
     parser.add_argument(
         '--estimate',
         type=Path,
         required=True,
         metavar='JSON',
         help='address to mean, std and status; std null where nothing is known',
+    )
+    add_narrowing(parser)
+
+
+def add_narrowing(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say how a space is narrowed, and where to."""
+    _common.add_robot(parser)
+    parser.add_argument(
+        '--space', default='', help="a YAML file or a shipped name (default: the robot's own)"
     )
     parser.add_argument('--k-sigma', type=float, default=3.0, help='half-width (default: 3)')
     parser.add_argument(
@@ -38,16 +48,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Narrow, write, and say what changed."""
+    from sim2real_core.profile import load_profile
+    from sim2real_randomizer.narrow import read_estimate
+
+    return write_narrowed(args, load_profile(args.robot), read_estimate(args.estimate))
+
+
+def write_narrowed(args: argparse.Namespace, profile: RobotProfile, estimate: Estimate) -> int:
+    """Narrow the space that the arguments name to an estimate, write it, show what changed."""
     import dataclasses
 
-    from sim2real_core.profile import load_profile
-    from sim2real_randomizer.narrow import narrow_with_report, read_estimate
+    from sim2real_randomizer.narrow import narrow_with_report
     from sim2real_randomizer.space import load_space
 
-    profile = load_profile(args.robot)
     space, changes = narrow_with_report(
-        load_space(args.space or profile.name, profile),
-        read_estimate(args.estimate),
+        load_space(args.space, profile),
+        estimate,
         k_sigma=args.k_sigma,
         floor=args.floor,
         ceiling=args.ceiling,

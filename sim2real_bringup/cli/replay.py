@@ -105,10 +105,14 @@ def _show(result: dict[str, Any], nodes: list[str]) -> None:
                 f'{p["mean"]:.6g}',
                 '' if p['std'] is None else f'{p["std"]:.3g}',
                 p['status'],
+                ', '.join(p.get('confounded', ())),
             )
             for address, p in result['final'].items()
         ]
-        _common.show_table(('parameter', 'mean', 'std', 'status'), rows)
+        _common.show_table(('parameter', 'mean', 'std', 'status', 'not told from'), rows)
+        for change in result['changes']:
+            values = f'{change["before"]:.4g} to {change["after"]:.4g}'
+            print(f'changed at {change["t"]:.3f} s: {change["address"]} from {values}')
     for event in result['events']:
         over = f'{event["score"]:.4g}, over {event["threshold"]:.4g}'
         print(f'event at {event["t"]:.3f} s: {event["detector"]} {over} {event["detail"]}')

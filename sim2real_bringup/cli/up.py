@@ -7,7 +7,7 @@ import contextlib
 
 from sim2real_bringup.cli import _common
 
-HELP = 'start a stack of nodes: sim, workstation, robot, replay or all'
+HELP = 'start a stack of nodes: sim, workstation, robot, excite, replay or all'
 DETAILS = """One process per node. When a node ends on its own it is reported by name, and the
 stack ends with a non-zero status; Ctrl-C ends everything. A replay runs in a ROS domain
 of its own, so that no running robot is disturbed."""
@@ -15,13 +15,14 @@ EXAMPLE = """
 sim2real up all
 sim2real up sim --robot arm6 --namespace left --param simulator.realtime_factor=2.0
 sim2real up robot --robot my_robot.yaml --bundle policy.onnx --duration 60
+sim2real up excite --robot arm6 --trajectory excite.yaml
 sim2real up replay --robot slider --nodes sysid --bag emps_bag
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    parser.add_argument('stack', help='sim, workstation, robot, replay or all')
+    parser.add_argument('stack', help='sim, workstation, robot, excite, replay, all, ...')
     parser.add_argument(
         '--duration', type=_common.duration, metavar='S', help='end after so many seconds'
     )
@@ -36,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--namespace', default='', metavar='N', help='namespace of all its nodes and topics'
     )
     _common.add_robot(parser, required=False)
+    parser.add_argument(
+        '--trajectory',
+        default='',
+        metavar='FILE',
+        help='what the policy follows instead of a bundle; sim2real sysid excite makes one',
+    )
     parser.add_argument('--space', default='', help='randomization space: a file, or a name')
     parser.add_argument('--bag', default='', help='what a replay plays: rosbag2 folder, MCAP file')
     parser.add_argument(
@@ -70,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         params_file=args.params_file,
         robot=args.robot,
         bundle=args.bundle,
+        trajectory=args.trajectory,
         space=args.space,
         bag=args.bag,
         log_level=args.log_level,

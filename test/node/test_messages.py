@@ -17,7 +17,7 @@ from sim2real_core.messages import (
     event_to_message,
 )
 from sim2real_core.profile import load_profile
-from sim2real_core.records import Draw, Estimate, Event, ParameterEstimate
+from sim2real_core.records import Change, Draw, Estimate, Event, ParameterEstimate
 
 AWKWARD = [1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 0.1 + 0.2, math.pi * 1e-17]
 
@@ -48,15 +48,37 @@ def test_estimate():
         'joint.a.armature': ParameterEstimate(1 / 3, 1e-3 / 7, 'identified', 'kg*m^2'),
         'joint.the elbow.armature': ParameterEstimate(0.2, 0.1, 'identified', 'kg*m^2'),
         'joint.a.viscous_friction': ParameterEstimate(0.1, math.inf, 'not_identified', 'x'),
+        'joint.a.effort_offset': ParameterEstimate(
+            0.0,
+            9.0,
+            'not_identified',
+            'N*m',
+            ('joint.a.coulomb_friction', 'joint.the elbow.armature'),
+        ),
     }
     covariance = np.array([[1 / 7, 1e-9], [1e-9, 0.3]])
     order = ('joint.the elbow.armature', 'joint.a.armature')
-    estimate = Estimate(12.25 + 1e-7, parameters, order, covariance)
+    changes = (Change(12.0 + 1e-7, 'joint.a.armature', 1 / 3, 0.1 + 0.2, 7.1),)
+    estimate = Estimate(12.25 + 1e-7, parameters, order, covariance, changes)
     back = estimate_from_message(over_the_wire(estimate_to_message(estimate)))
     assert back.stamp == estimate.stamp
     assert back.parameters == parameters
     assert back.order == estimate.order
+    assert back.changes == changes
     np.testing.assert_array_equal(back.covariance, covariance)
+
+
+def test_confounded_is_there_only_when_there_is_any():
+    known = ParameterEstimate(0.1, 0.01, 'identified')
+    tied = ParameterEstimate(0.0, math.inf, 'not_identified', '', ('b',))
+    data = Estimate(0.0, {'a': known, 'b': tied}).as_json()
+    assert data == {
+        'a': {'mean': 0.1, 'std': 0.01, 'status': 'identified'},
+        'b': {'mean': 0.0, 'std': None, 'status': 'not_identified', 'confounded': ['b']},
+    }
+    # An estimate without any reads as before: the key is optional on the wire.
+    rows = estimate_to_message(Estimate(0.0, {'a': known})).status[1].values
+    assert [pair.key for pair in rows] == ['mean', 'std', 'status', 'unit']
 
 
 def test_event():

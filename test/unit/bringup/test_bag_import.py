@@ -224,3 +224,116 @@ def test_trajectory_commands(tmp_path):
     assert command.joint_names == ['slider']
     np.testing.assert_allclose(command.points[0].velocities, [0.006])
     assert len(command.points[0].positions) == 0
+
+
+def test_applied_commands_have_their_times(tmp_path):
+    """Where the online identification hears them."""
+    (tmp_path / 'log.csv').write_text('t,q,c\n1.5,0,5\n1.6,1,6\n')
+    (tmp_path / 'mapping.yaml').write_text(
+        'robot: slider\ntime: t\ncommands: applied\n'
+        'joints: {slider: {position: q, command: {column: c, unit: mm}}}\n'.replace(
+            'time: t', 'time: {column: t}'
+        )
+    )
+    summary = import_log(tmp_path / 'log.csv', tmp_path / 'mapping.yaml', tmp_path / 'bag')
+    assert set(summary['topics']) == {'/joint_states', '/policy/action_applied'}
+    time, command = messages(tmp_path / 'bag', '/policy/action_applied')[1]
+    assert (time, command.header.stamp.sec, command.name) == (1_600_000_000, 1, ['slider'])
+    np.testing.assert_allclose(command.position, [0.006])
+    assert len(command.velocity) == len(command.effort) == 0
+
+
+def test_imu(tmp_path):
+    (tmp_path / 'log.csv').write_text('q,gx,gy,gz,ax,ay,az\n0,1,2,180,0,0,1\n1,1,2,90,0,0,2\n')
+    (tmp_path / 'mapping.yaml').write_text(
+        'time: {rate: 10}\njoints: {a: {position: q}}\nimu:\n'
+        '  angular_velocity: {x: gx, y: gy, z: {column: gz, unit: deg/s, scale: -1}}\n'
+        '  linear_acceleration: {x: ax, y: ay, z: {column: az, unit: g}}\n'
+    )
+    import_log(tmp_path / 'log.csv', tmp_path / 'mapping.yaml', tmp_path / 'bag')
+    (time, first), (_, second) = messages(tmp_path / 'bag', '/imu')
+    assert time == 0
+    turn = first.angular_velocity
+    np.testing.assert_allclose([turn.x, turn.y, turn.z], [1.0, 2.0, -np.pi])
+    assert second.linear_acceleration.z == pytest.approx(2 * 9.80665)
+    assert first.orientation_covariance[0] == -1.0  # not measured
+
+
+def test_half_an_imu(tmp_path):
+    text = (
+        'time: {rate: 10}\njoints: {a: {position: q}}\n'
+        'imu: {angular_velocity: {x: gx, y: gy, z: gz}}\n'
+    )
+    (tmp_path / 'log.csv').write_text('q,gx,gy,gz\n0,1,2,3\n1,1,2,3\n')
+    (tmp_path / 'mapping.yaml').write_text(text)
+    import_log(tmp_path / 'log.csv', tmp_path / 'mapping.yaml', tmp_path / 'bag')
+    _, reading = messages(tmp_path / 'bag', '/imu')[0]
+    assert reading.linear_acceleration_covariance[0] == -1.0
+
+
+def test_several_couplings(tmp_path):
+    text = """
+    time: {rate: 10}
+    joints:
+      a: {position: a, effort: fa}
+      b: {position: b, effort: fb}
+      c: {gear_ratio: 2, position: c, effort: fc}
+      d: {torque_constant: 0.1, position: d, effort: {column: fd, unit: A}}
+    coupling:
+      - {joints: [a, b], matrix: [[0.5, 0.5], [0.5, -0.5]]}
+      - {joints: [d, c], matrix: [[1, 0], [-1, 1]]}
+    """
+    rng = np.random.default_rng(2)
+    names = ('a', 'b', 'c', 'd', 'fa', 'fb', 'fc', 'fd')
+    columns = dict(zip(names, rng.normal(size=(8, 3))))
+    _, found = series(tmp_path, text, **columns)
+    a, b, c, d = found['position'].T
+    np.testing.assert_allclose(a, (columns['a'] + columns['b']) / 2)
+    np.testing.assert_allclose(b, (columns['a'] - columns['b']) / 2)
+    np.testing.assert_allclose(d, columns['d'])
+    np.testing.assert_allclose(c, columns['c'] / 2 - columns['d'])
+    # Power is the same on both sides, whatever is between.
+    motors = (('a', 'fa', 1.0), ('b', 'fb', 1.0), ('c', 'fc', 1.0), ('d', 'fd', 0.1))
+    work = sum(factor * columns[q] * columns[f] for q, f, factor in motors)
+    np.testing.assert_allclose((found['position'] * found['effort']).sum(axis=1), work)
+
+
+def test_every_fault_of_imu_commands_and_couplings_is_named(tmp_path):
+    with pytest.raises(InputError) as caught:
+        mapping(
+            tmp_path,
+            'time: {rate: 10}\n'
+            'commands: both\n'
+            'joints: {a: {position: q}, b: {position: p}, c: {position: r}}\n'
+            'imu:\n'
+            '  angular_velocity: {x: gx, y: gy}\n'
+            '  linear_acceleration:\n'
+            '    x: ax\n'
+            '    y: {column: ay, unit: km}\n'
+            '    z: {colum: az}\n'
+            '    w: aw\n'
+            '  orientation: {x: ox}\n'
+            'coupling:\n'
+            '  - {joints: [a, b], matrix: [[1, 0], [0, 1]]}\n'
+            '  - {joints: [b, c], matrix: [[1, 0], [0, 0]]}\n',
+        )
+    assert {(f.field, f.line) for f in caught.value.faults} == {
+        ('commands', 2),
+        ('imu.angular_velocity.z', 5),
+        ('imu.linear_acceleration.y.unit', 8),
+        ('imu.linear_acceleration.z.colum', 9),
+        ('imu.linear_acceleration.z.column', 9),
+        ('imu.linear_acceleration.w', 10),
+        ('imu.orientation', 11),
+        ('coupling.1.joints', 14),
+        ('coupling.1.matrix', 14),
+    }
+    assert all(fault.mend and fault.file for fault in caught.value.faults)
+
+
+def test_a_column_that_is_not_there_is_named_with_its_line(tmp_path):
+    text = 'time: {rate: 10}\njoints:\n  a:\n    position: q\n    velocity: {column: w}\n'
+    with pytest.raises(InputError) as caught:
+        series(tmp_path, text, q=[0.0, 1.0])
+    (fault,) = caught.value.faults
+    assert (fault.field, fault.line) == ('joints.a.velocity.column', 5)

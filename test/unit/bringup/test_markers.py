@@ -14,7 +14,7 @@ from sim2real_bringup.markers import (
     target,
     tool,
 )
-from sim2real_core.records import STATUSES, Estimate, ParameterEstimate
+from sim2real_core.records import STATUSES, Change, Estimate, ParameterEstimate
 
 
 def test_a_trail_forgets():
@@ -67,7 +67,13 @@ def test_target():
     ],
 )
 def test_an_estimate_as_text(mean, std, status, text):
-    assert estimate_line('a', mean, std, status, 'N') == text
+    assert estimate_line('a', ParameterEstimate(mean, std, status, 'N')) == text
+
+
+@pytest.mark.parametrize('std', [2.0, math.inf])
+def test_what_an_estimate_is_confounded_with_is_shown(std):
+    known = ParameterEstimate(1.0, std, 'not_identified', 'N', ('b', 'c'))
+    assert estimate_line('a', known).endswith('(not told from b, c)')
 
 
 def test_estimates_come_below_one_another_identified_first():
@@ -80,6 +86,18 @@ def test_estimates_come_below_one_another_identified_first():
     assert [shape.text[0] for shape in shapes] == ['c', 'a']
     assert shapes[0].position[2] > shapes[1].position[2]
     assert len({(shape.group, shape.number) for shape in shapes}) == 2
+
+
+def test_a_change_comes_first_for_a_while():
+    known = {'a': ParameterEstimate(1.0, 0.1, 'identified', 'N')}
+    changes = (Change(10.0, 'a', 1.0, 2.0, 9.0),)
+    soon, later = (
+        estimates(Estimate(stamp, known, changes=changes), 'base', (0.0, 1.0, 2.0), 9, 0.1)
+        for stamp in (11.0, 60.0)
+    )
+    assert [shape.text for shape in soon][0] == 'a changed from 1 to 2 at 10.00 s'
+    assert soon[0].colour != soon[1].colour
+    assert [shape.text[0:4] for shape in later] == ['a 1.']
 
 
 def test_every_status_has_a_colour():

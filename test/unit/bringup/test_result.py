@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from sim2real_bringup.result import Result
-from sim2real_core.records import Estimate, Event, ParameterEstimate
+from sim2real_core.records import Change, Estimate, Event, ParameterEstimate
 
 START = 1_700_000_000_000_000_000
 
@@ -42,6 +42,21 @@ def test_what_the_policy_did_is_compared_stamp_by_stamp():
             'b': {'rms': math.sqrt(8.0), 'max': 4.0},
         },
     }
+
+
+def test_every_change_is_told_once():
+    result = Result(START)
+    wear = Change(START * 1e-9 + 1.5, 'joint.a.viscous_friction', 1.0, 1.6, 9.0)
+    fault = Change(START * 1e-9 + 4.5, 'joint.b.effort_offset', 0.0, 2.0, 12.0)
+    for t, changes in ((1.0, ()), (2.0, (wear,)), (5.0, (wear, fault)), (6.0, (fault,))):
+        result.estimates.append(Estimate(START * 1e-9 + t, {}, changes=changes))
+    told = result.as_json()['changes']
+    assert [(round(c['t'], 6), c['address']) for c in told] == [
+        (1.5, 'joint.a.viscous_friction'),
+        (4.5, 'joint.b.effort_offset'),
+    ]
+    assert (told[0]['before'], told[0]['after'], told[0]['score']) == (1.0, 1.6, 9.0)
+    assert Result(0).as_json()['changes'] == []
 
 
 def test_nothing_came_out():

@@ -37,6 +37,9 @@ TRUTH = {
     'joint.knee.coulomb_friction': 0.5,
     'joint.knee.effort_offset': 0.4,
     'link.tool.mass': 1.2,
+    'link.tool.com.x': 0.02,
+    'link.tool.com.y': 0.0,
+    'link.tool.com.z': 0.05,
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from sim2real_core.joint_states import UNSTAMPED
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.estimator import OnlineIdentifier
+from sim2real_sysid.moments import MOST_BLOCKS, RECENT
 
 FAR = 4.0  # standard deviations
 
@@ -14,10 +15,10 @@ FAR = 4.0  # standard deviations
 def test_recovers_what_is_true(robot, identifier, scores):
     estimate = robot.record().feed(identifier)
     found = scores(estimate, robot.truth)
-    assert set(found) == set(robot.truth)
+    assert set(found) == set(robot.truth) - {'link.tool.com.y'}  # along the axes: moves nothing
     assert max(abs(z) for z in found.values()) < FAR
     for address, parameter in estimate.identified.items():
-        assert parameter.std < 0.1 * abs(robot.truth[address]), address
+        assert parameter.std < 0.1 * max(abs(robot.truth[address]), 0.05), address
     assert not identifier.faults
 
 
@@ -57,8 +58,12 @@ def test_encoder_noise_does_not_pass_for_lightness(robot, identifier, scores):
 
 def test_stribeck_friction_does_not_pass_for_coulomb(robot, identifier, scores):
     robot.stribeck = (0.5, 0.06)
+    for joint in ('hip', 'knee'):
+        coulomb = robot.truth[f'joint.{joint}.coulomb_friction']
+        robot.truth[f'joint.{joint}.static_friction'] = 1.5 * coulomb
+        robot.truth[f'joint.{joint}.stribeck_velocity'] = 0.06
     found = scores(robot.record().feed(identifier), robot.truth)
-    assert len(found) == 9
+    assert len(found) >= 11
     assert max(abs(z) for z in found.values()) < FAR
 
 
@@ -66,7 +71,7 @@ def test_late_effort_does_not_pass_for_friction(robot, identifier, scores):
     record = robot.record()
     record.effort[1:] = record.effort[:-1].copy()  # one sample, 5 ms
     found = scores(record.feed(identifier), robot.truth)
-    assert len(found) == 9
+    assert len(found) == 11
     assert max(abs(z) for z in found.values()) < FAR
 
 
@@ -82,7 +87,11 @@ def test_one_direction_confounds_coulomb_friction_and_offset(robot, wheel):
             address = f'joint.{joint}.{what}'
             assert estimate.parameters[address].status == 'not_identified', address
     assert estimate.parameters['joint.hip.armature'].status == 'identified'
-    assert estimate.parameters['joint.hip.coulomb_friction'].std > 1.0
+    coulomb = estimate.parameters['joint.hip.coulomb_friction']
+    assert coulomb.std > 0.5
+    assert 'joint.hip.effort_offset' in coulomb.confounded
+    offset = estimate.parameters['joint.hip.effort_offset']
+    assert 'joint.hip.coulomb_friction' in offset.confounded
 
 
 def test_noise_alone_identifies_nothing(robot, identifier):
@@ -102,7 +111,12 @@ def test_one_joint_at_rest_stays_unknown(robot, identifier, pendulum):
 
     robot.moves = hip_only
     estimate = robot.record().feed(identifier)
-    assert estimate.parameters['joint.hip.armature'].status == 'identified'
+    assert estimate.parameters['joint.hip.viscous_friction'].status == 'identified'
+    # Whether a payload is heavy or far out, it weighs the same: one joint cannot tell.
+    com = estimate.parameters['link.tool.com.z']
+    assert com.status == 'not_identified' and com.confounded == ('link.tool.mass',)
+    armature = estimate.parameters['joint.hip.armature']
+    assert armature.status == 'not_identified' and armature.confounded == ('link.tool.com.z',)
     knee = [p for a, p in estimate.parameters.items() if '.knee.' in a]
     assert {p.status for p in knee} == {'not_identified'}
 
@@ -121,8 +135,10 @@ def test_becomes_stale_and_fresh_again(robot, pendulum):
     estimate = robot.record(duration=15).feed(identifier)
     assert estimate.identified
     mass = estimate.parameters['link.tool.mass']
+    rng = np.random.default_rng(0)
     for k in range(200 * 6):
-        identifier.update(15.0 + k / 200, np.zeros(2), np.zeros(2))
+        noise = rng.normal(size=(2, 2))
+        identifier.update(15.0 + k / 200, 2e-5 * noise[0], 0.02 * noise[1])
     stale = identifier.estimate().parameters
     assert {p.status for p in stale.values()} <= {'stale', 'not_identified'}
     assert stale['link.tool.mass'].status == 'stale'
@@ -148,8 +164,8 @@ def test_long_motion_is_kept_in_few_blocks(robot, identifier):
     for part in range(4):
         record.feed(identifier)
         record.stamp += 20.0 * (part < 3)
-    assert len(identifier._moments.cross) < 97
-    assert len(identifier.estimate().identified) == 9
+    assert len(identifier._moments) <= MOST_BLOCKS + RECENT
+    assert len(identifier.estimate().identified) == 11
 
 
 @pytest.mark.parametrize('rate', [20.0, 30.0, 50.0])
@@ -226,14 +242,14 @@ def swapped(record, rng):
 @pytest.mark.parametrize(
     ('spoil', 'least'),
     [
-        (burst, 9),
-        (glitches, 9),
+        (burst, 11),
+        (glitches, 11),
         (dropped, 9),
-        (jittered, 9),
-        (repeated, 9),
-        (restarted, 9),
-        (paused, 9),
-        (swapped, 9),
+        (jittered, 11),
+        (repeated, 11),
+        (restarted, 11),
+        (paused, 11),
+        (swapped, 11),
     ],
 )
 def test_bad_samples_do_no_harm(robot, identifier, scores, spoil, least):
@@ -243,6 +259,71 @@ def test_bad_samples_do_no_harm(robot, identifier, scores, spoil, least):
     found = scores(record.feed(identifier), robot.truth)
     assert len(found) >= least
     assert max(abs(z) for z in found.values()) < FAR
+
+
+def drop_some(record, rng):
+    """Every fifth message is lost."""
+    keep = rng.random(len(record.stamp)) > 0.2
+    for name in ('stamp', 'position', 'effort'):
+        setattr(record, name, getattr(record, name)[keep])
+
+
+def saturate(record, rng):
+    """The hip's efforts are cut."""
+    record.effort[:, 0] = np.clip(record.effort[:, 0], -4.0, 4.0)
+
+
+def milli(record, rng):
+    """Efforts in thousandths."""
+    record.effort *= 1000.0
+
+
+def kilo(record, rng):
+    """Efforts of one joint in another unit."""
+    record.effort[:, 1] *= 0.01
+
+
+def turn_sign(record, rng):
+    """Efforts of one joint with the wrong sign."""
+    record.effort[:, 0] *= -1.0
+
+
+def stick(record, rng):
+    """An encoder sticks after ten seconds."""
+    record.position[2000:, 0] = record.position[2000, 0]
+
+
+def exchange(record, rng):
+    """Positions in another order than the names."""
+    record.position = record.position[:, ::-1].copy()
+
+
+def degrees(record, rng):
+    """Positions in degrees."""
+    record.position = np.degrees(record.position)
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'what'),
+    [
+        (drop_some, {'messages_dropped'}),
+        (saturate, {'effort_saturated'}),
+        (milli, {'effort_units'}),
+        (kilo, {'effort_units'}),
+        (turn_sign, {'effort_sign'}),
+        (stick, {'position_stuck'}),
+        (exchange, set()),
+        (degrees, {'position_range', 'position_jumps', 'effort_units'}),
+    ],
+)
+def test_what_is_wrong_with_a_log_is_said_and_gives_no_wrong_estimate(
+    robot, identifier, scores, spoil, what
+):
+    record = robot.record(duration=20.0)
+    spoil(record, np.random.default_rng(3))
+    found = scores(record.feed(identifier), robot.truth)
+    assert max((abs(z) for z in found.values()), default=0.0) < FAR
+    assert {finding.what for finding in identifier.findings} >= what
 
 
 def test_joint_without_effort_is_left_out(robot, identifier, scores):
@@ -282,7 +363,7 @@ def test_joint_whose_angle_wraps(robot, wheel, scores):
     assert np.abs(np.diff(record.position[:, 0])).max() > 6  # from one turn to the next
     identifier = OnlineIdentifier(wheel)
     found = scores(record.feed(identifier), robot.truth)
-    assert len(found) == 9
+    assert len(found) == 11
     assert max(abs(z) for z in found.values()) < FAR
     assert not identifier.faults
 

@@ -5,17 +5,13 @@ from sim2real_sysid.filters import ORDER, LagCascade, TwinFilter
 
 
 def run(twins, stamps, samples):
-    """Stamps and outputs (n, 3, 2, channels) of all samples."""
-    out, at = [], []
-    for stamp, sample in zip(stamps, samples):
-        if twins.push(stamp, sample):
-            out.append(np.stack(twins.outputs()))
-            at.append(twins.stamp)
-    return np.array(at), np.array(out)
+    """Stamps and outputs (n, 4, 2, channels) of all samples, given one by one."""
+    found = [twins.push(stamp[None], sample[None]) for stamp, sample in zip(stamps, samples)]
+    return tuple(np.concatenate(part) for part in zip(*found))
 
 
 def test_bandwidth_is_where_the_amplitude_falls_by_3_db():
-    cascade = LagCascade(8.0, (1,))
+    cascade = LagCascade(8.0, 1)
     response = 1 / abs(1 + 2j * np.pi * 8.0 / cascade.pole) ** ORDER
     assert response == pytest.approx(np.sqrt(0.5))
 
@@ -71,8 +67,23 @@ def test_constant_passes_at_rest_from_the_start():
 def test_restart_forgets():
     twins = TwinFilter(8.0, 1)
     run(twins, np.arange(200) * 0.01, np.full((200, 1), 4.0))
-    assert twins.settled
     twins.restart()
-    assert not twins.settled
     _, out = run(twins, np.arange(10) * 0.01, np.full((10, 1), -1.0))
+    assert twins.begun == 0.0
     assert out[:, 0] == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize('interval', [0.0, 0.02])
+def test_runs_of_samples_give_what_single_ones_do(interval):
+    rng = np.random.default_rng(3)
+    stamps, samples = np.cumsum(rng.uniform(0.001, 0.009, 300)), rng.normal(size=(300, 3))
+    at, out = run(TwinFilter(8.0, 3, interval), stamps, samples)
+    assert (np.diff(at) > interval - 1e-5).all() and at[-1] > stamps[-1] - 0.01 - interval
+    runs, found, begin = TwinFilter(8.0, 3, interval), [], 0
+    while begin < len(stamps):
+        end = begin + rng.integers(1, 40)
+        found.append(runs.push(stamps[begin:end], samples[begin:end]))
+        begin = end
+    times, outputs = (np.concatenate(part) for part in zip(*found))
+    assert times == pytest.approx(at)
+    assert outputs == pytest.approx(out, rel=1e-6, abs=1e-6)

@@ -1,0 +1,151 @@
+"""How long batch identification takes, and how close it comes to hidden truths.
+
+Simulates 60 s of hidden six-axis arms (payload, friction, offsets, lag, delay, backlash, noise),
+each moved along Fourier series, and fits them from joint states and commands: least squares, and
+for the first arm output error by rollouts, too.
+
+    python benchmarks/sysid_batch.py [--json FILE] [--robots 1] [--seed 0]
+
+The bar: least squares and output error of 60 s of six joints take at most 60 s on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sim2real_core.files import write_json
+from sim2real_core.profile import RobotProfile, load_profile
+from sim2real_randomizer.space import load_space
+from sim2real_sim.mujoco_simulator import MujocoSimulator
+from sim2real_sysid.batch.config import FitConfig
+from sim2real_sysid.batch.data import RawRecording
+from sim2real_sysid.batch.fit import FitResult, fit
+
+BAR = 60.0
+DURATION = 60.0
+HARMONICS, BASE = 6, 0.1  # of the motion: up to 0.6 Hz
+USED = 0.35  # share of the range and of the speed limit
+
+
+def wanted(profile: RobotProfile, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Commands (n, nj): Fourier series about the default pose, within share ``USED``."""
+    nj = len(profile.joints)
+    harmonics = 2.0 * np.pi * BASE * np.arange(1, HARMONICS + 1)
+    amplitude = rng.normal(size=(HARMONICS, nj)) / harmonics[:, None]
+    phase = rng.uniform(0.0, 2.0 * np.pi, (HARMONICS, nj))
+    angle = seconds[:, None, None] * harmonics[:, None] + phase
+    offset = np.einsum('nkj,kj->nj', np.sin(angle), amplitude)
+    speed = np.einsum('nkj,kj->nj', np.cos(angle) * harmonics[:, None], amplitude)
+    middle = profile.array('default_position')
+    room = np.minimum(profile.array('upper') - middle, middle - profile.array('lower'))
+    room = np.minimum(room, np.pi)
+    scale = np.minimum(
+        USED * room / np.abs(offset).max(axis=0),
+        2.0 * USED * profile.array('velocity') / np.abs(speed).max(axis=0),
+    )
+    begun = np.clip(seconds / 2.0, 0.0, 1.0)[:, None]  # eased in
+    return middle + scale * offset * begun**2 * (3.0 - 2.0 * begun)
+
+
+def recorded(
+    profile: RobotProfile,
+    values: dict[str, np.ndarray],
+    n: int,
+    seed: int,
+    duration: float = DURATION,
+) -> list[RawRecording]:
+    """Recordings of ``n`` hidden robots, all moved alike."""
+    simulator = MujocoSimulator(profile, nsim=n, nthread=2, contacts=False, seed=seed)
+    outcomes = simulator.apply(values)
+    assert set(outcomes.values()) <= {'verified'}, outcomes
+    simulator.reset()
+    step = simulator.timestep
+    per_state = round(1.0 / profile.rates.joint_state_rate / step)
+    per_command = round(profile.rates.control_period / step)
+    ticks = np.arange(round(duration / step))
+    commands = wanted(profile, ticks[::per_command] * step, np.random.default_rng(seed))
+    rows = []
+    for k in ticks:
+        if k % per_command == 0:
+            simulator.command(np.tile(commands[k // per_command], (n, 1)))
+        if k % per_state == 0:
+            reading = simulator.read()
+            rows.append((reading.time[0], reading.position, reading.effort))
+        simulator.step()
+    stamp = np.array([row[0] for row in rows])
+    position, effort = (np.array([row[k] for row in rows]) for k in (1, 2))
+    sent = ticks[::per_command] * step
+    return [
+        RawRecording(f'robot {i}', stamp, position[:, i], effort[:, i], sent, commands)
+        for i in range(n)
+    ]
+
+
+def compared(result: FitResult, truth: dict[str, float]) -> dict[str, dict[str, float]]:
+    """By quantity: share identified, median relative error, share within 90 % intervals."""
+    rows: dict[str, list[tuple[bool, float, bool]]] = {}
+    for address, found in result.parameters.items():
+        if address not in truth:
+            continue
+        error = abs(found.mean - truth[address])
+        row = (
+            found.status == 'identified',
+            error / max(abs(truth[address]), 1e-12),
+            error <= 1.645 * found.std,
+        )
+        rows.setdefault(address.split('.', 2)[2], []).append(row)
+    return {
+        name: {
+            'identified': float(np.mean([row[0] for row in of])),
+            'error': float(np.median([row[1] for row in of])),
+            'worst': float(np.max([row[1] for row in of])),
+            'inside': float(np.mean([row[2] for row in of])),
+        }
+        for name, of in rows.items()
+    }
+
+
+def main() -> int:
+    """Simulate, fit, print, compare with the bar."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--json', metavar='FILE', help='write the figures there')
+    parser.add_argument('--robots', type=int, default=1, help='number of hidden robots')
+    parser.add_argument('--seed', type=int, default=0, help='draws other robots')
+    arguments = parser.parse_args()
+    profile, n = load_profile('arm6'), arguments.robots
+    values = load_space('arm6_surrogate', profile).draw_many(arguments.seed, np.arange(n))
+    recordings = recorded(profile, values, n, arguments.seed)
+    figures: list[dict[str, object]] = []
+    seconds = 0.0
+    for i, recording in enumerate(recordings):
+        method = 'least_squares' if i else 'output_error'
+        start = time.perf_counter()
+        result = fit(profile, [recording], FitConfig(method=method, heldout=0.0, threads=2))
+        seconds = max(seconds, time.perf_counter() - start)
+        truth = {address: float(column[i]) for address, column in values.items()}
+        figures.append(compared(result, truth))
+        for name, row in figures[-1].items():
+            print(
+                f'{recording.name} {method:13} {result.model:20} {name:18} '
+                f'identified {row["identified"]:4.0%}, error median {row["error"]:6.1%}, worst '
+                f'{row["worst"]:6.1%}, truth within 90 % interval {row["inside"]:4.0%}'
+            )
+    ok = seconds <= BAR
+    if arguments.json:
+        write_json(arguments.json, {'figures': figures, 'seconds': seconds, 'bar': BAR, 'ok': ok})
+    print(
+        f'output error on {DURATION:g} s of {len(profile.joints)} joints: {seconds:.1f} s '
+        f'(bar {BAR:g} s): {"ok" if ok else "MISSED"}'
+    )
+    return 0 if ok else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Settings of the identification from recordings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim2real_core.config import Config, parameter
+
+METHODS = ('least_squares', 'output_error', 'cma', 'sbi')
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(Config):
+    """Settings of a fit; the defaults serve any robot."""
+
+    method: str = parameter(
+        'output_error',
+        'least_squares on filtered signals; output_error: rollouts of the simulator, Gauss-Newton '
+        'from there; cma: rollouts, CMA-ES; sbi: simulation-based inference.',
+        choices=METHODS,
+    )
+    bandwidth: float = parameter(
+        0.0,
+        'Bandwidth of the zero-phase filter of the positions; 0 is a tenth of the sample rate.',
+        unit='Hz',
+        low=0.0,
+        high=1e4,
+    )
+    window: float = parameter(
+        0.0,
+        'Length of the rollouts of output error; 0 chooses: as long as they stay on course.',
+        unit='s',
+        low=0.0,
+        high=1e5,
+    )
+    heldout: float = parameter(
+        0.2, 'Share of the end of each recording that is held out.', low=0.0, high=0.9
+    )
+    iterations: int = parameter(12, 'Most Gauss-Newton steps of output error.', low=1, high=1000)
+    evaluations: int = parameter(
+        4000, 'Most rollouts of CMA-ES, or simulations of sbi.', low=10, high=10_000_000
+    )
+    threads: int = parameter(0, 'Threads that simulate; 0 for all processors.', low=0, high=1024)
+    seed: int = parameter(0, 'Of what is drawn: CMA-ES, sbi.', low=0)
+    relative_std: float = parameter(
+        0.1,
+        'A parameter counts as identified up to this standard deviation, as a share of its value '
+        'or of the smallest value that matters.',
+        low=0.001,
+        high=1.0,
+    )
+    model_error: float = parameter(
+        0.001,
+        'Relative standard deviation of every term of the model: what the URDF gets wrong, say.',
+        low=0.0,
+        high=0.5,
+    )

@@ -1,0 +1,61 @@
+"""Drives in recordings: what they do with commands, and what effort they make of them.
+
+The online identifier of the drives is fed sample by sample; it needs no second pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from sim2real_core.profile import RobotProfile
+from sim2real_core.records import ParameterEstimate
+from sim2real_sysid.batch.config import FitConfig
+from sim2real_sysid.batch.data import Recording
+from sim2real_sysid.batch.rollouts import drivable
+from sim2real_sysid.batch.signals import smooth
+from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.servo import Servo
+
+CHUNK = 500  # samples that are handed over at once
+
+
+def drive_estimates(
+    profile: RobotProfile, recordings: Sequence[Recording], config: FitConfig
+) -> dict[str, ParameterEstimate]:
+    """Gain, delay and lag of each drive; nothing without commands or without measured efforts."""
+    from sim2real_sysid.drives import DriveIdentifier
+
+    if not drivable(profile, recordings):
+        return {}
+    identifier = DriveIdentifier(profile, SysidConfig(relative_std=config.relative_std))
+    for recording in recordings:
+        for segment in recording.segments:
+            identifier.restart()
+            k = 0
+            for first in range(0, len(segment), CHUNK):
+                part = slice(first, first + CHUNK)
+                stamps = segment.stamp[part]
+                while k < len(segment.command) and segment.command_stamp[k] <= stamps[-1]:
+                    identifier.command(float(segment.command_stamp[k]), segment.command[k])
+                    k += 1
+                identifier.follow(stamps, segment.position[part], segment.effort[part])
+    return identifier.estimates()[0]
+
+
+def servo_efforts(recording: Recording, profile: RobotProfile, bandwidth: float) -> Recording:
+    """The recording with the efforts that the drives' gains make of command and motion.
+
+    Delay and lag of the drives are not known yet, so they are in none.
+    """
+    servo, segments = Servo.of(profile), []
+    for segment in recording.segments:
+        position, velocity, _ = smooth(segment, bandwidth)
+        at = np.searchsorted(segment.command_stamp, segment.stamp, side='right') - 1
+        command = segment.command[np.maximum(at, 0)]
+        effort = servo.forward * command - servo.feedback(position, velocity, command)
+        limit = profile.array('effort')
+        segments.append(replace(segment, effort=np.clip(effort, -limit, limit)))
+    return replace(recording, segments=tuple(segments))

@@ -1,0 +1,475 @@
+"""Least squares on filtered signals: every joint's effort as a sum of known columns.
+
+All joints at once, since they share the payload; each joint's rows are weighted with the inverse
+variance of its residuals. Sums are kept by blocks of time, from which come the covariance (scores
+of whole blocks, so that residuals which hang together in time do not count as many) and the
+cross-validation that chooses between models.
+
+Example: 60 s of six joints are 1490 rows and 60 blocks; the model ``symmetric`` with payload has
+25 parameters, and a joint's row depends on 5 of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.addresses import quantity
+from sim2real_core.nominal import nominal
+from sim2real_core.profile import RobotProfile
+from sim2real_core.records import ParameterEstimate
+from sim2real_sysid.batch.models import Layout, columns, coulomb, layout
+from sim2real_sysid.batch.signals import Motion
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+BLOCK = 1.0  # [s]
+FOLDS = 5
+CLEARLY = 2.0  # standard errors
+PLATEAU = 5  # samples at the very same largest effort: the sensor shows no more
+COULOMB = 'coulomb_friction'
+PRIOR = 10.0  # standard deviation of the prior, times what would exshape all of the effort
+MATTERS = 0.05  # share of the effort that the smallest value exshapes that makes a difference
+BOTH_WAYS = 0.1  # least share of the rarer direction
+LEAST_BLOCKS = 6
+STRIBECK_GRID = 15
+CONFOUNDED = 0.9  # correlation
+RISE = 3.0  # standard deviations by which friction must rise towards rest
+LEAST_SLOW = 20  # rows slower than the Stribeck velocity
+ROUNDS = 4  # of weights, and of steps of the Stribeck velocity
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Parameters that some method found.
+
+    Attributes:
+        layout: of the model.
+        mean: (p,).
+        covariance: (p, p).
+        matters: (p,) smallest value that makes a difference.
+        excited: (p,) whether the motion could tell the parameter at all.
+        method: that found it.
+    """
+
+    layout: Layout
+    mean: Array
+    covariance: Array
+    matters: Array
+    excited: Flags
+    method: str = 'least_squares'
+
+    @property
+    def std(self) -> Array:
+        """(p,) standard deviations."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    def values(self) -> dict[str, float]:
+        """Mean by address."""
+        return dict(zip(self.layout.addresses, self.mean.tolist()))
+
+    def estimates(
+        self, profile: RobotProfile, relative_std: float
+    ) -> dict[str, ParameterEstimate]:
+        """Estimates by address, within what each address admits."""
+        std = self.std
+        scale = np.where(std > 0, std, 1.0)
+        finite = np.where(np.isfinite(std), scale, 1.0)
+        correlation = np.abs(self.covariance / np.outer(finite, finite))
+        correlation[:, ~np.isfinite(std)] = correlation[~np.isfinite(std)] = 0.0
+        found = {}
+        for k, address in enumerate(self.layout.addresses):
+            limits = quantity(address, profile)
+            value = float(np.clip(self.mean[k], limits.low, limits.high))
+            certain = std[k] <= relative_std * max(abs(self.mean[k]), self.matters[k])
+            # A value far outside what is possible says that the model is not of this robot.
+            possible = abs(value - self.mean[k]) <= 2.0 * std[k]
+            status = 'identified'
+            confounded: tuple[str, ...] = ()
+            if not (self.excited[k] and certain and possible):
+                status = 'not_identified'
+                others = np.flatnonzero(correlation[k] > CONFOUNDED)
+                confounded = tuple(self.layout.addresses[i] for i in others if i != k)
+            found[address] = ParameterEstimate(
+                value, float(std[k]), status, limits.unit, confounded
+            )
+        return found
+
+
+class Regression:
+    """Rows of all segments, for any model.
+
+    Args:
+        profile: the robot.
+        motions: filtered signals.
+        payload: whether the motion of this robot tells the payload's mass.
+        measured: (nj,) joints whose effort was measured.
+        payload_mass: nominal [kg].
+    """
+
+    def __init__(
+        self,
+        profile: RobotProfile,
+        motions: Sequence[Motion],
+        payload: bool,
+        measured: Flags,
+        payload_mass: float,
+    ) -> None:
+        self.profile = profile
+        self.payload = payload
+        self.payload_mass = payload_mass
+        self._motions = list(motions)
+        rows: list[tuple[npt.NDArray[Any], ...]] = []
+        block = 0
+        for motion in self._motions:
+            segment = motion.segment
+            effort = np.nan_to_num(segment.effort)
+            decimated = [motion.decimated(s) for s in (effort, motion.rigid, motion.payload)]
+            n = len(decimated[0])
+            per_block = max(2, round(BLOCK / (motion.decimation * segment.period)))
+            blocks = block + np.arange(n) // per_block
+            block = int(blocks[-1]) + 1 if n else block
+            weight = motion.believed() & measured & _free(motion, profile)
+            time, velocity = motion.sampled(segment.stamp), motion.sampled(motion.velocity)
+            rows.append((*decimated, weight, blocks, velocity, time))
+        stacked = [np.concatenate(part) for part in zip(*rows)]
+        self.effort, self.rigid, self.added = stacked[:3]
+        self.weight, self.block, self.velocity = stacked[3].astype(bool), stacked[4], stacked[5]
+        self.time = stacked[6]
+        self.blocks = block
+        self.measured = measured
+
+    def design(self, layout: Layout, values: Array) -> Array:
+        """(rows, nj, k or k + 1) columns, the payload's last."""
+        parts = [
+            motion.decimated(columns(layout, motion.velocity, motion.acceleration, values))
+            for motion in self._motions
+        ]
+        design = np.concatenate(parts)
+        if layout.payload:
+            design = np.concatenate([design, self.added[:, :, None]], axis=2)
+        return design
+
+    def predicted(self, layout: Layout, values: Array) -> Array:
+        """(rows, nj) efforts that parameters mean."""
+        design = self.design(layout, values)
+        theta = self._spread(layout, values)
+        theta[:, _linear(layout) == 0] = 0.0
+        return np.asarray(self.rigid + np.einsum('njk,jk->nj', design, theta))
+
+    def _spread(self, layout: Layout, values: Array) -> Array:
+        """(nj, k or k + 1) parameters of each joint's row; the payload's is what exceeds it."""
+        own = values[: layout.local * layout.joints].reshape(layout.joints, layout.local)
+        if not layout.payload:
+            return own.copy()
+        extra = np.full((layout.joints, 1), values[-1] - self.payload_mass)
+        return np.concatenate([own, extra], axis=1)
+
+    def index(self, layout: Layout) -> npt.NDArray[np.intp]:
+        """(nj, k or k + 1) place in the vector of each column of a joint."""
+        own = np.arange(layout.local * layout.joints).reshape(layout.joints, layout.local)
+        if not layout.payload:
+            return own
+        return np.concatenate([own, np.full((layout.joints, 1), own.size)], axis=1)
+
+
+def _free(motion: Motion, profile: RobotProfile) -> Flags:
+    """(rows, nj) rows away from stops and from saturated efforts."""
+    lower, upper = profile.array('lower'), profile.array('upper')
+    margin = np.where(np.isfinite(upper - lower), 0.002 * (upper - lower), 0.0)
+    position = motion.segment.position
+    free = (position > lower + margin) & (position < upper - margin)
+    effort = np.abs(motion.segment.effort)
+    most = effort.max(axis=0)
+    cut = (effort >= most * (1.0 - 1e-9)).sum(axis=0) >= PLATEAU  # noise makes no plateau
+    limit = np.minimum(profile.array('effort'), np.where(cut, most, np.inf))
+    free &= ~(effort >= limit * (1.0 - 1e-6))
+    return motion.within(free, 1)
+
+
+def _linear(layout: Layout) -> Array:
+    """(k or k + 1,) 1 where a column is part of the effort, 0 for a derivative."""
+    flags = [float(q != 'stribeck_velocity') for q in layout.quantities]
+    return np.array([*flags, 1.0] if layout.payload else flags)
+
+
+def hac(scores: Array) -> Array:
+    """Covariance (p, p) of the sum of scores (n, p) that hang together with their neighbours.
+
+    Bartlett's weights over a lag of ``n ** (1 / 3)`` (Newey and West 1987).
+    """
+    n = len(scores)
+    total = scores.T @ scores
+    lags = round(n ** (1.0 / 3.0))
+    for lag in range(1, min(lags, n - 1) + 1):
+        across = scores[lag:].T @ scores[:-lag]
+        total = total + (1.0 - lag / (lags + 1.0)) * (across + across.T)
+    return np.asarray(n / max(n - 1, 1) * total)
+
+
+def nominal_values(layout: Layout, profile: RobotProfile) -> Array:
+    """(p,) nominal parameters."""
+    return np.array([nominal(profile, address) for address in layout.addresses])
+
+
+def fit(regression: Regression, model: str) -> Fitted:
+    """Least squares for one model.
+
+    Args:
+        regression: the training data.
+        model: of ``MODELS``.
+    """
+    profile = regression.profile
+    shape = layout(model, profile, regression.payload)
+    values = nominal_values(shape, profile)
+    if shape.has('stribeck_velocity'):
+        values = _search_stribeck(regression, shape, values)
+        place = shape.place('stribeck_velocity')
+        low, high = _speeds(regression)
+        for _ in range(ROUNDS):
+            found = _Sums(regression, shape, values).solve().mean
+            # Friction that falls towards rest is none of Stribeck's; then there is no effect.
+            rises = (shape.of(found, 'static_friction') > coulomb(shape, found)) & (
+                shape.of(values, 'stribeck_velocity') > 0
+            )
+            found[place] = np.where(rises, np.clip(found[place], low, high), 0.0)
+            values = found
+    return _Sums(regression, shape, values).solve()
+
+
+def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dict[str, float]]:
+    """The model with the fewest parameters that is not clearly worse than the best.
+
+    Each model is scored on folds of the training data that it was not fitted to. Clearly worse:
+    by more than two standard errors of the difference (Breiman et al., Classification and Regression
+    Trees, 1984).
+
+    Args:
+        regression: the training data.
+        fits: by model, from few parameters to many.
+
+    Returns:
+        Its name; and each model's score: mean squared residual, each joint's in units of that of
+        the first model.
+    """
+    weights: Array | None = None
+    folds = {}
+    for model, found in fits.items():
+        sums = _Sums(regression, found.layout, found.mean)
+        weights = sums.weighted()[1] if weights is None else weights
+        folds[model] = sums.cross_validated(weights)
+    scores = {model: float(values.mean()) for model, values in folds.items()}
+    best = min(scores, key=lambda model: scores[model])
+    for model, values in folds.items():
+        worse = values - folds[best]
+        error = float(worse.std(ddof=1) / np.sqrt(len(worse)))
+        if float(worse.mean()) <= CLEARLY * error:
+            return model, scores
+    return best, scores
+
+
+class _Sums:
+    """Normal equations of each joint and block at some values of the Stribeck velocities."""
+
+    def __init__(self, regression: Regression, shape: Layout, values: Array) -> None:
+        self._data, self._shape, self._values = regression, shape, values
+        design = regression.design(shape, values)
+        target = regression.effort - regression.rigid
+        if shape.payload:
+            target = target + regression.payload_mass * regression.added
+        if shape.has('stribeck_velocity'):  # linearized about the present value
+            k = shape.quantities.index('stribeck_velocity')
+            target = target + design[:, :, k] * shape.of(values, 'stribeck_velocity')
+        full = np.concatenate([design, target[:, :, None]], axis=2) * regression.weight[:, :, None]
+        edges = np.searchsorted(regression.block, np.arange(regression.blocks))
+        outer = np.einsum('nja,njb->njab', full, full)
+        self._sums = np.add.reduceat(outer, edges, axis=0)  # (blocks, nj, k + 1, k + 1)
+        self._count = np.add.reduceat(regression.weight.astype(float), edges, axis=0)
+        self._index = regression.index(shape)
+        self._scaling()
+
+    def _scaling(self) -> None:
+        """Value of each parameter that would exshape all of the effort by itself."""
+        size = np.sqrt(np.einsum('jaa->ja', self._sums.sum(axis=0)))
+        ratio = np.full((size.shape[0], size.shape[1] - 1), np.inf)
+        np.divide(size[:, -1:], size[:, :-1], out=ratio, where=size[:, :-1] > 0)
+        self.effect = np.full(len(self._shape.addresses), np.inf)
+        np.minimum.at(self.effect, self._index, ratio)
+        self.known = np.isfinite(self.effect) & (self.effect > 0)
+        self.scale = np.where(self.known, self.effect, 1.0)
+
+    def _stack(self, sums: Array, weights: Array) -> tuple[Array, Array]:
+        """Scaled normal equations with prior, from sums (nj, k + 1, k + 1)."""
+        n = len(self.scale)
+        start = self._start()
+        precision = np.where(self.known, PRIOR**-2, 1.0)
+        normal, right = np.diag(precision), precision * start
+        for j, index in enumerate(self._index):
+            scale = self.scale[index]
+            normal[np.ix_(index, index)] += weights[j] * sums[j, :-1, :-1] * np.outer(scale, scale)
+            right[index] += weights[j] * sums[j, :-1, -1] * scale
+        assert normal.shape == (n, n)
+        return normal, right
+
+    def _start(self) -> Array:
+        return nominal_values(self._shape, self._data.profile) / self.scale
+
+    def squares(self, scaled: Array) -> Array:
+        """(nj,) sums of squared residuals."""
+        return self._squares(self._sums.sum(axis=0), scaled)
+
+    def _squares(self, sums: Array, scaled: Array) -> Array:
+        """(..., nj) sums of squared residuals from sums (..., nj, k + 1, k + 1)."""
+        theta = (scaled * self.scale)[self._index]
+        form = np.concatenate([-theta, np.ones((len(theta), 1))], axis=1)
+        return np.maximum(np.einsum('ja,...jab,jb->...j', form, sums, form), 0.0)
+
+    def _weights(self, scaled: Array) -> Array:
+        total, count = self._sums.sum(axis=0), self._count.sum(axis=0)
+        power = total[:, -1, -1]
+        squares = np.maximum(self._squares(total, scaled), 1e-12 * power)
+        weights = np.zeros_like(squares)
+        np.divide(np.maximum(count, 1.0), squares, out=weights, where=squares > 0)
+        return weights
+
+    def weighted(self, sums: Array | None = None) -> tuple[Array, Array]:
+        """Scaled parameters, and the joints' weights, from all or some of the sums."""
+        total = self._sums.sum(axis=0) if sums is None else sums
+        power = self._sums.sum(axis=0)[:, -1, -1]
+        weights = np.zeros_like(power)
+        np.divide(np.maximum(self._count.sum(axis=0), 1.0), power, out=weights, where=power > 0)
+        scaled = np.zeros(len(self.scale))
+        for _ in range(ROUNDS):
+            scaled = np.asarray(np.linalg.solve(*self._stack(total, weights)), dtype=float)
+            weights = self._weights(scaled)
+        return scaled, weights
+
+    def solve(self) -> Fitted:
+        """Parameters and their covariance."""
+        scaled, weights = self.weighted()
+        normal, _ = self._stack(self._sums.sum(axis=0), weights)
+        inverse = np.linalg.inv(normal)
+        scores = np.zeros((len(self._sums), len(scaled)))
+        theta = (scaled * self.scale)[self._index]
+        form = np.concatenate([-theta, np.ones((len(theta), 1))], axis=1)
+        slopes = np.einsum('bjac,jc->bja', self._sums[:, :, :-1], form)
+        for j, index in enumerate(self._index):
+            scores[:, index] += weights[j] * slopes[:, j] * self.scale[index]
+        covariance = (
+            inverse @ (hac(scores) + np.diag(np.where(self.known, PRIOR**-2, 1.0))) @ inverse
+        )
+        scale = self.scale * self._few()
+        covariance *= np.outer(scale, scale)
+        covariance[~self.known, ~self.known] = np.inf
+        mean, excited = scaled * self.scale, self.known & self._excited()
+        if self._shape.has('stribeck_velocity'):  # of no effect: static is Coulomb friction
+            self._doubt_stribeck(mean, covariance, excited)
+            without = self._shape.of(self._values, 'stribeck_velocity') == 0
+            mean[self._shape.place('stribeck_velocity')[without]] = 0.0
+            mean[self._shape.place('static_friction')[without]] = coulomb(self._shape, mean)[
+                without
+            ]
+        return Fitted(
+            self._shape,
+            mean,
+            covariance,
+            np.where(self.known, MATTERS * self.effect, np.inf),
+            excited,
+        )
+
+    def _few(self) -> Array:
+        """(p,) by how much scores of few blocks understate deviations.
+
+        Degrees of freedom, of blocks in which a joint moved all the time.
+        """
+        rows = self._count.max(axis=0)
+        blocks = np.divide(self._count.sum(axis=0), rows, out=np.ones_like(rows), where=rows > 0)
+        own = self._index.shape[1]
+        factor = np.sqrt(blocks / np.maximum(blocks - own, 1.0))
+        out = np.full(len(self.scale), np.inf)
+        np.minimum.at(out, self._index, factor[:, None])
+        return out
+
+    def _doubt_stribeck(self, mean: Array, covariance: Array, excited: Flags) -> None:
+        """Take back a Stribeck effect whose rise does not stand out, or whose speed is a guess."""
+        shape, low_high = self._shape, _speeds(self._data)
+        static, speed = shape.place('static_friction'), shape.place('stribeck_velocity')
+        dry = shape.place(next(q for q in shape.quantities if COULOMB in q))
+        variance = np.diag(covariance)
+        spread = np.sqrt(np.maximum(variance[static] + variance[dry], 0.0))
+        rises = mean[static] - coulomb(shape, mean) > RISE * spread
+        used = shape.of(self._values, 'stribeck_velocity')
+        inside = (used > 1.01 * low_high[0]) & (used < 0.99 * low_high[1])
+        slow = (np.abs(self._data.velocity) < used) & self._data.weight
+        seen = rises & inside & (slow.sum(axis=0) >= LEAST_SLOW)
+        excited[static] &= seen
+        excited[speed] &= seen
+
+    def _excited(self) -> Flags:
+        """(p,) whether a joint moved long enough, and for friction in both directions.
+
+        In one direction Coulomb friction and offset are the same thing.
+        """
+        data, shape = self._data, self._shape
+        enough = (self._count > 0).sum(axis=0) >= LEAST_BLOCKS
+        ways = [(data.weight & (s * data.velocity > 0)).sum(axis=0) for s in (-1.0, 1.0)]
+        rarer, total = np.minimum(*ways), np.maximum(ways[0] + ways[1], 1)
+        both = rarer >= BOTH_WAYS * total
+        each = np.array([enough if q == 'armature' else enough & both for q in shape.quantities])
+        flags = each.T.ravel()
+        return np.append(flags, enough.any()) if shape.payload else flags
+
+    def cross_validated(self, weights: Array) -> Array:
+        """(FOLDS,) weighted mean squared residual of rows that were left out.
+
+        Args:
+            weights: (nj,) of the joints.
+        """
+        fold = np.arange(len(self._sums)) * FOLDS // len(self._sums)
+        total, scores = self._sums.sum(axis=0), []
+        for k in range(FOLDS):
+            out = self._sums[fold == k].sum(axis=0)
+            scaled = np.asarray(np.linalg.solve(*self._stack(total - out, weights)), dtype=float)
+            count = max(float(self._count[fold == k].sum()), 1.0)
+            scores.append(float(np.dot(weights, self._squares(out, scaled))) / count)
+        return np.array(scores)
+
+
+def _speeds(regression: Regression) -> tuple[Array, Array]:
+    """Smallest and largest Stribeck velocity (nj,) that this motion could show."""
+    fastest = np.max([np.abs(m.velocity).max(axis=0) for m in regression._motions], axis=0)
+    fastest = np.maximum(fastest, 1e-9)
+    return 1e-3 * fastest, 0.5 * fastest
+
+
+def _search_stribeck(regression: Regression, shape: Layout, values: Array) -> Array:
+    """Start: of a grid of Stribeck velocities those that leave the least, joint by joint.
+
+    Those under which friction falls towards rest do not count; 0 where none is left.
+    """
+    low, high = _speeds(regression)
+    dry = [q for q in shape.quantities if COULOMB in q]
+    rising = ('stribeck_velocity', 'static_friction', *dry)
+    best, chosen = np.full(shape.joints, np.inf), values.copy()
+    for speed in [np.zeros(shape.joints), *np.geomspace(low, high, STRIBECK_GRID)]:
+        trial = values.copy()
+        trial[shape.place('stribeck_velocity')] = speed
+        # Without a rise the derivative's column is zero, so the velocity stays where it is.
+        trial[shape.place('static_friction')] = coulomb(shape, trial)
+        sums = _Sums(regression, shape, trial)
+        scaled, _ = sums.weighted()
+        found = scaled * sums.scale
+        found[shape.place('stribeck_velocity')] = speed
+        rises = (shape.of(found, 'static_friction') > coulomb(shape, found)) | (speed == 0)
+        left = np.where(rises, sums.squares(scaled), np.inf)
+        better = left < best
+        best = np.where(better, left, best)
+        for quantity_ in rising:
+            where = shape.place(quantity_)[better]
+            chosen[where] = found[where]
+    return chosen

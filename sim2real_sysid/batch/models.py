@@ -1,0 +1,137 @@
+"""Which parameters a joint has: kinds of friction, and the columns they mean.
+
+Every model has, for each joint, ``effort = rigid body + armature a + friction(v) + offset``, and
+the payload's extra mass where the motion of the robot can tell it. They differ in friction:
+
+- ``symmetric``: ``Fv v + Fc sign(v)``;
+- ``directional``: Fv and Fc for each direction; an offset would be one too many, since
+  ``Fc+ - Fc-`` is one;
+- ``stribeck``: Coulomb friction ``Fc + (Fs - Fc) exp(-(v / vs)^2)`` (Armstrong-Helouvry, Dupont,
+  Canudas de Wit 1994);
+- ``directional_stribeck``: both.
+
+All but vs are linear; its column is the derivative at the present value. A joint of vs = 0 has no
+Stribeck effect, and columns of zeros for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.profile import RobotProfile
+
+Array = npt.NDArray[np.float64]
+
+_VISCOUS, _COULOMB = 'viscous_friction', 'coulomb_friction'
+_EACH_WAY = ('.positive', '.negative')
+_STRIBECK = ('static_friction', 'stribeck_velocity')
+MODELS: dict[str, tuple[str, ...]] = {
+    'symmetric': ('armature', _VISCOUS, _COULOMB, 'effort_offset'),
+    'directional': (
+        'armature',
+        *(_VISCOUS + way for way in _EACH_WAY),
+        *(_COULOMB + way for way in _EACH_WAY),
+    ),
+    'stribeck': ('armature', _VISCOUS, _COULOMB, 'effort_offset', *_STRIBECK),
+    'directional_stribeck': (
+        'armature',
+        *(_VISCOUS + way for way in _EACH_WAY),
+        *(_COULOMB + way for way in _EACH_WAY),
+        *_STRIBECK,
+    ),
+}
+"""Name to quantities of each joint, from few to many."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter of a model is in a vector.
+
+    Attributes:
+        model: name, of ``MODELS``.
+        quantities: of each joint.
+        addresses: (p,) of all parameters: those of each joint in turn, then the payload's mass.
+        joints: number of joints.
+        payload: whether the payload's mass is one of them.
+    """
+
+    model: str
+    quantities: tuple[str, ...]
+    addresses: tuple[str, ...]
+    joints: int
+    payload: bool
+
+    @property
+    def local(self) -> int:
+        """Parameters of each joint."""
+        return len(self.quantities)
+
+    def has(self, quantity: str) -> bool:
+        """Whether joints have a quantity of their own."""
+        return quantity in self.quantities
+
+    def of(self, vector: Array, quantity: str) -> Array:
+        """(..., nj) values of a quantity in vectors (..., p)."""
+        first = self.quantities.index(quantity)
+        return vector[..., first : self.local * self.joints : self.local]
+
+    def place(self, quantity: str) -> npt.NDArray[np.intp]:
+        """(nj,) indices of a quantity."""
+        return self.quantities.index(quantity) + self.local * np.arange(self.joints)
+
+
+def layout(model: str, profile: RobotProfile, payload: bool) -> Layout:
+    """The parameters of a model for a robot."""
+    quantities = MODELS[model]
+    addresses = [f'joint.{j}.{quantity}' for j in profile.joint_names for quantity in quantities]
+    if payload:
+        addresses.append(f'link.{profile.payload_link}.mass')
+    return Layout(model, quantities, tuple(addresses), len(profile.joints), payload)
+
+
+def columns(layout: Layout, velocity: Array, acceleration: Array, values: Array) -> Array:
+    """What each parameter of a joint adds to its effort, per unit.
+
+    Args:
+        layout: of the model.
+        velocity: (n, nj).
+        acceleration: (n, nj).
+        values: (p,) parameters; only those of the Stribeck effect matter.
+
+    Returns:
+        (n, nj, k); the column of the Stribeck velocity is a derivative and no part of the effort.
+    """
+    up, down = (velocity > 0).astype(float), (velocity < 0).astype(float)
+    sign = up - down
+    slow = np.zeros_like(velocity)
+    if layout.has('stribeck_velocity'):
+        speed = layout.of(values, 'stribeck_velocity')
+        sticks = speed > 0
+        speed = np.where(sticks, speed, 1.0)
+        slow = np.exp(-np.minimum((velocity / speed) ** 2, 700.0)) * sticks
+    parts = {
+        'armature': acceleration,
+        _VISCOUS: velocity,
+        _VISCOUS + '.positive': velocity * up,
+        _VISCOUS + '.negative': velocity * down,
+        _COULOMB: sign * (1.0 - slow),
+        _COULOMB + '.positive': up * (1.0 - slow),
+        _COULOMB + '.negative': -down * (1.0 - slow),
+        'effort_offset': np.ones_like(velocity),
+        'static_friction': sign * slow,
+    }
+    if layout.has('stribeck_velocity'):
+        rise = layout.of(values, 'static_friction') - coulomb(layout, values)
+        parts['stribeck_velocity'] = rise * sign * slow * 2.0 * velocity**2 / speed**3
+    return np.stack([parts[quantity] for quantity in layout.quantities], axis=2)
+
+
+def coulomb(layout: Layout, values: Array) -> Array:
+    """(..., nj) Coulomb friction, the mean of both directions where they differ."""
+    if layout.has(_COULOMB):
+        return layout.of(values, _COULOMB)
+    ways = [layout.of(values, _COULOMB + way) for way in _EACH_WAY]
+    return np.asarray(0.5 * (ways[0] + ways[1]))

@@ -1,0 +1,166 @@
+"""Recordings to regressors: positions through a zero-phase filter, differences, decimation.
+
+Positions pass a Butterworth filter of fourth order forward and backward and are differenced
+centrally; all columns of the regression and the measured efforts then pass one and the same
+decimation filter, so that what is linear between them stays so (Gautier 1997; Janot, Gautier,
+Brunot 2019). The rigid body part is that of the filtered motion at the full rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.profile import RobotProfile
+from sim2real_sysid.batch.data import Recording, Segment
+from sim2real_sysid.dynamics import RigidBody
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+ORDER = 4
+SHARE = 0.1
+"""Of the sample rate: the filter's bandwidth, where none is given; twice it for slow logs."""
+ENOUGH = 25.0  # [Hz], bandwidth that a slow log is filtered with if it can be
+ROWS = 25.0  # [Hz], of the regression, at least; more would repeat what was said
+MOST_DECIMATED = 10
+MARGIN = 8  # rows next to what cannot be believed: as far as the decimation filter rings
+EDGE = 5  # rows at either end of a segment, where the filters do not see both sides
+NOISE = 4.0  # standard deviations of the velocity below which its sign means nothing
+LEAST_NOISE = 1e-9  # [rad or m], of a reading that is exact
+STUCK = 1.0  # [s] without any change of the reading, while the effort works
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Filtered signals of a segment at the full rate.
+
+    Attributes:
+        segment: it.
+        position: (n, nj).
+        velocity: (n, nj).
+        acceleration: (n, nj).
+        rigid: (n, nj) effort that the nominal rigid bodies ask for.
+        payload: (n, nj) what one more kilogram of payload adds.
+        moving: (n, nj) whether the sign of the velocity can be believed.
+    """
+
+    segment: Segment
+    position: Array
+    velocity: Array
+    acceleration: Array
+    rigid: Array
+    payload: Array
+    moving: Flags
+
+    @property
+    def decimation(self) -> int:
+        """Samples a row of the regression."""
+        return int(np.clip(round(1.0 / (ROWS * self.segment.period)), 2, MOST_DECIMATED))
+
+    def decimated(self, signal: Array) -> Array:
+        """A signal (n, ...) as the rows of the regression have it."""
+        from scipy.signal import decimate
+
+        return decimate(signal, self.decimation, axis=0, zero_phase=True)[EDGE:-EDGE]
+
+    def believed(self) -> Flags:
+        """(rows, nj) which rows lie well inside of what can be believed.
+
+        Play lets the reading of a joint that turns rest and then jump to its speed, and the
+        filters spread that.
+        """
+        return self.within(self.moving, MARGIN)
+
+    def sampled(self, signal: Array) -> Array:
+        """A signal (n, ...) at the rows' instants, not filtered."""
+        return signal[:: self.decimation][EDGE:-EDGE]
+
+    def within(self, flags: Flags, margin: int) -> Flags:
+        """(rows, nj) which rows have so many rows around them where all flags (n, nj) are set."""
+        from scipy.ndimage import minimum_filter1d
+
+        size = 2 * margin * self.decimation + 1
+        wide = minimum_filter1d(flags.astype(np.int8), size, axis=0)
+        return np.asarray(self.sampled(wide) > 0)
+
+
+def motions(
+    recordings: Sequence[Recording],
+    profile: RobotProfile,
+    body: RigidBody,
+    bandwidth: float = 0.0,
+    progress: Callable[[float], None] | None = None,
+) -> list[Motion]:
+    """Filtered signals of all segments.
+
+    Args:
+        recordings: cleaned.
+        profile: the robot.
+        body: its inverse dynamics.
+        bandwidth: of the filter [Hz]; 0 is a tenth of the sample rate.
+        progress: told the share done.
+    """
+    segments = [segment for recording in recordings for segment in recording.segments]
+    total, done, found = sum(map(len, segments)), 0, []
+    for segment in segments:
+        found.append(_motion(segment, profile, body, bandwidth))
+        done += len(segment)
+        if progress is not None:
+            progress(done / total)
+    return found
+
+
+def smooth(segment: Segment, bandwidth: float = 0.0) -> tuple[Array, Array, float]:
+    """Filtered position and velocity (n, nj), and the bandwidth relative to Nyquist's."""
+    from scipy.signal import butter, filtfilt
+
+    share = max(SHARE, min(ENOUGH * segment.period, 2.0 * SHARE))
+    wanted = bandwidth * segment.period if bandwidth else share
+    relative = 2.0 * min(wanted, 0.4)
+    numerator, denominator = butter(ORDER, relative)
+    pad = min(len(segment) - 1, round(3 * ORDER / relative))
+    position = filtfilt(numerator, denominator, segment.position, axis=0, padlen=pad)
+    return position, np.gradient(position, segment.period, axis=0), relative
+
+
+def noise(segment: Segment, bandwidth: float = 0.0) -> Array:
+    """(2, nj) standard deviations of position and velocity behind the filter.
+
+    White noise of the readings, from what the filter took away.
+    """
+    position, _, relative = smooth(segment, bandwidth)
+    return _noise(segment, position, relative)
+
+
+def _noise(segment: Segment, position: Array, relative: float) -> Array:
+    left = 1.4826 * np.median(np.abs(segment.position - position), axis=0)
+    left = np.maximum(left, LEAST_NOISE) / np.sqrt(max(1.0 - relative, 0.1)) * np.sqrt(relative)
+    edge = np.pi * relative / segment.period
+    return np.stack([left, left * edge / np.sqrt(3.0)])
+
+
+def _motion(segment: Segment, profile: RobotProfile, body: RigidBody, bandwidth: float) -> Motion:
+    position, velocity, relative = smooth(segment, bandwidth)
+    acceleration = np.gradient(velocity, segment.period, axis=0)
+    efforts = np.array([body.efforts(*state) for state in zip(position, velocity, acceleration)])
+    moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
+    moving &= ~_stuck(segment)
+    return Motion(segment, position, velocity, acceleration, efforts[:, 0], efforts[:, 1], moving)
+
+
+def _stuck(segment: Segment) -> Flags:
+    """(n, nj) where a reading stays bit for bit what it is for long."""
+    n = len(segment)
+    run = round(STUCK / segment.period)
+    still = np.diff(segment.position, axis=0, prepend=np.nan) == 0.0
+    out = np.zeros_like(still)
+    for j, column in enumerate(still.T):
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], column, [False]]).astype(int)))
+        for begin, end in edges.reshape(-1, 2):
+            if end - begin >= min(run, n // 2):
+                out[max(begin - 1, 0) : end, j] = True
+    return out

@@ -1,0 +1,387 @@
+"""How drives turn commands into effort: gain, delay and lag, learned as the robot moves.
+
+A drive takes notice of a command ``delay`` later, follows it through a lag of first order and
+asks for ``gain`` times what its loops make of the difference. Of one sample of the effort::
+
+    effort = gain * (forward * c(t) - stiffness * q - damping * v) + bias
+             + late_q * stiffness * v + late_v * damping * a
+
+where c is the command as followed (see :mod:`sim2real_sysid.commands`), linear in delay and lag
+about what is believed of them. The second line holds nuisances: current sensors have a bias, and
+the loops use positions and velocities that are not of the effort's very instant.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.addresses import quantity
+from sim2real_core.profile import RobotProfile
+from sim2real_core.records import Estimate, ParameterEstimate
+from sim2real_sysid.bank import FADING, LAGS, Bank
+from sim2real_sysid.blocks import Blocks, Fit
+from sim2real_sysid.commands import Following
+from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.regression import Rows
+from sim2real_sysid.servo import Servo
+from sim2real_sysid.unmeasured import Unmeasured
+from sim2real_sysid.windows import States, Windows
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+QUANTITIES = ('gain', 'time_constant', 'delay')
+GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
+TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
+"""What the gain cannot be told from where no effort is measured."""
+BLOCK = 0.5  # s
+LEAST_BLOCKS = 6  # before anything counts as identified
+RATE_SAMPLES = 20  # intervals from which the sample period is learned
+SATURATED = 0.95  # share of the effort limit
+NARROWER = 0.7  # times the spread before, at most: so that lines of before are of use for a while
+SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
+GATE = 4.0  # standard deviations beyond which a row is an outlier: a command was lost, say
+TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
+LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
+FADES = 3.0  # lags of one over this, in sample periods, are hardly seen
+UNEVEN = 10.0  # stamps that are off by one over this, in sample periods, are in full doubt
+SPARSE = 4  # the bank gets one row of so many
+CYCLE = 8e-5  # s, deviation of delay and lag as drives work in cycles, of a quarter of a ms, say
+BLUR = 0.45  # sample periods that delay and lag may take from each other, without efforts
+FINEST = 0.05  # least spread of delay and lag, in sample periods
+ROUGH = 0.25  # sample periods that a line about delay and lag holds for in any case
+WIDE = 3.0  # prior deviations: of the gain,
+LONG = 0.5  # of delay and lag [s],
+BIASED = 0.2  # of the bias, as a share of the effort limit
+
+
+class DriveIdentifier:
+    """Identifies every drive's gain, delay and lag.
+
+    Args:
+        profile: the robot, whose gains are those of its drives.
+        config: settings.
+
+    Attributes:
+        addresses: what is identified, in order.
+    """
+
+    def __init__(self, profile: RobotProfile, config: SysidConfig | None = None) -> None:
+        self.profile = profile
+        self.config = config or SysidConfig()
+        self._nj = nj = len(profile.joints)
+        self._servo = Servo.of(profile)
+        self._limit = SATURATED * profile.array('effort')
+        self._following = Following(nj, profile.command.timeout, LAGS)
+        self._bank = Bank(self._servo, self._following.history, first=3)
+        self._windows = Windows(nj)
+        self._blocks = Blocks(nj, 7, BLOCK, self.config.memory, tags=4)
+        self._blocks.open(-math.inf)
+        self._start = np.zeros((nj, 6))
+        self._start[:, GAIN] = 1.0
+        self._deviation = np.tile([WIDE, LONG, LONG, 0.0, 0.0, 0.0], (nj, 1))
+        limit = profile.array('effort')
+        self._deviation[:, 3] = BIASED * np.where(np.isfinite(limit), limit, 1e3)
+        self._deviation[:, 4:] = self.config.timing_error
+        self._period = 0.0
+        self._intervals: list[float] = []
+        self._stamp = -math.inf
+        self._moved = np.full(nj, -math.inf)
+        # How the noise of position, velocity and acceleration comes into rows.
+        self._through = np.zeros((nj, 7, 3))
+        self._through[:, GAIN, 0] = -self._servo.stiffness
+        self._through[:, GAIN, 1] = -self._servo.damping
+        self._through[:, 4, 1] = self._servo.stiffness
+        self._through[:, 5, 2] = self._servo.damping
+        self._uneven = np.zeros(2)  # intervals, and squares of what they are off
+        self._errors = np.zeros((2, nj))  # rows of late, and their squared residuals
+        self._form = np.zeros((nj, 7))  # of a row's residual
+        self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
+        self._appeared = np.zeros(nj, dtype=bool)  # one was, for the first time
+        self._missing = np.ones(nj, dtype=bool)  # no effort of the joint was ever measured
+        self._unmeasured = Unmeasured(
+            self._servo, self._following, BLOCK, self.config.memory, self.config.timing_error
+        )
+        self._fresh = np.zeros(nj, dtype=bool)  # told something since the last look
+        self._locked = np.zeros(nj, dtype=bool)
+        self.addresses = tuple(
+            f'actuator.{joint}.{what}' for joint in profile.joint_names for what in QUANTITIES
+        )
+
+    def command(self, stamp: float, values: Array) -> None:
+        """Take a command (nj,) that is in force from ``stamp`` [s] on."""
+        self._following.history.push(stamp, values)
+
+    def update(
+        self, stamp: float, position: Array, effort: Array, command: Array | None = None
+    ) -> None:
+        """Take one sample, and the command that answers it; see :meth:`follow`."""
+        self.follow(np.array([stamp]), position[None], effort[None])
+        if command is not None:
+            self.command(stamp, command)
+
+    def follow(self, stamps: Array, positions: Array, efforts: Array) -> None:
+        """Take consecutive samples.
+
+        Args:
+            stamps: (m,) ascending [s].
+            positions: (m, nj) finite.
+            efforts: (m, nj); NaN where there is none.
+        """
+        if self._period == 0.0:
+            self._learn_period(stamps)
+        steps = np.diff(stamps, prepend=self._stamp) - self._period
+        steps = steps[np.abs(steps) < 0.5 * self._period]
+        self._uneven += np.array([len(steps), np.square(steps).sum()])
+        self._stamp = float(stamps[-1])
+        self._appeared = self._missing & np.isfinite(efforts).any(axis=0)
+        self._missing = self._missing & ~self._appeared
+        states = self._windows.push(stamps, positions, efforts)
+        if states is not None:
+            self._learn(states)
+
+    def open(self, bandwidth: float, period: float) -> None:
+        """Learn the bandwidth of the filters behind rows [Hz], and the sample period [s]."""
+        self._unmeasured.open(bandwidth, period)
+
+    def stand_in(self, efforts: Array) -> Array:
+        """Efforts (m, nj) with zero where :meth:`form` will put some."""
+        if not self.commanded or not (self._missing | self._appeared).any():
+            return efforts
+        efforts = np.where(self._missing, 0.0, efforts)
+        efforts[0, self._appeared] = np.nan  # what was is none of theirs
+        return efforts
+
+    def form(self, rows: Rows) -> Rows:
+        """Rows with efforts from the commands for the joints that have no other."""
+        if not self.commanded or not self._missing.any():
+            return rows
+        return self._unmeasured.form(rows, self._missing)
+
+    @property
+    def commanded(self) -> bool:
+        """Whether any command was heard."""
+        return self._following.history.newest > -math.inf
+
+    @property
+    def formed(self) -> Flags:
+        """(nj,) joints whose efforts are made from commands."""
+        return self._missing
+
+    def restart(self) -> None:
+        """The next sample does not follow the last: forget the samples, not what was learned."""
+        self._windows.restart()
+        self._blocks.restart()
+        self._unmeasured.restart()
+        self._stamp = -math.inf
+
+    def _learn_period(self, stamps: Array) -> None:
+        steps = np.diff(stamps, prepend=self._stamp)
+        self._intervals += steps[np.isfinite(steps)].tolist()
+        if len(self._intervals) >= RATE_SAMPLES:
+            self._period = float(np.median(self._intervals))
+            self._windows.open(self._period)
+
+    def _learn(self, states: States) -> None:
+        if self._blocks.due(float(states.stamps[0])):
+            self._look_again()
+            tags = np.concatenate([self._following.timing, self._following.spread])
+            self._blocks.open(float(states.stamps[0]), tags.T)
+        (value, by_delay, by_lag, bend), known = self._following.at(states.stamps)
+        servo = self._servo
+        taken_off = servo.feedback(states.position, states.velocity, value)
+        telling = (np.abs(states.effort) < self._limit) & (servo.forward > 0)
+        effort = np.where(telling, states.effort, 0.0)
+        rows = np.stack(
+            [
+                servo.forward * value - taken_off,
+                servo.forward * by_delay,
+                servo.forward * by_lag,
+                np.ones_like(value),
+                servo.stiffness * states.velocity,
+                servo.damping * states.acceleration,
+                effort,
+            ],
+            axis=2,
+        )
+        through = self._through
+        noise = through @ states.covariance[:, None] @ through.transpose(0, 2, 1)
+        noise = noise * states.left[:, :, None, None]
+        expected = self._noise + np.square(servo.forward) * bend + noise[:, :, GAIN, GAIN]
+        slope = servo.forward * np.abs(by_delay) * self.config.timing_error
+        least = np.where(self._locked, np.sqrt(self._noise), 0.0)
+        for k in range(0, len(effort), SPARSE):
+            stamp = float(states.stamps[k])
+            self._bank.learn(stamp, taken_off[k], effort[k], telling[k], least)
+        telling &= slope > TELLING * least
+        telling &= known
+        error = np.square(np.einsum('rjk,jk->rj', rows, self._form))
+        fits = error <= GATE**2 * expected
+        tried = telling & (self._form[:, -1] > 0.0)
+        self._errors += np.stack([tried.sum(axis=0), (tried * error).sum(axis=0)])
+        weight = np.where(telling & fits, self._noise / expected, 0.0)
+        for row, share, common in zip(rows, weight, noise):
+            self._blocks.add(row, row, share, common)
+        told = (weight > 0.0).any(axis=0)
+        self._moved[told] = states.stamps[-1]
+        self._fresh |= told
+
+    def _solve(self) -> Fit:
+        return self._blocks.solve(self._start, self._deviation, self._usable())
+
+    def _usable(self) -> Flags:
+        return self._following.usable(self._blocks.tags, ROUGH * self._period)
+
+    def _look_again(self) -> None:
+        """Take the lines about the delay and lag that are believed by now."""
+        following = self._following
+        found, apart, left, better = self._bank.best(following.timing)
+        self._bank.fade(self._fresh)
+        timing, spread = following.timing, following.spread
+        start, deviation = self._start.copy(), self._deviation.copy()
+        start[:, 1:3], deviation[:, 1:3] = found.T, apart.T
+        fit = self._blocks.solve(start, deviation, self._usable())
+        some = self._fresh & (fit.blocks >= SOME_BLOCKS)
+        known = np.isfinite(left)
+        rough = np.where(known, left, self._noise)
+        rough = np.where(self._locked, self._noise, rough)
+        self._noise = np.where(some, np.maximum(fit.residual**2, LEAST * rough), rough)
+        error = self._errors[1] / np.maximum(self._errors[0], 1.0)
+        lost = known & ((better & ((error > left) | (fit.blocks == 0))) | ~self._locked)
+        self._errors[:, self._fresh] *= FADING
+        self._errors[:, lost] = 0.0
+        self._noise = np.where(lost, left, self._noise)
+        mean, covariance = timings(fit)
+        deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
+        step = np.clip(mean - timing, -spread, spread)  # no line holds much beyond
+        further = (np.abs(mean - timing) > spread).any(axis=0)
+        tight = np.clip(deviation, NARROWER * spread, spread)
+        tight = np.where(further, np.minimum(spread / NARROWER, np.maximum(spread, apart)), tight)
+        timing = np.where(lost, found, np.where(some, timing + step, timing))
+        spread = np.where(lost, apart, np.where(some, tight, spread))
+        self._blocks.clear(lost)
+        self._locked |= lost
+        # Before a fit is sure of itself nothing is an outlier.
+        form = np.concatenate([-fit.mean, np.ones((self._nj, 1))], axis=1)
+        form = np.where(some[:, None], form, self._form)
+        self._form = np.where(lost[:, None], 0.0, form)
+        following.aim(timing, np.maximum(spread, FINEST * self._period))
+        self._fresh = np.zeros(self._nj, dtype=bool)
+
+    def _doubted(self, fit: Fit) -> Fit:
+        """Wider where stamps are uneven, which may be so in spite of even samples.
+
+        It seems like noise of the encoders then, and is more than that. What taking off that
+        noise changes counts as uncertain.
+        """
+        uneven = math.sqrt(self._uneven[1] / max(self._uneven[0], 1.0))
+        share = min(1.0, UNEVEN * uneven / max(self._period, 1e-9))
+        use = self._usable()
+        plain = self._blocks.solve(self._start, self._deviation, use, corrected=False)
+        doubt = share * (fit.mean - plain.mean)
+        return replace(fit, covariance=fit.covariance + doubt[:, :, None] * doubt[:, None, :])
+
+    def _known(self) -> tuple[Array, Array, Array, Array]:
+        """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks and last told [s], (nj,)."""
+        fit = self._doubted(self._solve())
+        mean, covariance = ratios(fit)
+        blocks, moved = fit.blocks.astype(float), self._moved
+        other = self._unmeasured.fit()
+        if other is not None and self._missing.any():
+            here = self._missing
+            mean[here], covariance[here] = (1.0, 0.0, 0.0), np.diag([WIDE**2, 0.0, 0.0])
+            mean[here, 1:] = other.mean[here, :2]
+            # Where within a sample a command acts, filtered motion hardly tells.
+            blur = np.array([[1.0, -1.0], [-1.0, 1.0]]) * (BLUR * self._period) ** 2
+            covariance[here, 1:, 1:] = other.covariance[here, :2, :2] + blur
+            # A delay below zero is none: something else passes for lag.
+            deviation = np.sqrt(covariance[:, DELAY, DELAY])
+            told = np.where(mean[:, DELAY] > -deviation, other.blocks, 0)
+            blocks = np.where(here, told, blocks)
+            moved = np.where(here, self._unmeasured.moved, moved)
+        return mean, covariance, blocks, moved
+
+    def estimates(self) -> tuple[dict[str, ParameterEstimate], tuple[str, ...], Array]:
+        """What is known now.
+
+        Returns:
+            Address to estimate, the addresses that are identified, and their covariance.
+        """
+        mean, covariance, blocks, moved = self._known()
+        # A lag much shorter than the sample period is over before anyone looks.
+        lag = np.maximum(mean[:, LAG], 0.0)
+        unseen = 12.0**-0.5 * self._period * np.exp(-FADES * lag / max(self._period, 1e-9))
+        blur = np.stack([np.zeros(self._nj), CYCLE + unseen, CYCLE + unseen])
+        covariance = covariance + np.square(blur).T[:, :, None] * np.eye(3)
+        std = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        found: dict[str, ParameterEstimate] = {}
+        kept: list[int] = []
+        for k, address in enumerate(self.addresses):
+            joint, place = divmod(k, len(QUANTITIES))
+            limits = quantity(address, self.profile)
+            at = (GAIN, LAG, DELAY)[place]
+            least = 0.0 if at == GAIN else self.config.timing_error
+            raw, deviation = float(mean[joint, at]), float(std[joint, at])
+            value = float(np.clip(raw, limits.low, limits.high))
+            sure = deviation <= max(self.config.relative_std * abs(value), least)
+            sure = sure and abs(value - raw) <= 2.0 * deviation
+            sure = sure and bool(blocks[joint] >= LEAST_BLOCKS)
+            status = 'not_identified'
+            if sure:
+                idle = self._stamp - moved[joint]
+                status = 'stale' if idle > self.config.stale_after else 'identified'
+            if status == 'identified':
+                kept.append(3 * joint + at)
+            tied: tuple[str, ...] = ()
+            if at == GAIN and self._missing[joint] and self.commanded:
+                name = self.profile.joint_names[joint]
+                tied = tuple(f'joint.{name}.{what}' for what in TIED)
+            found[address] = ParameterEstimate(value, deviation, status, limits.unit, tied)
+        order = tuple(a for a, p in found.items() if p.status == 'identified')
+        whole = np.zeros((3 * self._nj, 3 * self._nj))
+        for joint in range(self._nj):
+            whole[3 * joint : 3 * joint + 3, 3 * joint : 3 * joint + 3] = covariance[joint]
+        return found, order, whole[np.ix_(kept, kept)]
+
+    @property
+    def lateness(self) -> Array:
+        """(nj,) standard deviation of the time [s] that efforts made from commands are late."""
+        return np.where(self.formed, self._unmeasured.lateness, 0.0)
+
+    def add_to(self, estimate: Estimate) -> Estimate:
+        """An estimate with what is known of the drives, once commands were heard."""
+        if not self.commanded:
+            return estimate
+        found, order, covariance = self.estimates()
+        n, m = len(estimate.order), len(order)
+        whole = np.zeros((n + m, n + m))
+        whole[:n, :n], whole[n:, n:] = estimate.covariance, covariance
+        return replace(
+            estimate,
+            parameters={**estimate.parameters, **found},
+            order=(*estimate.order, *order),
+            covariance=whole,
+        )
+
+
+def ratios(fit: Fit) -> tuple[Array, Array]:
+    """Gain, delay and lag (nj, 3) of a fit, and their covariance (nj, 3, 3) to first order."""
+    gain = np.where(np.abs(fit.mean[:, GAIN]) > 1e-3, fit.mean[:, GAIN], 1e-3)
+    mean = fit.mean[:, :3] / gain[:, None]
+    slope = np.zeros((len(gain), 3, 3))
+    slope[:, GAIN, GAIN] = 1.0
+    for place in (DELAY, LAG):
+        slope[:, place, place] = 1.0 / gain
+        slope[:, place, GAIN] = -mean[:, place] / gain
+    mean[:, GAIN] = fit.mean[:, GAIN]
+    return mean, slope @ fit.covariance[:, :3, :3] @ slope.transpose(0, 2, 1)
+
+
+def timings(fit: Fit) -> tuple[Array, Array]:
+    """Delay and lag (2, nj) of a fit, and their covariance (nj, 2, 2)."""
+    mean, covariance = ratios(fit)
+    return mean[:, 1:].T, covariance[:, 1:, 1:]

@@ -1,0 +1,307 @@
+"""From parameters of a regression to an Estimate: addresses, status, what is confounded with what.
+
+A parameter is ``identified`` when its interval is narrow and the motion was such that no other
+reading of it is left: long enough, in both directions where friction is concerned, out of the
+noise. Where that is not so, ``confounded`` names what it could not be told from; nothing there
+means that the motion did not excite it.
+
+Friction whose two directions differ is reported beside the symmetric values, once the data say
+so. A constant effort and dry friction that differs between the directions look the same: half of
+the constant counts as either, and as uncertainty of the latter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.addresses import Quantity, quantity
+from sim2real_core.nominal import nominal
+from sim2real_core.profile import RobotProfile
+from sim2real_core.records import Change, Estimate, ParameterEstimate
+from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.posterior import BEND, FULL, LEAN, MAIN, RISE, Posterior
+from sim2real_sysid.regression import COULOMB, JOINT_QUANTITIES, OFFSET, VISCOUS
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+LEAST_BLOCKS = 6  # half seconds of motion, before anything counts as identified
+BOTH_WAYS = 0.1  # least share of the rarer direction, before friction counts as identified
+EVIDENT = 4.0  # standard deviations, before a further effect is believed
+LEAST_TILT = 0.05  # share of the viscous friction, before its directions differ
+MOST_BEND = 0.5  # of the logarithm of a Stribeck velocity, about that of its column
+MOST_TIED = 4  # parameters that one is said to be confounded with
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the moments say.
+
+    Attributes:
+        main: of the main model.
+        full: of the full model.
+        speeds: (nj, 9) Stribeck velocities of the columns [rad/s or m/s].
+        curves: (nj,) which of them is in the models.
+        count: (b, nj, 2) rows of motion backward and forward, by block.
+        idle: (nj,) time since the last telling motion [s].
+        kept: (n,) parameters of the main model that are known from before a change.
+    """
+
+    main: Posterior
+    full: Posterior
+    speeds: Array
+    curves: npt.NDArray[np.intp]
+    count: Array
+    idle: Array
+    kept: Flags
+
+
+@dataclass
+class _Row:
+    """A parameter on its way into the Estimate.
+
+    Attributes:
+        joint: whose it is; -1 for the payload.
+        mean: value.
+        slope: (n,) derivative with respect to the parameters it comes from.
+        believed: whether nothing but its interval is in the way.
+        matters: smallest value that makes a difference.
+        slot: of the main model, -1 where it comes from the full one.
+        extra: variance beyond that of the parameters it comes from.
+        confounded: known to be so.
+    """
+
+    address: str
+    joint: int
+    mean: float
+    slope: Array
+    believed: bool
+    matters: float
+    slot: int = -1
+    extra: float = 0.0
+    confounded: tuple[str, ...] = ()
+    std: float = field(default=np.inf)
+
+
+class Reporter:
+    """Makes Estimates.
+
+    Args:
+        profile: the robot.
+        config: settings.
+        payload: number of the payload's parameters; 0 where it cannot be told.
+
+    Attributes:
+        addresses: of what is always reported, in order.
+        shift: (n,) what is to be added to the main model's parameters.
+    """
+
+    def __init__(self, profile: RobotProfile, config: SysidConfig, payload: int) -> None:
+        self._profile, self._config, self._payload = profile, config, payload
+        self._quantities: dict[str, Quantity] = {}
+        nj = len(profile.joints)
+        names: list[str] = []
+        self._slots: dict[int, str] = {}
+        for j, joint in enumerate(profile.joint_names):
+            self._slots |= {
+                MAIN * j + k: f'joint.{joint}.{name}' for k, name in enumerate(JOINT_QUANTITIES)
+            }
+            names += [f'joint.{joint}.{name}' for name in JOINT_QUANTITIES]
+            names += [f'joint.{joint}.static_friction', f'joint.{joint}.stribeck_velocity']
+        link = f'link.{profile.payload_link}'
+        carried = [f'{link}.{what}' for what in ('mass', 'com.x', 'com.y', 'com.z')[:payload]]
+        self._slots |= {MAIN * nj + k: name for k, name in enumerate(carried)}
+        self.addresses = (*names, *carried)
+        self._first = {a: nominal(profile, a) for a in self.addresses}
+        self.shift = np.zeros(MAIN * nj + payload)
+        if payload:
+            self.shift[-payload] = self._first[carried[0]]
+
+    def address(self, slot: int) -> str:
+        """Of a parameter of the main model; ``''`` for what is not reported."""
+        return self._slots.get(slot, '')
+
+    def _quantity(self, address: str) -> Quantity:
+        if address not in self._quantities:
+            self._quantities[address] = quantity(address, self._profile)
+        return self._quantities[address]
+
+    def nothing(self, stamp: float) -> Estimate:
+        """Before anything moved."""
+        return Estimate(
+            stamp,
+            {
+                a: ParameterEstimate(v, math.inf, 'not_identified', self._quantity(a).unit)
+                for a, v in self._first.items()
+            },
+        )
+
+    def report(self, stamp: float, knowledge: Knowledge, changes: tuple[Change, ...]) -> Estimate:
+        """What is known."""
+        main = self._of_main(knowledge)
+        full = [row for j in range(len(knowledge.idle)) for row in self._of_full(knowledge, j)]
+        covariances = []
+        for rows, posterior in ((main, knowledge.main), (full, knowledge.full)):
+            slopes = np.array([row.slope for row in rows])
+            covariance = slopes @ posterior.covariance @ slopes.T
+            covariance[np.diag_indices(len(rows))] += [row.extra for row in rows]
+            covariances.append(covariance)
+            for row, variance in zip(rows, np.diag(covariance)):
+                row.std = math.sqrt(max(float(variance), 0.0))
+        return self._estimate(stamp, knowledge, main, full, covariances, changes)
+
+    def _estimate(
+        self,
+        stamp: float,
+        knowledge: Knowledge,
+        main: list[_Row],
+        full: list[_Row],
+        covariances: list[Array],
+        changes: tuple[Change, ...],
+    ) -> Estimate:
+        known = {row.address: self._parameter(row, knowledge) for row in [*main, *full]}
+        order = tuple(a for a, p in known.items() if p.status == 'identified')
+        sizes = len(main), len(full)
+        whole = np.zeros((sum(sizes), sum(sizes)))
+        whole[: sizes[0], : sizes[0]], whole[sizes[0] :, sizes[0] :] = covariances
+        kept = [k for k, p in enumerate(known.values()) if p.status == 'identified']
+        further = [a for a in known if a not in self._first]
+        return Estimate(
+            stamp,
+            {a: known[a] for a in (*self.addresses, *further)},
+            order,
+            whole[np.ix_(kept, kept)],
+            changes,
+        )
+
+    def _parameter(self, row: _Row, knowledge: Knowledge) -> ParameterEstimate:
+        limits = self._quantity(row.address)
+        if row.slot >= 0 and not knowledge.main.known[row.slot]:
+            row.mean, row.std, row.believed = self._first[row.address], math.inf, False
+        value = float(np.clip(row.mean, limits.low, limits.high))
+        target = self._config.relative_std * max(abs(row.mean), row.matters)
+        # A value far outside what is possible says that the model is not of this robot.
+        possible = abs(value - row.mean) <= 2.0 * row.std
+        if row.believed and possible and row.std <= target:
+            idle = knowledge.idle.min() if row.joint < 0 else knowledge.idle[row.joint]
+            status = 'stale' if idle > self._config.stale_after else 'identified'
+            return ParameterEstimate(value, row.std, status, limits.unit)
+        tied = row.confounded
+        if row.slot >= 0 and 0.0 < row.std < math.inf:
+            tied = self._tied(row.slot, row.std, target, knowledge.main)
+        return ParameterEstimate(value, row.std, 'not_identified', limits.unit, tied)
+
+    def _tied(self, slot: int, std: float, target: float, main: Posterior) -> tuple[str, ...]:
+        """What a parameter cannot be told from: what would have to be known to know it.
+
+        One after the other the parameter is taken as known that takes most of the variance away,
+        until what is left is small enough. Where even all of them would not do, the motion did
+        not excite it.
+        """
+        slots = [s for s in self._slots if main.known[s]]
+        place = slots.index(slot)
+        matrix = main.inverse[np.ix_(slots, slots)]
+        least = 1.0 / float(np.linalg.inv(matrix)[place, place])
+        # Intervals are wider than the equations alone say.
+        enough = float(matrix[place, place]) * min((target / std) ** 2, 0.5)
+        if not 0.0 < least <= enough:
+            return ()
+        found: list[str] = []
+        while matrix[place, place] > enough and len(found) < MOST_TIED:
+            power = np.where(np.diag(matrix) > 0.0, np.diag(matrix), np.inf)
+            taken = matrix[place] ** 2 / power
+            taken[place] = 0.0
+            other = int(taken.argmax())
+            found.append(self._slots[slots[other]])
+            matrix = matrix - np.outer(matrix[:, other], matrix[other]) / matrix[other, other]
+            matrix[other, :] = matrix[:, other] = 0.0
+        return tuple(found)
+
+    def _of_main(self, knowledge: Knowledge) -> list[_Row]:
+        """Rows of the main model."""
+        main, n = knowledge.main, len(self.shift)
+        enough, both_ways = _excitation(knowledge.count)
+        rows = []
+        for slot, address in self._slots.items():
+            slope = np.zeros(n)
+            slope[slot] = 1.0
+            joint = slot // MAIN if slot < n - self._payload else -1
+            mean, matters = main.mean[slot] + self.shift[slot], main.matters[slot]
+            believed = bool(main.reliable[slot])
+            if joint < 0:
+                believed &= bool(enough.any())
+                if slot > n - self._payload:  # a centre of mass, from the first moment
+                    mass = max(main.mean[-self._payload] + self.shift[-self._payload], 1e-3)
+                    slope[slot], slope[-self._payload] = 1 / mass, -main.mean[slot] / mass**2
+                    mean = self._first[address] + main.mean[slot] / mass
+                    matters = matters / mass
+            else:
+                believed &= bool(enough[joint])
+                believed &= address.endswith('.armature') or bool(both_ways[joint])
+            believed |= bool(knowledge.kept[slot])
+            rows.append(
+                _Row(address, joint, float(mean), slope, believed, float(matters), slot=slot)
+            )
+        return rows
+
+    def _of_full(self, knowledge: Knowledge, j: int) -> list[_Row]:
+        """Rows of a joint from the full model."""
+        full, name = knowledge.full, f'joint.{self._profile.joint_names[j]}'
+        n, first = len(full.mean), FULL * j
+        enough, both_ways = _excitation(knowledge.count)
+        ready = bool(enough[j] and both_ways[j])
+        matters = float(full.matters[first + COULOMB])
+
+        def row(what: str, mean: float, slope: dict[int, float], believed: bool) -> _Row:
+            full_slope = np.zeros(n)
+            for k, value in slope.items():
+                full_slope[first + k] = value
+            return _Row(f'{name}.{what}', j, mean, full_slope, believed, 0.0)
+
+        own = full.mean[first : first + FULL]
+        std = np.sqrt(np.maximum(np.diag(full.covariance)[first : first + FULL], 0.0))
+        rise, bend = max(float(own[RISE]), 1e-12), float(own[BEND])
+        off = bend / rise
+        curve, speeds = int(knowledge.curves[j]), knowledge.speeds[j]
+        curved = ready and rise > EVIDENT * std[RISE] and abs(off) < MOST_BEND
+        curved = curved and 0 < curve < len(speeds) - 1 and bool(full.reliable[first + RISE])
+        speed = speeds[curve] * math.exp(np.clip(off, -1.0, 1.0))
+        static = row('static_friction', own[COULOMB] + rise, {COULOMB: 1.0, RISE: 1.0}, curved)
+        stribeck = row(
+            'stribeck_velocity', speed, {RISE: -speed * bend / rise**2, BEND: speed / rise}, curved
+        )
+        static.matters = matters
+        if not curved:
+            stribeck.mean, stribeck.extra = self._first[stribeck.address], math.inf
+        static.confounded = (f'{name}.stribeck_velocity',) if rise > std[RISE] else ()
+        stribeck.confounded = (f'{name}.static_friction',) if rise > std[RISE] else ()
+        rows = [static, stribeck]
+        tilt, viscous = abs(float(own[LEAN])), abs(float(own[VISCOUS]))
+        if ready and tilt > max(EVIDENT * std[LEAN], LEAST_TILT * viscous):
+            for way, sign in (('positive', 1.0), ('negative', -1.0)):
+                slope = {VISCOUS: 1.0, LEAN: sign}
+                value = float(own[VISCOUS] + sign * own[LEAN])
+                rows.append(row(f'viscous_friction.{way}', value, slope, True))
+                slope = {COULOMB: 1.0, OFFSET: 0.5 * sign}
+                value = float(own[COULOMB] + 0.5 * sign * own[OFFSET])
+                dry = row(f'coulomb_friction.{way}', value, slope, True)
+                dry.extra = 0.25 * float(own[OFFSET]) ** 2
+                dry.confounded = (f'{name}.effort_offset',)
+                rows.append(dry)
+        return rows
+
+
+def _excitation(count: Array) -> tuple[Flags, Flags]:
+    """Per joint, whether it moved long enough, and in both directions: (nj,) each.
+
+    In one direction Coulomb friction and offset are the same thing, and friction that differs
+    between directions would pass for something else.
+    """
+    enough = (count.sum(axis=2) > 0).sum(axis=0) >= LEAST_BLOCKS
+    ways = count.sum(axis=0)
+    rarer, total = ways.min(axis=1), ways.sum(axis=1)
+    return enough, (total > 0) & (rarer >= BOTH_WAYS * total)

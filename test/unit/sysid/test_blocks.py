@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from sim2real_sysid.blocks import MOST_BLOCKS, Blocks
+from sim2real_sysid.windows import Windows
+
+TRUTH = np.array([2.0, -1.0])
+
+
+def filled(rows=400, noise=0.1, blur=0.0, seed=0, twins=False):
+    """Blocks of two joints with rows y = 2 a - b, whose regressors are seen with some blur."""
+    rng = np.random.default_rng(seed)
+    blocks = Blocks(2, 3, 0.5, 600.0)
+    for k in range(rows):
+        true = rng.normal(size=(2, 2))
+        y = true @ TRUTH + noise * rng.normal(size=2)
+        if blocks.due(0.1 * k):
+            blocks.open(0.1 * k)
+        seen = [np.column_stack([true + blur * rng.normal(size=(2, 2)), y]) for _ in range(2)]
+        common = np.zeros((2, 3, 3))
+        if not twins:
+            seen[1] = seen[0]
+            common[:, :2, :2] = blur**2 * np.eye(2)
+        blocks.add(seen[0], seen[1], np.ones(2), common)
+    return blocks
+
+
+def solved(blocks):
+    return blocks.solve(np.zeros((2, 2)), np.full((2, 2), 100.0))
+
+
+def test_coefficients_and_what_is_left():
+    fit = solved(filled())
+    assert fit.mean == pytest.approx(np.tile(TRUTH, (2, 1)), abs=0.03)
+    assert fit.residual == pytest.approx([0.1, 0.1], rel=0.15)
+    assert fit.blocks.tolist() == [80, 80]
+
+
+def test_deviations_are_those_of_repeated_trials():
+    errors, stated = [], []
+    for seed in range(60):
+        fit = solved(filled(150, noise=0.5, seed=seed))
+        errors.append(fit.mean - TRUTH)
+        stated.append(np.diagonal(fit.covariance, axis1=1, axis2=2))
+    assert np.sqrt(np.mean(stated)) == pytest.approx(np.std(errors), rel=0.2)
+
+
+@pytest.mark.parametrize('twins', [False, True])
+def test_noise_of_regressors_does_not_make_them_small(twins):
+    """It is taken off where it is known, and twins do not share it."""
+    fit = solved(filled(4000, blur=0.5, twins=twins))
+    assert fit.mean == pytest.approx(np.tile(TRUTH, (2, 1)), abs=0.1)
+
+
+def test_nothing_known_leaves_the_prior():
+    blocks = Blocks(1, 3, 0.5, 600.0)
+    blocks.open(0.0)
+    fit = blocks.solve(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
+    assert fit.mean[0] == pytest.approx([1.0, 2.0])
+    assert np.sqrt(np.diag(fit.covariance[0])) == pytest.approx([3.0, 4.0])
+
+
+def test_all_in_one_block_is_not_certain():
+    rng = np.random.default_rng(0)
+    blocks = Blocks(1, 3, 10.0, 600.0)
+    blocks.open(0.0)
+    for _ in range(50):
+        a = rng.normal(size=2)
+        row = np.append(a, a @ TRUTH)[None]
+        blocks.add(row, row, np.ones(1))
+    fit = blocks.solve(np.zeros((1, 2)), np.full((1, 2), 100.0))
+    assert fit.mean[0] == pytest.approx(TRUTH, rel=1e-3)
+    assert np.sqrt(fit.covariance[0, 0, 0]) > 0.5
+
+
+def test_long_times_and_forgotten_joints():
+    blocks = filled(1500)
+    assert len(blocks.count) <= MOST_BLOCKS
+    blocks.clear(np.array([True, False]))
+    fit = solved(blocks)
+    assert fit.blocks[0] == 0 and fit.blocks[1] > 40
+    assert fit.mean[1] == pytest.approx(TRUTH, abs=0.02)
+
+
+def test_windows_see_motion_at_uneven_times():
+    rng = np.random.default_rng(0)
+    stamps = np.cumsum(rng.uniform(0.002, 0.006, 1000))
+    position = np.stack([np.sin(3.0 * stamps), stamps**2], axis=1)
+    windows, rows = Windows(2), []
+    windows.open(0.004)
+    for k in range(0, 1000, 7):
+        part = slice(k, k + 7)
+        rows.append(windows.push(stamps[part], position[part], position[part]))
+    rows = [row for row in rows if row is not None]
+    at = np.concatenate([row.stamps for row in rows])
+    assert np.isin(at, stamps).all()
+    assert np.diff(at).max() < 0.05
+    velocity = np.concatenate([row.velocity for row in rows])
+    assert velocity == pytest.approx(np.stack([3.0 * np.cos(3.0 * at), 2.0 * at], 1), abs=1e-3)
+    acceleration = np.concatenate([row.acceleration for row in rows])
+    assert acceleration[:, 1] == pytest.approx(np.full(len(at), 2.0), abs=1e-6)
+    assert np.concatenate([row.effort for row in rows])[:, 0] == pytest.approx(np.sin(3.0 * at))
+
+
+def test_windows_tell_the_noise_of_encoders():
+    rng = np.random.default_rng(0)
+    stamps = 0.004 * np.arange(3000)
+    position = np.sin(stamps)[:, None] + 1e-4 * rng.normal(size=(3000, 1))
+    windows = Windows(1)
+    windows.open(0.004)
+    rows = windows.push(stamps, position, position)
+    assert np.sqrt(rows.left.mean()) == pytest.approx(1e-4, rel=0.1)
+    error = rows.velocity[:, 0] - np.cos(rows.stamps)
+    assert np.std(error) == pytest.approx(1e-4 * np.sqrt(rows.covariance[:, 1, 1].mean()), rel=0.1)
+
+
+def test_no_window_across_a_gap():
+    stamps = np.concatenate([0.004 * np.arange(100), 2.0 + 0.004 * np.arange(100)])
+    windows = Windows(1)
+    windows.open(0.004)
+    rows = windows.push(stamps, stamps[:, None], stamps[:, None])
+    inside = (rows.stamps > 0.39) & (rows.stamps < 2.01)
+    assert not inside.any()
+    assert len(rows.stamps) > 40
