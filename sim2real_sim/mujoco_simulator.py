@@ -259,7 +259,7 @@ class MujocoSimulator:
         self._actuators.settle(rows, commands[0])
         for values in commands:
             self._actuators.command(slice(None), values)
-            self._actuators.follow()
+            self._actuators.drive(self._load_now)
 
     def hold(self) -> None:
         """Keep all robots where they are measured to be, until the next command."""

@@ -576,7 +576,6 @@ def test_what_the_engine_lacks_is_unsupported_and_the_rest_applied(make):
         {
             'surface.gripper.restitution': 0.5,
             'surface.gripper.friction': 0.5,
-            'joint.elbow.viscous_friction.positive': 1.0,
             'light.moon.intensity': 1.0,
             'link.gripper.mass': 1.0,
         }
