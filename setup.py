@@ -33,6 +33,7 @@ EXTRAS = {
     'gazebo': ['grpcio-tools', 'numba', 'protobuf>=4.22', 'pyzmq'],
     'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
     'sysid': [*SIM, 'cma'],
+    'sbi': [*SIM, 'sbi', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
     'test': ['hypothesis', 'pytest', 'pytest-timeout'],

@@ -42,6 +42,8 @@ HOW_TO_GET = {
     **dict.fromkeys(
         ('onnx', 'onnxscript', 'rsl_rl', 'tensordict', 'torch'), EXTRA.format('learning')
     ),
+    'cma': EXTRA.format('sysid'),
+    'sbi': EXTRA.format('sbi'),
     'cv2': EXTRA.format('vision'),
 }  # fmt: skip
 """Import name to how to get it."""

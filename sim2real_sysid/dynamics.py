@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from lxml import etree
 
+from sim2real_core.errors import Fault, InputError
 from sim2real_core.kinematics import Coordinates, build_model
 
 if TYPE_CHECKING:
@@ -40,6 +41,23 @@ def payload_urdf(text: str, link: str) -> str:
         for key, value in () if inertia is None else inertia.attrib.items():
             inertia.set(key, repr(float(value) / mass if mass > 0 else 0.0))
     return str(etree.tostring(root, encoding='unicode'))
+
+
+def check_base(profile: RobotProfile) -> None:
+    """Refuse a robot whose base floats: efforts of its joints depend on a motion nobody measures.
+
+    Raises:
+        InputError: names the joint that floats.
+    """
+    joints = profile.urdf.joints
+    into = {joint.child: joint for joint in joints.values()}
+    for name in profile.joint_names:
+        joint = into.get(joints[name].parent)
+        while joint is not None:
+            if joint.type in ('floating', 'planar'):
+                mend = 'unsupported: identification needs a base that is fixed to the world'
+                raise InputError(Fault(f'joint.{joint.name}', joint.type, mend, profile.urdf.file))
+            joint = into.get(joint.parent)
 
 
 class RigidBody:

@@ -13,7 +13,7 @@ from sim2real_core.records import Change, Estimate
 from sim2real_sysid.changes import WINDOWS, ChangeDetector, Step
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.drives import DriveIdentifier
-from sim2real_sysid.dynamics import RigidBody
+from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.findings import Finding
 from sim2real_sysid.intake import Intake, Run
 from sim2real_sysid.moments import Block, Moments
@@ -92,6 +92,7 @@ class OnlineIdentifier:
         self.profile = profile
         self.config = config or SysidConfig()
         nj = len(profile.joints)
+        check_base(profile)
         self._body = RigidBody(profile)
         self._intake = Intake(profile)
         self._rows = RowBuilder(profile, self.config, self._body)

@@ -156,9 +156,10 @@ class Intake:
             steps = shortest(steps, self._continuous)
             positions = self._position + steps.cumsum(axis=0)
         timed = np.isfinite(dt)
-        jumped = (np.abs(steps) > JUMP * self._limit * dt[:, None] + self._slack).any(axis=1)
-        gap = timed & np.greater(dt, self.longest_gap)
-        broken = np.asarray((dt < 0.0) | jumped | gap)
+        most = JUMP * self._limit * dt[:, None] + self._slack
+        jumped = np.asarray((np.abs(steps) > most).any(axis=1))
+        gap = timed & (dt > self.longest_gap)
+        broken = (dt < 0.0) | jumped | gap
         for k in np.flatnonzero(broken):
             reason = 'backward stamp' if dt[k] < 0 else 'position jumped' if jumped[k] else 'gap'
             self.faults[f'started over: {reason}'] += 1

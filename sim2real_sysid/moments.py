@@ -76,8 +76,8 @@ class Moments:
         if begins:
             self._opened = rows.stamp[0]
             self._open_block()
-        keep = rows.valid[..., None]
-        first, second = rows.values[:, 0] * keep, rows.values[:, 1] * keep
+        keep = rows.valid[..., None]  # what is not valid need not even be a number
+        first, second = (np.where(keep, rows.values[:, twin], 0.0) for twin in range(2))
         mean = 0.5 * (first + second)
         cross = _products(first, second)
         block = self._recent[-1]

@@ -42,6 +42,7 @@ from sim2real_sysid.regression import (
 
 Array = npt.NDArray[np.float64]
 
+NOTHING = 1e-9  # SI; columns that are smaller than this were never excited
 PRIOR = 10.0  # standard deviation of the prior: times the value that explains all effort
 RISE_SIZE = 0.5  # standard deviation of the rise of friction at low speed, of Coulomb's
 BEND_SIZE = 0.5  # of the logarithm of the Stribeck velocity about that of its column
@@ -215,7 +216,7 @@ def fit(
     used = np.concatenate([own, shared], axis=1)  # (nj, p - 2)
     size = np.sqrt(np.einsum('jaa->ja', noisy) / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
     ratio = np.full((nj, p - 2), np.inf)
-    np.divide(size[:, -1:], size[:, : p - 2], out=ratio, where=size[:, : p - 2] > 0)
+    np.divide(size[:, -1:], size[:, : p - 2], out=ratio, where=size[:, : p - 2] > NOTHING)
     effect = np.full(n, np.inf)
     np.minimum.at(effect, used, ratio)
     known = np.isfinite(effect) & (effect > 0)

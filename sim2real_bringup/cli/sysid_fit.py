@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real_bringup.cli import _common
-from sim2real_sysid.batch.config import FitConfig
-from sim2real_sysid.batch.models import MODELS
+from sim2real_sysid.batch.config import MODELS, FitConfig
 
 HELP = "fit a robot's parameters to recordings; score them on what was held out"
 DETAILS = f"""Models differ in the friction of the joints: {', '.join(MODELS)}.

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
 
-METHODS = ('least_squares', 'output_error', 'cma', 'sbi')
+MODELS = ('symmetric', 'directional', 'stribeck', 'directional_stribeck')
+"""Of friction, from few parameters to many; see :mod:`sim2real_sysid.batch.models`."""
+METHODS = ('auto', 'least_squares', 'output_error', 'cma', 'sbi')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,9 +16,11 @@ class FitConfig(Config):
     """Settings of a fit; the defaults serve any robot."""
 
     method: str = parameter(
-        'output_error',
-        'least_squares on filtered signals; output_error: rollouts of the simulator, Gauss-Newton '
-        'from there; cma: rollouts, CMA-ES; sbi: simulation-based inference.',
+        'auto',
+        'auto: output_error where a simulation of what least_squares found stays on course all '
+        'along, else least_squares; least_squares: on filtered signals; output_error: '
+        'Gauss-Newton over rollouts of the simulator; cma: CMA-ES over rollouts; sbi: '
+        'simulation-based inference.',
         choices=METHODS,
     )
     bandwidth: float = parameter(

@@ -214,7 +214,12 @@ def fit(
                 )
             )
     ordered = [refined.get(chosen, starts[chosen])]
-    ordered += [f for f in (*refined.values(), *starts.values()) if f is not ordered[0]]
+    others = [f for f in refined.values() if f.method != 'least_squares']
+    ordered += [
+        f
+        for f in (*others, *starts.values())
+        if (f.layout, f.method) != (ordered[0].layout, ordered[0].method)
+    ]
     scored = []
 
     def scored_by(recordings: Sequence[Recording], data: Regression, found: Fitted) -> Scores:
@@ -292,6 +297,8 @@ def _refined(
     progress: Callable[[float, str], None],
 ) -> Fitted:
     chain = config.window or course(profile, train, start, commanded, config.threads)
+    if config.method == 'auto' and chain > 0:
+        return start
     problem = OutputError(
         profile, train, start, chain=chain, commanded=commanded, threads=config.threads
     )

@@ -44,7 +44,7 @@ def simulation_based(
         from sbi.utils import BoxUniform
     except ImportError as error:
         raise MissingError(
-            'simulation-based inference needs sbi, in an environment with torch: pip install sbi'
+            "simulation-based inference needs sbi: pip install 'sim2real[sbi]'"
         ) from error
     about = refine(problem, 4, lambda share, words: progress(0.2 * share, words))
     free = problem.free

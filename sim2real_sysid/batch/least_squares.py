@@ -245,9 +245,9 @@ def fit(regression: Regression, model: str) -> Fitted:
 def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dict[str, float]]:
     """The model with the fewest parameters that is not clearly worse than the best.
 
-    Each model is scored on folds of the training data that it was not fitted to. Clearly worse:
-    by more than two standard errors of the difference (Breiman et al., Classification and Regression
-    Trees, 1984).
+    Each model is scored on folds of the training data that it was not fitted to. Clearly worse is
+    by more than two standard errors of the difference, after Breiman et al. (Classification and
+    Regression Trees, 1984).
 
     Args:
         regression: the training data.

@@ -38,7 +38,7 @@ WINDOW = 1.0  # [s], of a chain; a matter of speed alone
 STEP = 0.3  # of a difference, in standard deviations of the prior
 START_STEP = 1e-3  # likewise of an initial state, as a share of the range seen
 DAMPING = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0)  # tried at once; shares of the diagonal
-SMALL = 1e-4  # relative decrease of the cost that is worth another step
+SMALL = 1e-3  # relative decrease of the cost that is worth another step
 ROBUST = 3.0  # standard deviations from which on a chain counts less (Huber)
 ASTRAY = 1e6  # residual of a simulation that blew up
 

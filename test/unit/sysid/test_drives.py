@@ -262,8 +262,8 @@ def test_drives_are_identified_beside_the_joints(made):
 
 @pytest.mark.soak
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """Twenty arms with realistic sensors, a minute each: 90 % intervals, pooled per kind."""
-    profile, robots = load_profile('arm6'), 20
+    """Two hundred drives of arms with realistic sensors, a minute each; 90 % intervals."""
+    profile, robots = load_profile('arm6'), 34
     drawn = load_space('arm6_surrogate', profile).draw_many(77, np.arange(robots))
     rng = np.random.default_rng(77)
     inside, late = {what: [] for what in TRUTH}, []

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
-from sim2real_sysid.dynamics import RigidBody
+from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.regression import payload_tells
 
 G = 9.81
@@ -123,3 +124,32 @@ def test_payload_of_an_arm_can(pendulum):
 def test_payload_on_the_base_tells_nothing(profile_of):
     profile = profile_of(GANTRY, ('x', 'z'), payload_link='base')
     assert not payload_tells(RigidBody(profile), 2)
+
+
+@pytest.mark.parametrize('kind', ['floating', 'fixed'])
+def test_a_floating_base_is_refused_by_name(profile_of, kind):
+    urdf = GANTRY.replace('<link name="base"/>', '<link name="world"/><link name="base"/>')
+    trunk = f'<joint name="trunk" type="{kind}"><parent link="world"/><child link="base"/></joint>'
+    profile = profile_of(urdf.replace('</robot>', trunk + '</robot>'), ('x', 'z'))
+    if kind == 'fixed':
+        assert check_base(profile) is None
+        return
+    with pytest.raises(InputError, match=r'joint\.trunk.*unsupported'):
+        check_base(profile)
+
+
+@pytest.mark.parametrize('axis', range(3))
+def test_first_moments_are_derivatives_by_the_centre_of_mass(pendulum, tmp_path, axis):
+    """About the axes of the link, however its inertial frame is turned."""
+    body, step = RigidBody(pendulum), 1e-5
+    states = np.random.default_rng(0).normal(size=(5, 3, 2))
+    shifted = []
+    for sign in (1.0, -1.0):
+        xyz = np.array([0.02, 0.0, 0.05])
+        xyz[axis] += sign * step
+        text = ' '.join(map(repr, map(float, xyz)))
+        urdf = pendulum.urdf.text.replace('xyz="0.02 0 0.05"', f'xyz="{text}"')
+        (tmp_path / 'robot.urdf').write_text(urdf)
+        shifted.append(RigidBody(load_profile(tmp_path / 'robot.yaml')).columns(states)[..., 0])
+    slope = (shifted[0] - shifted[1]) / (2 * step) / 0.5  # of a payload of half a kilogram
+    assert body.columns(states)[..., 2 + axis] == pytest.approx(slope, abs=1e-6)

@@ -270,7 +270,7 @@ def drop_some(record, rng):
 
 def saturate(record, rng):
     """The hip's efforts are cut."""
-    record.effort[:, 0] = np.clip(record.effort[:, 0], -4.0, 4.0)
+    record.effort[:, 0] = np.clip(record.effort[:, 0], -6.0, 6.0)
 
 
 def milli(record, rng):

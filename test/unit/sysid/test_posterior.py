@@ -177,3 +177,22 @@ def test_what_is_carried_over_counts_like_data():
     told = solved(few, carried=Carried(mean, precision))
     assert told.mean[1] == pytest.approx(TRUTH[1], abs=1e-3)
     assert np.sqrt(told.covariance[1, 1]) < 0.01 < np.sqrt(alone.covariance[1, 1])
+
+
+def test_columns_that_are_next_to_nothing_do_no_harm():
+    """A joint that is never slow has friction at low speed of 1e-200."""
+    found = Moments(1, COLUMNS, 600.0)
+    for row in rows(300, 0.1):
+        row.values[..., CURVE:-2] *= 1e-200
+        found.add(row)
+    told = solved(found, full=True)
+    assert np.isfinite(told.mean).all() and np.isfinite(told.covariance).all()
+    assert told.mean[:4] == pytest.approx(TRUTH[:4], rel=0.1)
+
+
+def test_what_is_not_valid_need_not_be_a_number():
+    found = moments(300, 0.1)
+    for row in rows(3):
+        row.values[:] = np.nan
+        found.add(row._replace(valid=np.array([[False]])))
+    assert np.isfinite(solved(found).mean).all()
