@@ -58,5 +58,6 @@ class Friction:
         It is overwritten by the next one.
         """
         curve = self.coulomb, self.static, self.speed, self.wear
-        compiled.rub(*curve, self._heat, velocity, self._length, self._level)
+        fast = np.ascontiguousarray(velocity)
+        compiled.rub(*curve, self._heat, fast, self._length, self._level)
         return self._level

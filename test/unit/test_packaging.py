@@ -11,7 +11,7 @@ def test_every_file_beside_the_code_is_shipped(tmp_path):
     beside = {
         path.relative_to(ROOT)
         for path in ROOT.glob('sim2real_*/**/*')
-        if path.is_file() and path.suffix not in ('.py', '.pyc')
+        if path.is_file() and path.suffix != '.py' and '__pycache__' not in path.parts
     }
     assert Path('sim2real_bringup/templates/demo.html') in beside
     command = [sys.executable, 'setup.py', '--quiet', 'build_py', '--build-lib', str(tmp_path)]

@@ -95,7 +95,7 @@ def test_a_change_comes_first_for_a_while():
         estimates(Estimate(stamp, known, changes=changes), 'base', (0.0, 1.0, 2.0), 9, 0.1)
         for stamp in (11.0, 60.0)
     )
-    assert [shape.text for shape in soon][0] == 'a changed from 1 to 2 at 10.00 s'
+    assert next(iter(soon)).text == 'a changed from 1 to 2 at 10.00 s'
     assert soon[0].colour != soon[1].colour
     assert [shape.text[0:4] for shape in later] == ['a 1.']
 
