@@ -47,8 +47,11 @@ node = rclpy.create_node('bare')
 node.create_subscription(JointState, 'joint_states', lambda message: None, SENSOR)
 executor = SingleThreadedExecutor()
 executor.add_node(node)
-while True:
-    executor.spin_once()
+try:
+    while True:
+        executor.spin_once()
+except rclpy.executors.ExternalShutdownException:
+    rclpy.try_shutdown()
 """
 
 
