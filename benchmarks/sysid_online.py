@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sim2real_core.files import write_json
 from sim2real_core.profile import RobotProfile, load_profile
 from sim2real_sysid.estimator import OnlineIdentifier
 
+ROOT = Path(__file__).resolve().parent.parent
 JOINTS, RATE = 7, 1000
 RATIO, UPDATE, GROWTH = 1.5, 25e-6, 2.0  # bars: times; s a joint and sample; MiB
 SETTLE = 4.0  # s until both subscribers are past their start
@@ -47,8 +47,11 @@ node = rclpy.create_node('bare')
 node.create_subscription(JointState, 'joint_states', lambda message: None, SENSOR)
 executor = SingleThreadedExecutor()
 executor.add_node(node)
-while True:
-    executor.spin_once()
+try:
+    while True:
+        executor.spin_once()
+except rclpy.executors.ExternalShutdownException:
+    rclpy.try_shutdown()
 """
 
 

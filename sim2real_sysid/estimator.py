@@ -47,6 +47,7 @@ LATE = 2.0  # times the lateness of efforts made from commands: when they were i
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
 LEAST_MASS = 0.1  # of a payload, for the same [kg]
 FRICTION = (VISCOUS, COULOMB, OFFSET, RISE, BEND)
+AT_LIMIT = 0.98  # share of the effort limit
 COARSER = 1.25  # times the period that the filters are made for, when they are made anew
 DOUBTED = {
     'effort_saturated': 1.0,
@@ -107,6 +108,7 @@ class OnlineIdentifier:
         self._drives = DriveIdentifier(profile, self.config)
         self._quality = QualityMonitor(profile, self._body)
         self._doubted = np.full(nj, -math.inf)  # until when a joint is not believed [s]
+        self._greatest = np.zeros(nj)  # effort seen
         self._judged = -math.inf  # time of the newest evidence against any
         self._reporter = Reporter(profile, self.config, self._rows.payload)
         self.addresses = self._reporter.addresses
@@ -177,10 +179,16 @@ class OnlineIdentifier:
 
         What was learned of it until the evidence was there is forgotten.
         """
-        self._quality.extend(*self._intake.raw)
+        stamps, positions, efforts = self._intake.raw
+        self._quality.extend(stamps, positions, efforts)
+        self._greatest = np.fmax(self._greatest, np.fmax.reduce(np.abs(efforts), axis=0))
+        # A drive at its own limit measures what it gives; a sensor that is cut below does not.
+        whole = self._greatest >= AT_LIMIT * self.profile.array('effort')
         for finding in self._quality.findings:
             if finding.what in DOUBTED and finding.until > self._judged:
                 of = np.array([name == finding.joint for name in self.profile.joint_names])
+                if finding.what == 'effort_saturated':
+                    of &= ~whole
                 self._doubted[of] = finding.until + DOUBTED[finding.what]
                 if finding.what != 'effort_saturated':
                     self._moments.drop(of)

@@ -307,7 +307,7 @@ def degrees(record, rng):
     ('spoil', 'what'),
     [
         (drop_some, {'messages_dropped'}),
-        (saturate, {'effort_saturated'}),
+        (saturate, set()),  # it takes longer to be sure
         (milli, {'effort_units'}),
         (kilo, {'effort_units'}),
         (turn_sign, {'effort_sign'}),

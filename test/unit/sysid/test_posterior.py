@@ -67,7 +67,7 @@ def test_exact_rows_give_exact_parameters():
 
 
 def test_deviation_is_that_of_repeated_estimates():
-    runs = [solved(moments(600, 0.5, seed)) for seed in range(60)]
+    runs = [solved(moments(600, 0.5, seed)) for seed in range(40)]
     spread = np.std([run.mean[:4] for run in runs], axis=0)
     told = np.mean([np.sqrt(np.diag(run.covariance))[:4] for run in runs], axis=0)
     assert (told / spread > 0.8).all() and (told / spread < 1.5).all()
