@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ Flags = npt.NDArray[np.bool_]
 # of the sample period is that of the effort that comes in steps, and at least this one, found on
 # simulated drives with a lag.
 TIMING_SPREAD = 0.1
+MOST_COMMANDS = 1024  # that wait for a later sample
 LATE = 2.0  # times the lateness of efforts made from commands: when they were it was known worse
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
 LEAST_MASS = 0.1  # of a payload, for the same [kg]
@@ -106,6 +107,7 @@ class OnlineIdentifier:
         self._start = np.append(own[:, :MAIN].ravel(), payload)
         self._full_start = np.append(own.ravel(), payload)
         self._drives = DriveIdentifier(profile, self.config)
+        self._commands: deque[tuple[float, Array]] = deque(maxlen=MOST_COMMANDS)
         self._quality = QualityMonitor(profile, self._body)
         self._doubted = np.full(nj, -math.inf)  # until when a joint is not believed [s]
         self._greatest = np.zeros(nj)  # effort seen
@@ -129,9 +131,12 @@ class OnlineIdentifier:
     def command(self, stamp: float, values: Array) -> None:
         """Take a command (nj,) that is in force from ``stamp`` [s] on; see :meth:`update`.
 
-        From the first one on, the drives are identified as well.
+        From the first one on, the drives are identified as well. It is kept until a later sample
+        is worked off: whether the answer to the newest one is here yet is chance.
         """
-        self._drives.command(stamp, values)
+        while self._commands and self._commands[-1][0] > stamp:
+            self._commands.pop()
+        self._commands.append((stamp, values))
 
     def update(
         self, stamp: float, position: Array, effort: Array, command: Array | None = None
@@ -158,6 +163,9 @@ class OnlineIdentifier:
         """Work off the samples that wait; whether anything was learned from them."""
         known = self._intake.period > 0.0
         self._doubt()
+        newest = self._intake.raw[0][-1]
+        while self._commands and self._commands[0][0] < newest:
+            self._drives.command(*self._commands.popleft())
         told = False
         for k, run in enumerate(self._intake.runs()):
             if k == 0:

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent
 RATE = 250.0  # Hz
 DURATION = 8.0  # s
 MASS, VISCOUS, COULOMB, OFFSET = 60.0, 120.0, 15.0, -4.0  # kg, N*s/m, N, N
+MIDDLE = 0.13  # m, of the axis
 POSITION_NOISE, EFFORT_NOISE = 1e-6, 0.5  # m, N
 MAPPING = """
 robot: slider
@@ -42,7 +43,7 @@ def series():
         v += rate * sine + window * w * cosine
         a += curve * sine + 2 * rate * w * cosine - window * w * w * sine
     force = MASS * a + VISCOUS * v + COULOMB * np.sign(v) + OFFSET
-    measured = q + rng.normal(0.0, POSITION_NOISE, len(t))
+    measured = MIDDLE + q + rng.normal(0.0, POSITION_NOISE, len(t))
     return t, measured, force + rng.normal(0.0, EFFORT_NOISE, len(t))
 
 
