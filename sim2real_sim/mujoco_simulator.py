@@ -117,7 +117,7 @@ class MujocoSimulator:
             robot.brake,
             np.array([1.0 if j.type == 'prismatic' else 2.0 * np.pi for j in profile.joints]),
         )
-        self._sensors = Sensors((nsim, 3 * nj))
+        self._sensors = Sensors((nsim, 3 * nj), parts=3)
         noise = [profile.array(f'{m}_noise') for m in ('position', 'velocity', 'effort')]
         self._sensors.parameters['noise'][:] = np.concatenate(noise)
         self._imu = Sensors((nsim, 6), tag=1) if imu and profile.imu_link else None

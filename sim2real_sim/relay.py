@@ -55,7 +55,7 @@ class Relay:
             (none, none),
             np.array([1.0 if j.type == 'prismatic' else 2.0 * math.pi for j in profile.joints]),
         )
-        self._sensors = Sensors((1, 3 * nj))
+        self._sensors = Sensors((1, 3 * nj), parts=3)
         self._imu = Sensors((1, 6), tag=1)
         self._seed = np.array([seed], dtype=np.uint64)
         self._step_length = np.full((1, 1), profile.rates.timestep)

@@ -30,7 +30,7 @@ class JointSensors:
 
     def __init__(self, profile: RobotProfile, seed: int = 0) -> None:
         self._profile = profile
-        self._sensors = Sensors((1, len(SENSED) * len(profile.joints)))
+        self._sensors = Sensors((1, len(SENSED) * len(profile.joints)), parts=len(SENSED))
         noise = [profile.array(f'{measured}_noise') for measured in SENSED]
         self._sensors.parameters['noise'][0] = np.concatenate(noise)
         self._nominal = {k: v.copy() for k, v in self._sensors.parameters.items()}

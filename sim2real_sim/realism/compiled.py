@@ -746,12 +746,13 @@ def centre_velocity(
 # Sensors
 
 
-@kernel(N1, numba.from_dtype(CHANNEL)[:, ::1], F2, N, F1, F1, U1, U1, F2)
+@kernel(N1, numba.from_dtype(CHANNEL)[:, ::1], F2, N, N, F1, F1, U1, U1, F2)
 def read(
     rows: Rows,
     channels: Records,
     history: Array,
     head: int,
+    each: int,
     time: Array,
     length: Array,
     keys: Keys,
@@ -763,8 +764,9 @@ def read(
     Args:
         rows: (n,) which.
         channels: (nsim, width).
-        history: (depth, nsim * width) ring of true values; see :func:`ago`.
+        history: (depth, parts * nsim * each) ring of true values; see :func:`ago`.
         head: where the newest is.
+        each: channels of a part, of which one after the other is there for all simulations.
         time: (nsim,) of that one [s].
         length: (nsim,) of a step [s].
         keys: (nsim,) of the streams of random numbers.
@@ -794,7 +796,8 @@ def read(
             if held or (c.dropout > 0.0 and uniform(key, n + np.uint64(2)) < c.dropout):
                 out[k, j] = c.reading
                 continue
-            value = ago(history, head, i * width + j, age / length[i])
+            e = (j // each * len(time) + i) * each + j % each
+            value = ago(history, head, e, age / length[i])
             if c.scale != 1.0:
                 value *= c.scale
             if c.bias != 0.0:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -35,14 +33,15 @@ class Sensors:
     Args:
         shape: (nsim, width).
         tag: keeps the noise of several instances apart.
+        parts: into how many arrays of consecutive channels what is recorded comes.
     """
 
-    def __init__(self, shape: tuple[int, int], tag: int = 0) -> None:
+    def __init__(self, shape: tuple[int, int], tag: int = 0, parts: int = 1) -> None:
         self._channels = np.zeros(shape, dtype=compiled.CHANNEL)
         self.parameters = {name: self._channels[name] for name in SENSOR}
         for name, ideal in SENSOR.items():
             self.parameters[name][:] = ideal
-        self._history = History(shape)
+        self._history = History((parts, shape[0], shape[1] // parts))  # copied as it comes
         self._time = np.zeros(shape[0])
         self._length = np.zeros(shape[0])
         self._streams = Streams(shape[0], tag)
@@ -67,20 +66,22 @@ class Sensors:
 
     def reset(self, rows: Rows, present: Array, seeds: npt.NDArray[np.uint64]) -> None:
         """Forget the past of some simulations; ``present``: (n, width) their true values."""
-        self._history.fill(rows, present)
+        parts, _, each = self._history.samples.shape[1:]
+        by_parts = present.reshape(len(rows), parts, each)
+        self._history.fill(rows, np.moveaxis(by_parts, 1, 0))
         self._time[rows] = 0.0
         self._channels['reading'][rows] = present
         self._channels['sampled'][rows] = self._channels['since'][rows] = -np.inf
         self._streams.seed(rows, seeds)
 
-    def record(self, parts: Iterable[Array], time: npt.ArrayLike) -> None:
+    def record(self, parts: npt.ArrayLike, time: npt.ArrayLike) -> None:
         """Note the true values after a step.
 
         Args:
-            parts: (nsim, n) each, of consecutive channels.
+            parts: (parts, nsim, width / parts) of consecutive channels.
             time: (nsim,) or () of that instant [s].
         """
-        np.concatenate(tuple(parts), axis=1, out=self._history.next())
+        self._history.next()[:] = parts
         self._time[:] = time
 
     def sample(self, rows: Rows) -> Array:
@@ -91,6 +92,7 @@ class Sensors:
             self._channels,
             samples.reshape(len(samples), self._channels.size),
             self._history.head,
+            samples.shape[-1],
             self._time,
             self._length,
             self._streams.keys,

@@ -15,14 +15,14 @@ class History:
     """The last samples of a signal; see :func:`sim2real_sim.realism.compiled.ago`.
 
     Attributes:
-        samples: (depth, nsim, width) ring, at least the present one.
+        samples: (depth, ..., nsim, width) ring, at least the present one.
         head: place of the newest; older ones follow.
 
     Args:
-        shape: (nsim, width) of the signal.
+        shape: (..., nsim, width) of the signal.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         self.samples = np.zeros((1, *shape))
         self.head = 0
 
@@ -40,11 +40,11 @@ class History:
             self.samples, self.head = np.concatenate([newest_first, oldest]), 0
 
     def fill(self, rows: Rows, present: Array) -> None:
-        """Forget the past of some simulations: it was ``present`` (n, width) forever."""
-        self.samples[:, rows] = present
+        """Forget the past of some simulations: it was ``present`` (..., n, width) forever."""
+        self.samples[..., rows, :] = present
 
     def next(self) -> Array:
-        """The place (nsim, width) of the signal's next sample, to be written."""
+        """The place (..., nsim, width) of the signal's next sample, to be written."""
         self.head = (self.head - 1) % len(self.samples)
         return self.samples[self.head]
 
