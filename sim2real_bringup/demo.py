@@ -36,6 +36,7 @@ from sim2real_bringup.config import DemoConfig
 from sim2real_bringup.replay import environment, replay
 from sim2real_bringup.runner import die_with_parent
 from sim2real_capture.library import ClipInfo, list_clips
+from sim2real_core.addresses import parse_address
 from sim2real_core.errors import Fault, InputError, Sim2RealError
 from sim2real_core.files import find, write_json
 from sim2real_core.kinematics import build_model
@@ -64,6 +65,9 @@ STAGES = {
 }
 RELATIVE = 0.10
 """Largest standard deviation, relative to the mean, of a parameter that counts as identified."""
+EXCITED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset', 'mass')
+"""What any motion excites. What friction does below some 0.03 rad/s, motion from goal to goal hardly
+shows, and times of drives are told to so many milliseconds, however short they are."""
 FAULT_AFTER = 4.0
 """Time of motion before the fault [s]."""
 CAUGHT = 0.5
@@ -112,6 +116,7 @@ class Result:
                 'status': known.status,
                 'unit': known.unit,
                 'hidden': address in self.hidden,
+                'excited': parse_address(address).quantity in EXCITED,
                 'sharp': identified and relative <= RELATIVE,
                 'covered': abs(known.mean - truth) <= TWO_SIDED * known.std
                 if identified
@@ -122,7 +127,7 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """All numbers of the report."""
         rows = self.parameters()
-        hidden = [row for row in rows.values() if row['hidden']]
+        hidden = [row for row in rows.values() if row['hidden'] and row['excited']]
         covered = [row['covered'] for row in rows.values() if row['covered'] is not None]
         before, after = self.before.as_json(), self.after.as_json()
         return {

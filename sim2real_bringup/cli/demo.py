@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     delay = numbers['fault']['delay']
     facts = {
         'nominal policy in nominal episodes': f'{numbers["nominal"]["success_rate"]:.0%} succeed',
-        'hidden parameters identified to 10 %': f'{found["sharp"]} of {found["excited"]}',
+        'hidden, excited parameters identified to 10 %': f'{found["sharp"]} of {found["excited"]}',
         '95 % intervals that contain the truth': f'{found["covered"]} of {found["intervals"]}',
         'fault detected after': 'never' if delay is None else f'{delay:.2f} s',
         'clip': numbers['clip']['clip'] if numbers['clip'] else 'none',
