@@ -66,8 +66,8 @@ STAGES = {
 RELATIVE = 0.10
 """Largest standard deviation, relative to the mean, of a parameter that counts as identified."""
 EXCITED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset', 'mass')
-"""What any motion excites. What friction does below some 0.03 rad/s, motion from goal to goal hardly
-shows, and times of drives are told to so many milliseconds, however short they are."""
+"""What any motion excites. What friction does below some 0.03 rad/s, motion from goal to goal
+hardly shows, and times of drives are told to so many milliseconds, however short they are."""
 FAULT_AFTER = 4.0
 """Time of motion before the fault [s]."""
 CAUGHT = 0.5
