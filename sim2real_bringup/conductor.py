@@ -19,6 +19,7 @@ from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
@@ -33,7 +34,7 @@ from sim2real_core.messages import (
     event_from_message,
     to_seconds,
 )
-from sim2real_core.node import Pace, make_executor
+from sim2real_core.node import Pace
 from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import LATCHED, RELIABLE, sensor_qos
 from sim2real_core.records import Draw, Estimate, Event
@@ -111,7 +112,7 @@ class Conductor(Node):
                 ('policy/set_parameters', SetParameters),
             )
         }
-        self._spinner = make_executor()
+        self._spinner = SingleThreadedExecutor()
         self._spinner.add_node(self)
 
     def _on_joint_states(self, message: JointState) -> None:

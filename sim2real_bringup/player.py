@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
@@ -273,11 +274,11 @@ class PlayerNode(Node):
 
 def spin(node: PlayerNode, stop: threading.Event) -> None:
     """Play to the end, or until ``stop`` is set."""
-    executor = core.make_executor()
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
 
     def once(timeout: float) -> bool:
-        executor.spin_once(timeout_sec=min(timeout, core.LONGEST_DEAF))
+        executor.spin_once(timeout_sec=timeout)
         return not stop.is_set()
 
     try:

@@ -33,7 +33,6 @@ from sim2real_core.qos import RELIABLE, recorder_qos
 from sim2real_core.records import Event
 
 JOINT_STATE = 'sensor_msgs/msg/JointState'
-REPORTS = 0.1  # s between looks at what the writer and the uplink did
 
 
 class CaptureNode(Node):
@@ -46,9 +45,8 @@ class CaptureNode(Node):
         self._bundle = ''
         self._latest: dict[str, bytes] = {}  # draw and estimate, not decoded until needed
         self._reports: deque[Report] = deque()
-        self.create_timer(
-            REPORTS, self._take_reports, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._closing = False
+        self._wake = self.create_guard_condition(self._take_reports)
         self.capture = Capture(config, profile, self._in_force, self._report)
         self._pace = Pace(self, config.paced)
         self._events = self.create_publisher(DiagnosticArray, '~/events', RELIABLE)
@@ -153,6 +151,8 @@ class CaptureNode(Node):
     def _report(self, report: Report) -> None:
         """From the writer's and the uplink's threads to the node's."""
         self._reports.append(report)
+        if not self._closing:
+            self._wake.trigger()
 
     def _take_reports(self) -> None:
         while self._reports:
@@ -180,6 +180,7 @@ class CaptureNode(Node):
 
     def close(self) -> None:
         """Seal what is open, tell of it, stop the threads."""
+        self._closing = True
         if not self.capture.close():
             self.get_logger().warning('clips are not all written; the next start goes on')
         self._take_reports()

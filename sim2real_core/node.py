@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -22,12 +23,11 @@ from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.parameters_ros import declare, read
 from sim2real_core.qos import LATCHED, RELIABLE
 
-__all__ = ['Health', 'Pace', 'declare', 'main', 'make_executor', 'read', 'spin']
+__all__ = ['Health', 'Pace', 'declare', 'main', 'read', 'spin']
 
 HEALTH_PERIOD = 0.4
 SILENCE = 1.4  # a peer silent for longer is reported; with the period below the 2 s allowed
 STOPPED = 'stopped'
-LONGEST_DEAF = 0.1  # s, until a signal is heard
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -129,27 +129,13 @@ class Pace:
             self._publisher.publish(Header(stamp=stamp, frame_id=f'{self._name}#{sent}'))
 
 
-def make_executor() -> Executor:
-    """The executor of one thread that costs least.
-
-    That is the one driven by events where rclpy has it (from Jazzy on): it does not build a wait
-    set for every message, which is most of what a message costs. It knows no guard conditions,
-    and nothing but a message, a timer or the end of the timeout ends its ``spin_once``.
-    """
-    try:
-        from rclpy.experimental import EventsExecutor
-    except ImportError:
-        return SingleThreadedExecutor()
-    return EventsExecutor()
-
-
-def spin(node: Node, stop: threading.Event, make: Callable[[], Executor] = make_executor) -> None:
-    """Spin a node in an executor of one thread until ``stop`` is set."""
-    executor = make()
+def spin(node: Node, stop: threading.Event) -> None:
+    """Spin a node in one thread until ``stop`` is set."""
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         while not stop.is_set():
-            executor.spin_once(timeout_sec=LONGEST_DEAF)
+            executor.spin_once()
     finally:
         executor.remove_node(node)
 
@@ -167,9 +153,13 @@ def main(
     Args:
         make_node: makes the node.
         args: command line, ``sys.argv`` when None.
-        spin: spins it until the event is set. Signals set it, which Python does in the main
-            thread alone: no wait may be long.
+        spin: spins it until the event is set.
     """
+    # The kernel gives a signal to any thread (NumPy's own ones too), and Python's handlers run
+    # only when the main thread leaves rcl_wait: a byte written by the C handler wakes it.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     # Until there is a node to stop, a signal interrupts whatever is going on.
     before = {s: signal.signal(s, _interrupt) for s in SIGNALS}
     node: Any = None
@@ -177,9 +167,16 @@ def main(
     try:
         rclpy.init(args=args, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         node = make_node()
+        _ignore_signals()
         stop = threading.Event()
-        for number in SIGNALS:
-            signal.signal(number, lambda *_: stop.set())
+        wake = node.create_guard_condition(lambda: None)
+
+        def wait_for_signal() -> None:
+            if reader.recv(1):  # nothing: this function is over
+                stop.set()
+                wake.trigger()
+
+        threading.Thread(target=wait_for_signal, daemon=True).start()
         spin(node, stop)
     except (ExternalShutdownException, KeyboardInterrupt):
         status = 0
@@ -194,6 +191,7 @@ def main(
         _ignore_signals()
         status = _close(node) or status
         rclpy.try_shutdown()
+        signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
     return status
@@ -201,7 +199,7 @@ def main(
 
 def _ignore_signals() -> None:
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)  # its byte still comes
 
 
 def _interrupt(*_: object) -> None:

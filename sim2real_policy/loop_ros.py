@@ -14,21 +14,14 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
-
-from sim2real_core import node as core
-
-# Executors driven by events ask no callback group and would take what is waited for here.
-spin = partial(core.spin, make=SingleThreadedExecutor)
 
 
 class OwnThread(ReentrantCallbackGroup):

@@ -25,7 +25,7 @@ from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller import NO_GOAL, Controller, tool_position
 from sim2real_policy.conversions import JointStateReader, xyz
 from sim2real_policy.latency import LatencyHistogram
-from sim2real_policy.loop_ros import FastLoop, spin
+from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.outputs_ros import Outputs
 from sim2real_policy.source import load_source
 
@@ -239,7 +239,7 @@ def main(args: list[str] | None = None) -> int:
     # While a joint state waits, the executor's thread may not keep the interpreter for the 5 ms
     # that are the default.
     sys.setswitchinterval(2e-4)
-    return core.main(PolicyNode, args, spin)
+    return core.main(PolicyNode, args)
 
 
 if __name__ == '__main__':

@@ -8,12 +8,12 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import Executor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Header
 
 from sim2real_core.messages import draw_to_message
-from sim2real_core.node import Health, declare, make_executor
+from sim2real_core.node import Health, declare
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import COMMAND, RELIABLE
@@ -126,7 +126,7 @@ class SimulatorNode(Node):
     def spin(self, stop: threading.Event) -> None:
         """Simulate, publish and answer until ``stop`` is set."""
         self._stop = stop
-        executor = make_executor()
+        executor = SingleThreadedExecutor()
         executor.add_node(self)
         heard = 0.0
         try:
@@ -143,7 +143,7 @@ class SimulatorNode(Node):
         finally:
             executor.remove_node(self)
 
-    def _begin(self, executor: Executor) -> None:
+    def _begin(self, executor: SingleThreadedExecutor) -> None:
         """Let time run, from a sample that everyone who is waited for hears."""
         self._begins = False
         topic, timeout = self._profile.topics.joint_states, self._config.start_timeout
