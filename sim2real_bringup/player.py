@@ -231,7 +231,12 @@ class PlayerNode(Node):
         sensor = self._publishers_of[self._list.sensor]
         while time.monotonic() < settled:
             missing = self._consumers - self._ready
-            if missing or sensor.get_subscription_count() < len(self._consumers):
+            # Who is seen to listen to anything must be connected: a goal must not come late.
+            heard = all(
+                publisher.get_subscription_count() >= self.count_subscribers(publisher.topic_name)
+                for publisher in self._publishers_of.values()
+            )
+            if missing or not heard or sensor.get_subscription_count() < len(self._consumers):
                 settled = math.inf
             elif settled == math.inf:
                 settled = time.monotonic() + SETTLE

@@ -212,9 +212,18 @@ def test_a_model_that_was_deleted_by_hand_is_put_back_by_the_next_draw(world):
     assert world.state('pendulum').links['base'].pose.position[2] == pytest.approx(2.0, abs=1e-4)
 
 
+@pytest.fixture
+def own(tmp_path):
+    """A server and a world of a test's own."""
+    with serving(WORLD, tmp_path) as both:
+        yield both
+
+
 @pytest.fixture(params=['arm6', 'rover'])
-def robot(request, world, tmp_path):
+def robot(request, own, tmp_path):
     """A robot that is put into the world and moves, and what drives it."""
+    _, world = own
+    world.reset()
     if request.param == 'arm6':
         profile, place, efforts = load_profile('arm6'), Pose((3.0, 0.0, 0.0)), {'base': 20.0}
     else:
@@ -274,15 +283,15 @@ def respawns(server, world, robot, count):
     return durations, statistics.median(sizes[-quarter:]) / statistics.median(sizes[:quarter]) - 1
 
 
-def test_respawns_lose_nothing_and_leak_nothing(lab, world, robot):
-    durations, growth = respawns(lab[0], world, robot, 20 if robot[0].name == 'arm6' else 4)
+def test_respawns_lose_nothing_and_leak_nothing(own, robot):
+    durations, growth = respawns(*own, robot, 20 if robot[0].name == 'arm6' else 4)
     assert growth < 0.1
     assert statistics.median(durations) < 2.0  # of a machine that others use, too
 
 
 @pytest.mark.soak
-def test_two_hundred_respawns(lab, world, robot):
-    durations, growth = respawns(lab[0], world, robot, 200)
+def test_two_hundred_respawns(own, robot):
+    durations, growth = respawns(*own, robot, 200)
     ninth = sorted(durations)[int(0.9 * len(durations))]
     median = statistics.median(durations)
     print(f'{robot[0].name}: median {median:.3f} s, 90 % in {ninth:.3f} s, memory {growth:+.1%}')
