@@ -290,4 +290,5 @@ class Conductor(Node):
     def close(self) -> None:
         """Leave the graph."""
         self._spinner.remove_node(self)
+        self._spinner.shutdown()
         self.destroy_node()

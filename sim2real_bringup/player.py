@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
@@ -279,17 +278,13 @@ class PlayerNode(Node):
 
 def spin(node: PlayerNode, stop: threading.Event) -> None:
     """Play to the end, or until ``stop`` is set."""
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    with core.executing(node) as executor:
 
-    def once(timeout: float) -> bool:
-        executor.spin_once(timeout_sec=timeout)
-        return not stop.is_set()
+        def once(timeout: float) -> bool:
+            executor.spin_once(timeout_sec=timeout)
+            return not stop.is_set()
 
-    try:
         node.play(once)
-    finally:
-        executor.remove_node(node)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import rclpy
@@ -23,7 +24,7 @@ from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.parameters_ros import declare, read
 from sim2real_core.qos import LATCHED, RELIABLE
 
-__all__ = ['Health', 'Pace', 'declare', 'main', 'read', 'spin']
+__all__ = ['Health', 'Pace', 'declare', 'executing', 'main', 'read', 'spin']
 
 HEALTH_PERIOD = 0.4
 SILENCE = 1.4  # a peer silent for longer is reported; with the period below the 2 s allowed
@@ -129,15 +130,23 @@ class Pace:
             self._publisher.publish(Header(stamp=stamp, frame_id=f'{self._name}#{sent}'))
 
 
-def spin(node: Node, stop: threading.Event) -> None:
-    """Spin a node in one thread until ``stop`` is set."""
+@contextmanager
+def executing(node: Node) -> Iterator[SingleThreadedExecutor]:
+    """An executor that serves one node, in the caller's thread, until the context ends."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        while not stop.is_set():
-            executor.spin_once()
+        yield executor
     finally:
         executor.remove_node(node)
+        executor.shutdown()  # one that is left to the collector may outlive what it destroys
+
+
+def spin(node: Node, stop: threading.Event) -> None:
+    """Spin a node in one thread until ``stop`` is set."""
+    with executing(node) as executor:
+        while not stop.is_set():
+            executor.spin_once()
 
 
 def main(

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from sim2real_core.messages import draw_to_message
-from sim2real_core.node import Health, declare
+from sim2real_core.node import Health, declare, executing
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import COMMAND, RELIABLE
@@ -126,10 +126,8 @@ class SimulatorNode(Node):
     def spin(self, stop: threading.Event) -> None:
         """Simulate, publish and answer until ``stop`` is set."""
         self._stop = stop
-        executor = SingleThreadedExecutor()
-        executor.add_node(self)
         heard = 0.0
-        try:
+        with executing(self) as executor:
             while not stop.is_set():
                 if self._begins:
                     self._begin(executor)
@@ -140,8 +138,6 @@ class SimulatorNode(Node):
                     heard = _now()
                 else:
                     self._take(self._stepping.steps(now))
-        finally:
-            executor.remove_node(self)
 
     def _begin(self, executor: SingleThreadedExecutor) -> None:
         """Let time run, from a sample that everyone who is waited for hears."""
