@@ -19,13 +19,13 @@ from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from sim2real_core.errors import Sim2RealError
+from sim2real_core.executor_ros import KeptExecutor
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.messages import (
     draw_from_message,
@@ -112,8 +112,7 @@ class Conductor(Node):
                 ('policy/set_parameters', SetParameters),
             )
         }
-        self._spinner = SingleThreadedExecutor()
-        self._spinner.add_node(self)
+        self._spinner = KeptExecutor(self)
 
     def _on_joint_states(self, message: JointState) -> None:
         if message.name != self._names:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
@@ -209,6 +210,8 @@ class PlayerNode(Node):
         result, stamp = self._result, header_stamp(recorded.data)
         if not result.samples:
             result.start = stamp
+            for before in self._publishers_of.values():  # goals and the like are there by now
+                before.wait_for_all_acked(Duration(seconds=self._config.pace_timeout))
         result.samples += 1
         result.last = stamp
         self._keeper.sent(stamp, time.monotonic())

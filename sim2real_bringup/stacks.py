@@ -312,8 +312,9 @@ def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) 
         fill('player', 'pace_consumers', consumers)
         for node in consumers:
             fill(node, 'paced', True)
-        if {'policy', 'capture'} <= set(consumers):
-            fill('capture', 'commander', 'policy')
+        if 'policy' in consumers:
+            for node in {'sysid', 'capture'} & set(consumers):
+                fill(node, 'commander', 'policy')
         if not present('player', 'bag'):
             mend = 'name the bag to play (--bag, or bag:= with ros2 launch)'
             parameters.faults.found.append(Fault('player.bag', '', mend))

@@ -18,18 +18,18 @@ from std_srvs.srv import Trigger
 from sim2real_capture import conversions
 from sim2real_capture.capture import Capture, Report
 from sim2real_capture.clip import Context
-from sim2real_capture.commands_ros import CommandsFirst
 from sim2real_capture.config import CaptureConfig
 from sim2real_capture.ring import Record
 from sim2real_capture.topics_ros import OnMessage, RecordedTopics, subscribe_raw
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
+from sim2real_core.commands_ros import CommandsFirst
 from sim2real_core.joint_states import concerns
 from sim2real_core.messages import event_to_message, to_seconds
 from sim2real_core.node import Health, Pace, declare
 from sim2real_core.node import main as run
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import RELIABLE, recorder_qos
+from sim2real_core.qos import ANSWERS, RELIABLE, recorder_qos
 from sim2real_core.records import Event
 
 JOINT_STATE = 'sensor_msgs/msg/JointState'
@@ -61,10 +61,18 @@ class CaptureNode(Node):
             'policy/action_applied': (JOINT_STATE, partial(self._on_command, 'applied')),
             profile.topics.joint_states: (JOINT_STATE, self._on_joint_states),
         }
-        qos = recorder_qos(config.paced)
-        made = [subscribe_raw(self, t, kind, qos, take) for t, (kind, take) in streams.items()]
+        waits = config.paced and config.commander != ''
+        answers, sensor = (
+            ANSWERS if waits else recorder_qos(config.paced),
+            recorder_qos(config.paced),
+        )
+        made = [
+            subscribe_raw(
+                self, topic, kind, sensor if take == self._on_joint_states else answers, take
+            )
+            for topic, (kind, take) in streams.items()
+        ]
         self._first = CommandsFirst(self, made[:-1], config.commander) if config.paced else None
-        self._sampled: float | None = None
         named = {self.resolve_topic_name(topic) for topic in streams}
         others = (profile.topics.imu, profile.topics.goal, *config.topics)
         self._topics = RecordedTopics(
@@ -106,7 +114,7 @@ class CaptureNode(Node):
 
     def _on_joint_states(self, topic: str, kind: str, data: bytes) -> None:
         if self._first is not None:
-            self._first.take(self._sampled)
+            self._first.take()
         message, now = deserialize_message(data, JointState), self._now()
         names, quantity = self._profile.joint_names, self._profile.command.interface
         if not concerns(message.name, names):  # a gripper's, say
@@ -120,7 +128,8 @@ class CaptureNode(Node):
             record = Record(topic, kind, stamp, data)
             for event, clip in self.capture.sample(record, measured, now, fault):
                 self._announce(event, clip)
-            self._sampled = to_seconds(message.header.stamp)
+            if self._first is not None:
+                self._first.asked(to_seconds(message.header.stamp))
         self._pace.done(message.header.stamp)
 
     def _on_trigger(self, _request: Trigger.Request, response: Trigger.Response) -> Any:

@@ -16,13 +16,14 @@ import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import Header
 
 from sim2real_core.errors import InputError, Sim2RealError
+from sim2real_core.executor_ros import KeptExecutor
 from sim2real_core.parameters_ros import declare, read
-from sim2real_core.qos import LATCHED, RELIABLE
+from sim2real_core.qos import ANSWERS, RELIABLE
 
 __all__ = ['Health', 'Pace', 'declare', 'executing', 'main', 'read', 'spin']
 
@@ -121,8 +122,7 @@ class Pace:
 
     def __init__(self, node: Node, paced: bool) -> None:
         self._name = node.get_name()
-        # Latched: a producer that discovers us late still gets the newest acknowledgement.
-        self._publisher = node.create_publisher(Header, 'pace', LATCHED) if paced else None
+        self._publisher = node.create_publisher(Header, 'pace', ANSWERS) if paced else None
 
     def done(self, stamp: Time, sent: int = 0) -> None:
         """Acknowledge the sample of this stamp; ``sent``: commands sent in answer."""
@@ -131,10 +131,9 @@ class Pace:
 
 
 @contextmanager
-def executing(node: Node) -> Iterator[SingleThreadedExecutor]:
+def executing(node: Node) -> Iterator[KeptExecutor]:
     """An executor that serves one node, in the caller's thread, until the context ends."""
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    executor = KeptExecutor(node)
     try:
         yield executor
     finally:

@@ -25,6 +25,8 @@ COMMAND = _keep_last(1, ReliabilityPolicy.RELIABLE)
 """Commands: the newest, certainly."""
 RELIABLE = _keep_last(50, ReliabilityPolicy.RELIABLE)
 """Events, requests, diagnostics, acknowledgements."""
+ANSWERS = _keep_last(100, ReliabilityPolicy.RELIABLE, latched=True)
+"""What answers the sensor samples of a paced run: all of it, also for one who was found late."""
 LATCHED = _keep_last(1, ReliabilityPolicy.RELIABLE, latched=True)
 """Records and descriptions that a late subscriber needs too."""
 

@@ -84,7 +84,7 @@ class PolicyNode(LifecycleNode):
             self.get_logger().warning(controller.warning)
         inputs = {name: controller.inputs[name] for name in controller.required}
         self._reader = JointStateReader(meta.joints, inputs)
-        self._outputs = Outputs(self, meta, profile)
+        self._outputs = Outputs(self, meta, profile, config.paced)
         self._stamp: Any = None
         loop = self._loop = FastLoop(
             self,

@@ -11,7 +11,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from sim2real_core.profile import RobotProfile
-from sim2real_core.qos import COMMAND, RELIABLE
+from sim2real_core.qos import ANSWERS, COMMAND, RELIABLE
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.conversions import COMMANDS, AppliedAction, ObservationMessage
 
@@ -25,17 +25,21 @@ class Outputs:
         node: whose publishers they are.
         meta: of the policy.
         profile: of the robot.
+        paced: nothing may be lost.
     """
 
-    def __init__(self, node: Node, meta: BundleMetadata, profile: RobotProfile) -> None:
+    def __init__(
+        self, node: Node, meta: BundleMetadata, profile: RobotProfile, paced: bool
+    ) -> None:
         self._node = node
         joints, interface = profile.joint_names, profile.command.interface
         self._command = COMMANDS[profile.command.type](joints, interface, meta.control_period)
         self._applied = AppliedAction(joints, interface)
         self._observation = ObservationMessage(meta.observation.labels)
         create = node.create_publisher
-        self._to_robot = create(self._command.type, profile.command.topic, COMMAND)
-        self._to_applied = create(JointState, 'policy/action_applied', RELIABLE)
+        sent, told = (ANSWERS, ANSWERS) if paced else (COMMAND, RELIABLE)
+        self._to_robot = create(self._command.type, profile.command.topic, sent)
+        self._to_applied = create(JointState, 'policy/action_applied', told)
         self._to_observation = create(Float64MultiArray, 'policy/observation', RELIABLE)
 
     def command(self, command: Array) -> None:

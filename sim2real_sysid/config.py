@@ -18,6 +18,9 @@ class SysidConfig(Config):
     paced: bool = parameter(
         False, 'Acknowledge every sample on the topic pace; for replay and lockstep simulation.'
     )
+    commander: str = parameter(
+        '', 'Paced node whose commands are waited for: a replay then ends alike each time.'
+    )
     bandwidth: float = parameter(
         40.0,
         'Bandwidth of the filters; lower where the joint states come too slowly for it.',

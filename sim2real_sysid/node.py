@@ -12,9 +12,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from sim2real_core import node as core
-from sim2real_core.messages import estimate_to_message
+from sim2real_core.commands_ros import CommandsFirst
+from sim2real_core.messages import estimate_to_message, to_seconds
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import LATCHED, RELIABLE, sensor_qos
+from sim2real_core.qos import ANSWERS, LATCHED, RELIABLE, sensor_qos
 from sim2real_core.records import Estimate
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.conversions import Array, JointStateReader, read_stamp
@@ -53,17 +54,27 @@ class SysidNode(Node):
             sensor_qos(self._config.paced),
             raw=True,  # see JointStateReader
         )
-        self.create_subscription(JointState, 'policy/action_applied', self._on_action, RELIABLE)
+        waits = self._config.paced and self._config.commander != ''
+        applied = self.create_subscription(
+            JointState, 'policy/action_applied', self._on_action, ANSWERS if waits else RELIABLE
+        )
+        self._first = CommandsFirst(self, [applied], self._config.commander) if waits else None
 
     def _on_sample(self, data: bytes) -> None:
+        if self._first is not None:
+            self._first.take()
         sample = self._reader.read_serialized(data)
         if sample is not None:  # else it is about another robot's joints
+            if self._first is not None:
+                self._first.asked(sample[0])
             self._take(*sample)
         if self._config.paced:
             self._pace.done(read_stamp(data))
 
     def _on_action(self, message: JointState) -> None:
         """What was sent in answer to the sample of this stamp, in the field of the interface."""
+        if self._first is not None:
+            self._first.heard(to_seconds(message.header.stamp))
         action = self._actions.read_field(message, self._interface)
         if action is not None:
             self._identifier.command(*action)

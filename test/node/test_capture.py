@@ -33,7 +33,7 @@ from sim2real_core.messages import (
     to_time,
 )
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import LATCHED, RELIABLE, SENSOR, SENSOR_RELIABLE
+from sim2real_core.qos import ANSWERS, LATCHED, RELIABLE, SENSOR, SENSOR_RELIABLE
 from sim2real_core.records import Draw, Estimate, ParameterEstimate
 
 ARM6 = load_profile('arm6')
@@ -49,8 +49,8 @@ class Robot:
         self.node = rclpy.create_node('robot')
         make = self.node.create_publisher
         self.states = make(JointState, 'joint_states', SENSOR_RELIABLE if paced else SENSOR)
-        self.applied = make(JointState, 'policy/action_applied', RELIABLE)
-        self.commands = make(Float64MultiArray, ARM6.command.topic, RELIABLE)
+        self.applied = make(JointState, 'policy/action_applied', ANSWERS)
+        self.commands = make(Float64MultiArray, ARM6.command.topic, ANSWERS)
         self.goal = make(PoseStamped, 'goal', LATCHED)
         self.description = make(String, 'robot_description', LATCHED)
         self.draw = make(DiagnosticArray, 'randomizer/draw', LATCHED)
@@ -236,7 +236,7 @@ def test_best_effort_sensors_and_an_operator(world, tmp_path, joint_states_in):
 def test_a_command_that_is_slower_than_the_next_joint_state_is_waited_for(world):
     robot = world(Robot, paced=True)
     capture = world(CaptureNode, paced=True, commander='policy')
-    pace = robot.node.create_publisher(Header, 'pace', LATCHED)
+    pace = robot.node.create_publisher(Header, 'pace', ANSWERS)
     wait_for(lambda: robot.states.get_subscription_count() == 1)
     wait_for(lambda: pace.get_subscription_count() == 2)
     wait_for(lambda: robot.node.count_publishers('pace') == 2)

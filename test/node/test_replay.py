@@ -180,10 +180,6 @@ def test_all_consumers_at_once_miss_nothing(twice):
         assert said['/position_controller/commands']['messages'] == 200
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known defect: now and then the policy's commands differ between two replays",
-)
 def test_all_consumers_at_once_give_the_same_twice(twice):
     results, _ = twice
     assert json.dumps(results[0]) == json.dumps(results[1])

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from sim2real_core.messages import to_seconds
-from sim2real_core.qos import recorder_qos
+from sim2real_core.qos import ANSWERS
 
 WAIT = 2.0  # [s]
 LOOK = 0.0005  # [s]
@@ -26,19 +26,20 @@ class CommandsFirst:
 
     Args:
         node: the node.
-        subscriptions: raw ones, to all that tells of commands.
-        commander: name of the node whose commands are waited for; ``''`` for none.
+        subscriptions: to all that tells of commands; where somebody is waited for, with the
+            quality of service ``ANSWERS``.
+        commander: name of the paced node whose commands are waited for; ``''`` for none.
     """
 
     def __init__(self, node: Node, subscriptions: Sequence[Any], commander: str) -> None:
         self._node = node
-        self._subscriptions = list(subscriptions)
         self._commander = commander
         self._sent: dict[float, int] = {}  # stamp of a joint state -> commands that answer it
         self._heard: dict[float, int] = {}
+        self._asked: float | None = None
+        self._subscriptions = list(subscriptions)
         if commander:
-            every = recorder_qos(reliable=True, latched=True)
-            pace = node.create_subscription(Header, 'pace', self._on_pace, every)
+            pace = node.create_subscription(Header, 'pace', self._on_pace, ANSWERS)
             self._subscriptions.append(pace)
 
     def _on_pace(self, message: Header) -> None:
@@ -50,20 +51,31 @@ class CommandsFirst:
         """Note a command that answers the joint state of this stamp [s]."""
         self._heard[stamp] = self._heard.get(stamp, 0) + 1
 
-    def take(self, stamp: float | None) -> None:
-        """Take what has come, and all that answers the joint state of this stamp [s], if any."""
-        deadline = time.monotonic() + WAIT
+    def asked(self, stamp: float) -> None:
+        """Note a joint state of this stamp [s], whose answers :meth:`take` shall wait for."""
+        self._asked = stamp
+
+    def take(self) -> bool:
+        """Take what has come, and all that answers the joint state before this one.
+
+        Returns:
+            Whether all of it came in time.
+        """
         self._look()
-        while self._commander and stamp is not None and not self._complete(stamp):
+        stamp, self._asked = self._asked, None
+        if not self._commander or stamp is None:
+            return True
+        deadline = time.monotonic() + WAIT
+        while not self._complete(stamp):
             if time.monotonic() > deadline:
                 text = f'commands of {self._commander} for the joint state at {stamp:g} s are late'
                 self._node.get_logger().error(text)
-                break
+                return False
             time.sleep(LOOK)
             self._look()
-        if stamp is not None:
-            self._sent.pop(stamp, None)
-            self._heard.pop(stamp, None)
+        self._sent.pop(stamp, None)
+        self._heard.pop(stamp, None)
+        return True
 
     def _complete(self, stamp: float) -> bool:
         return self._heard.get(stamp, 0) >= self._sent.get(stamp, 1 << 30)
