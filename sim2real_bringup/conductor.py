@@ -45,6 +45,8 @@ ANSWER = 10.0
 """Longest wait for a service or a first message [s]."""
 STALLED = 20.0
 """Without a joint state for this long, by a steady clock, the robot counts as stalled [s]."""
+AHEAD = 40
+"""Samples that a paced simulator may be ahead while there is nothing to do; 100 are kept."""
 
 
 @dataclass
@@ -93,6 +95,8 @@ class Conductor(Node):
         self._order: list[int] = []
         self._names: list[str] = []
         self._pace = Pace(self, paced)
+        self._due = 0.0  # stamp [s] before which it does nothing
+        self._ahead = AHEAD / profile.rates.joint_state_rate
         self._goal = self.create_publisher(PoseStamped, profile.topics.goal, LATCHED)
         self._draw = self.create_publisher(DiagnosticArray, 'simulator/draw', RELIABLE)
         for kind, topic, callback, qos in (
@@ -125,8 +129,9 @@ class Conductor(Node):
             self._recording.stamps.append(to_seconds(message.header.stamp))
             self._recording.position.append(position)
             self._recording.command.append(self._command)
-        self._on_sample(to_seconds(message.header.stamp))
-        self._pace.done(message.header.stamp)
+        stamp = to_seconds(message.header.stamp)
+        self._on_sample(stamp)
+        self._pace.done(message.header.stamp, free=min(self._due, stamp + self._ahead))
 
     def _on_action(self, message: JointState) -> None:
         values = dict(zip(message.name, message.position))
@@ -252,8 +257,10 @@ class Conductor(Node):
                 state['first'] = state['next'] = stamp
             if pending and stamp - state['first'] >= pending[0][0]:
                 pending.pop()[1](stamp)
+            self._due = min([state['next'], *(state['first'] + since for since, _ in pending)])
             if stamp < state['next'] - 1e-6:
                 return
+            self._due = 0.0
             if given == len(goals):
                 done.append(True)
                 self._on_sample = lambda stamp: None
@@ -268,7 +275,7 @@ class Conductor(Node):
         try:
             self.wait(lambda: bool(done), 'the chain of goals', None)
         finally:
-            self._recording, self._on_sample = None, lambda stamp: None
+            self._recording, self._on_sample, self._due = None, lambda stamp: None, 0.0
         return recording
 
     def tool_path(self, recording: Recording, duration: float) -> Array:

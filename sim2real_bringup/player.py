@@ -7,7 +7,6 @@ nothing is dropped and the outcome does not depend on speed. See "Pacing" in ``d
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import threading
 import time
@@ -49,7 +48,6 @@ from sim2real_core.qos import LATCHED, RELIABLE, SENSOR_RELIABLE, recorder_qos
 
 CLOCK_PERIOD = 5_000_000  # [ns], 200 Hz
 START_TIMEOUT = 60.0  # [s] until the consumers are there
-SETTLE = 0.5  # [s] for consumers that are all up to find one another
 QUIET = 0.3  # [s] without anything new at the end
 LINGER = 10.0  # [s] until it must be quiet
 
@@ -150,7 +148,8 @@ class PlayerNode(Node):
             space, _, name = full.rpartition('/')
             here = space == self.get_namespace().rstrip('/')
             if what == 'health' and here and status.message != core.STOPPED:
-                self._ready.add(name)
+                ready = not status.message.startswith(core.WAITING)
+                (self._ready.add if ready else self._ready.discard)(name)
 
     # The work
 
@@ -229,25 +228,22 @@ class PlayerNode(Node):
     def _wait_for_consumers(self, spin: Callable[[float], bool]) -> bool:
         """Until each is up and connected; what it missed could not be told from a drop."""
         deadline = time.monotonic() + START_TIMEOUT
-        settled = math.inf
         sensor = self._publishers_of[self._list.sensor]
-        while time.monotonic() < settled:
+        while True:
             missing = self._consumers - self._ready
             # Who is seen to listen to anything must be connected: a goal must not come late.
             heard = all(
                 publisher.get_subscription_count() >= self.count_subscribers(publisher.topic_name)
                 for publisher in self._publishers_of.values()
             )
-            if missing or not heard or sensor.get_subscription_count() < len(self._consumers):
-                settled = math.inf
-            elif settled == math.inf:
-                settled = time.monotonic() + SETTLE
+            heard &= sensor.get_subscription_count() >= len(self._consumers)
+            if heard and not missing:
+                return True
             if time.monotonic() > deadline:
                 names = ', '.join(sorted(missing or self._consumers))
                 raise Sim2RealError(f'{names} did not come up within {START_TIMEOUT:g} s')
             if not spin(0.05):
                 return False
-        return True
 
     def _wait_for_quiet(self, spin: Callable[[float], bool]) -> bool:
         """Until what the consumers said last has arrived."""

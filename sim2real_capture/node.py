@@ -84,7 +84,8 @@ class CaptureNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.25, self._topics.discover, clock=steady)
         self.create_timer(0.5, lambda: self.capture.watch(self._now()), clock=steady)
-        self._health = Health(self, self._status)
+        lacks = self._first.lacks if self._first is not None else lambda: ''
+        self._health = Health(self, self._status, lacks)
 
     def _now(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -8,6 +8,7 @@ their own and may be slower than that joint state.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +16,12 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from sim2real_core.messages import to_seconds
+from sim2real_core.pacing import parse
 from sim2real_core.qos import ANSWERS
 
 WAIT = 2.0  # [s]
 LOOK = 0.0005  # [s]
+SPANS = 100  # as many acknowledgements as are kept for us
 
 
 class CommandsFirst:
@@ -36,16 +39,34 @@ class CommandsFirst:
         self._commander = commander
         self._sent: dict[float, int] = {}  # stamp of a joint state -> commands that answer it
         self._heard: dict[float, int] = {}
+        # From when to when it answers nothing [s]; it may be some samples ahead of us.
+        self._free: deque[tuple[float, float]] = deque(maxlen=SPANS)
         self._asked: float | None = None
+        self._connected = not commander
         self._subscriptions = list(subscriptions)
         if commander:
             pace = node.create_subscription(Header, 'pace', self._on_pace, ANSWERS)
             self._subscriptions.append(pace)
 
     def _on_pace(self, message: Header) -> None:
-        name, _, count = message.frame_id.partition('#')
+        name, sent, free = parse(message.frame_id)
         if name == self._commander:
-            self._sent[to_seconds(message.stamp)] = int(count)
+            stamp = to_seconds(message.stamp)
+            self._sent[stamp] = sent
+            if self._free and stamp < self._free[-1][0]:
+                self._free.clear()  # time jumped back
+            self._free.append((stamp, free * 1e-9))
+
+    def lacks(self) -> str:
+        """Whose commands would not be heard yet; ``''`` when connected."""
+        if self._commander and not self._connected:
+            topics = [subscription.topic_name for subscription in self._subscriptions]
+            publishers = map(self._node.get_publishers_info_by_topic, topics)
+            self._connected = all(
+                any(publisher.node_name == self._commander for publisher in those)
+                for those in publishers
+            )
+        return '' if self._connected else f'commands of {self._commander}'
 
     def heard(self, stamp: float) -> None:
         """Note a command that answers the joint state of this stamp [s]."""
@@ -78,7 +99,9 @@ class CommandsFirst:
         return True
 
     def _complete(self, stamp: float) -> bool:
-        return self._heard.get(stamp, 0) >= self._sent.get(stamp, 1 << 30)
+        if stamp in self._sent:
+            return self._heard.get(stamp, 0) >= self._sent[stamp]
+        return any(since < stamp < until for since, until in self._free)
 
     def _look(self) -> None:
         for subscription in self._subscriptions:

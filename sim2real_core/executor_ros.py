@@ -8,6 +8,8 @@ goes. What is rare (services, clients, events, tasks) it leaves to rclpy's.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -134,3 +136,14 @@ class KeptExecutor(SingleThreadedExecutor):
         """Whether its callback group allows it, and rclpy's part of the work is not ours."""
         ours = isinstance(entity, (Subscription, Timer, GuardCondition))
         return bool(super().can_execute(entity)) and not (self._resting and ours)
+
+
+@contextmanager
+def executing(node: Node) -> Iterator[KeptExecutor]:
+    """An executor that serves one node, in the caller's thread, until the context ends."""
+    executor = KeptExecutor(node)
+    try:
+        yield executor
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()  # one that is left to the collector may outlive what it destroys

@@ -8,8 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import rclpy
@@ -21,7 +20,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from sim2real_core.errors import InputError, Sim2RealError
-from sim2real_core.executor_ros import KeptExecutor
+from sim2real_core.executor_ros import executing
 from sim2real_core.parameters_ros import declare, read
 from sim2real_core.qos import ANSWERS, RELIABLE
 
@@ -30,6 +29,8 @@ __all__ = ['Health', 'Pace', 'declare', 'executing', 'main', 'read', 'spin']
 HEALTH_PERIOD = 0.4
 SILENCE = 1.4  # a peer silent for longer is reported; with the period below the 2 s allowed
 STOPPED = 'stopped'
+WAITING = 'cannot begin yet: '
+ROUNDED = 1e-6  # [s] more than a stamp loses in seconds as a float
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -44,14 +45,17 @@ class Health:
     Args:
         node: the node.
         status: called for each message; returns (level, message, values) of this node.
+        lacks: says what the node needs before it can begin; ``''`` once it has that.
     """
 
     def __init__(
         self,
         node: Node,
         status: Callable[[], tuple[bytes, str, dict[str, object]]] | None = None,
+        lacks: Callable[[], str] = lambda: '',
     ) -> None:
         self._node = node
+        self._lacks = lacks
         self._status = status or (lambda: (DiagnosticStatus.OK, 'running', {}))
         self._name = node.get_fully_qualified_name()
         self._heard: dict[str, float] = {}
@@ -90,6 +94,9 @@ class Health:
                     f'{peer} has not been heard for {now - heard:.1f} s: dead or stuck'
                 )
         level, message, values = self._status()
+        lacking = self._lacks()
+        if lacking:
+            level, message = DiagnosticStatus.WARN, f'{WAITING}{lacking}'
         if self.silent:
             level = max(level, DiagnosticStatus.ERROR)
             message = f'{message}; silent: {", ".join(sorted(self.silent))}'
@@ -123,22 +130,25 @@ class Pace:
     def __init__(self, node: Node, paced: bool) -> None:
         self._name = node.get_name()
         self._publisher = node.create_publisher(Header, 'pace', ANSWERS) if paced else None
+        self._newest = self._free = 0  # [ns]
 
-    def done(self, stamp: Time, sent: int = 0) -> None:
-        """Acknowledge the sample of this stamp; ``sent``: commands sent in answer."""
-        if self._publisher is not None:
-            self._publisher.publish(Header(stamp=stamp, frame_id=f'{self._name}#{sent}'))
+    def done(self, stamp: Time, sent: int = 0, free: float = 0.0) -> None:
+        """Acknowledge a sample that was processed, unless that was said before.
 
-
-@contextmanager
-def executing(node: Node) -> Iterator[KeptExecutor]:
-    """An executor that serves one node, in the caller's thread, until the context ends."""
-    executor = KeptExecutor(node)
-    try:
-        yield executor
-    finally:
-        executor.remove_node(node)
-        executor.shutdown()  # one that is left to the collector may outlive what it destroys
+        Args:
+            stamp: of the sample.
+            sent: number of commands sent in answer.
+            free: no sample stamped before this [s] will be answered.
+        """
+        if self._publisher is None:
+            return
+        newest, self._newest = self._newest, stamp.sec * 10**9 + stamp.nanosec
+        if newest <= self._newest < self._free and not sent:
+            return
+        # Rounded down: a sample just before may then be acknowledged for nothing.
+        self._free = max(int((free - ROUNDED) * 1e9), 0)
+        words = [self._name, str(sent), *([str(self._free)] if self._free else [])]
+        self._publisher.publish(Header(stamp=stamp, frame_id='#'.join(words)))
 
 
 def spin(node: Node, stop: threading.Event) -> None:

@@ -1,15 +1,18 @@
 """The producer's side of pacing: whom to wait for before the next sensor sample.
 
 A consumer acknowledges every sample it has fully processed with a ``std_msgs/Header`` on
-``pace``: the sample's stamp, and ``<consumer>#<commands sent in answer>`` as frame id. With two
-consumers and samples 4 ms apart::
+``pace``: the sample's stamp, and ``<consumer>#<commands sent in answer>`` as frame id. One that
+knows that it will not answer any sample before some stamp adds it, ``#<stamp in ns>``, and may
+leave out the acknowledgements until then. With two consumers and samples 4 ms apart::
 
     keeper = PaceKeeper(['policy', 'sysid'], timeout=2.0)
     keeper.sent(4_000_000, now=0.0)
     keeper.waiting(now=0.001)                     # {'policy', 'sysid'}
     keeper.acknowledge('sysid#0', 4_000_000)
-    keeper.acknowledge('policy#1', 4_000_000)     # and it has sent one command
+    keeper.acknowledge('policy#1#24000000', 4_000_000)  # and it has sent one command
     keeper.waiting(now=0.002)                     # set(): send the next
+    keeper.sent(8_000_000, now=0.003)
+    keeper.waiting(now=0.003)                     # {'sysid'}: the policy is free until 24 ms
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ class PaceKeeper:
         self.late: set[str] = set()
         self.commands = dict.fromkeys(self.consumers, 0)
         self._acknowledged: dict[str, int | None] = dict.fromkeys(self.consumers)
+        self._free = dict.fromkeys(self.consumers, 0)  # stamp before which it answers nothing
         self._stamp: int | None = None
         self._deadline = 0.0
         faults = Faults()
@@ -58,6 +62,8 @@ class PaceKeeper:
 
     def sent(self, stamp: int, now: float) -> None:
         """Note that the sample of this stamp [ns] goes out now [s, steady clock]."""
+        if self._stamp is None or stamp < self._stamp:
+            self._free = dict.fromkeys(self.consumers, 0)
         self._stamp = stamp
         self._recent.append(stamp)
         self.commands = dict.fromkeys(self.consumers, 0)
@@ -72,12 +78,14 @@ class PaceKeeper:
         Others than the named consumers are none of our business; one that is late is waited for
         again from the next sample on.
         """
-        name, _, count = frame_id.partition('#')
+        name, sent, free = parse(frame_id)
         if name not in self._acknowledged:
             return
         self._acknowledged[name] = stamp
         if stamp == self._stamp:
-            self.commands[name] = int(count) if count.isdecimal() else 0
+            self.commands[name] = sent
+        if self._stamp is not None and stamp <= self._stamp:  # else it is of before time jumped
+            self._free[name] = free
         self.late.discard(name)
 
     def waiting(self, now: float) -> set[str]:
@@ -102,4 +110,11 @@ class PaceKeeper:
             # Before the first samples are many, even one that never acknowledged is in time.
             full = len(self._recent) == self.LAG
             return acknowledged in self._recent or not full
-        return acknowledged == self._stamp
+        return acknowledged == self._stamp or (self._stamp or 0) < self._free[name]
+
+
+def parse(frame_id: str) -> tuple[str, int, int]:
+    """Consumer, number of commands sent, and the stamp [ns] before which it answers nothing."""
+    name, *numbers = frame_id.split('#')
+    sent, free = ([int(n) if n.isdecimal() else 0 for n in numbers] + [0, 0])[:2]
+    return name, sent, free

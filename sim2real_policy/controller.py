@@ -118,6 +118,11 @@ class Controller:
         """Whether a usable sample came since the last reset: before it nothing can be sent."""
         return self._good > -math.inf
 
+    @property
+    def due(self) -> float:
+        """Stamp [s] of the first sample that may be answered with a command; 0 when not known."""
+        return self._due - self._slack if math.isfinite(self._due) else 0.0
+
     def reset(self) -> None:
         """Forget histories and the state of motion; the next usable sample starts afresh."""
         self._stamp = -math.inf  # of the newest sample

@@ -165,7 +165,8 @@ class PolicyNode(LifecycleNode):
                     controller.act()
                     self._send(noticed)
                     controller.guard.prepare()
-        self._pace.done(stamp, self._sent - before)
+        free = controller.due if self._state == 'active' else 0.0
+        self._pace.done(stamp, self._sent - before, free)
 
     def _on_goal(self, message: PoseStamped, noticed: float) -> None:
         goal, frame = xyz(message.pose.position), message.header.frame_id

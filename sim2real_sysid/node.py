@@ -46,7 +46,6 @@ class SysidNode(Node):
         self._reported: Counter[str] = Counter()
         self._publisher = self.create_publisher(DiagnosticArray, '~/estimate', LATCHED)
         self._pace = core.Pace(self, self._config.paced)
-        self._health = core.Health(self, self._status)
         self.create_subscription(
             JointState,
             profile.topics.joint_states,
@@ -59,6 +58,8 @@ class SysidNode(Node):
             JointState, 'policy/action_applied', self._on_action, ANSWERS if waits else RELIABLE
         )
         self._first = CommandsFirst(self, [applied], self._config.commander) if waits else None
+        lacks = self._first.lacks if self._first is not None else lambda: ''
+        self._health = core.Health(self, self._status, lacks)
 
     def _on_sample(self, data: bytes) -> None:
         if self._first is not None:

@@ -48,6 +48,21 @@ def test_answers_from_before_it_listened_are_waited_for(nodes):
     assert first.take()  # nothing was asked since
 
 
+def test_who_is_free_is_not_waited_for(nodes, monkeypatch):
+    policy, listener = nodes
+    pace = policy.create_publisher(Header, 'pace', ANSWERS)
+    for stamp, free in ((4, 12), (12, 20)):  # it is some samples ahead
+        pace.publish(Header(stamp=to_time(stamp * 1e-3), frame_id=f'policy#0#{free}000000'))
+    _, first = listen(listener)
+    for stamp in (0.004, 0.008, 0.012, 0.016):
+        first.asked(stamp)
+        assert first.take()
+    monkeypatch.setattr(commands_ros, 'WAIT', 0.02)
+    for stamp in (0.02, 0.0):
+        first.asked(stamp)
+        assert not first.take()
+
+
 def test_who_never_answers_is_not_waited_for_for_ever(nodes, monkeypatch):
     policy, listener = nodes
     monkeypatch.setattr(commands_ros, 'WAIT', 0.02)

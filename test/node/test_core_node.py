@@ -7,8 +7,11 @@ import time
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from std_msgs.msg import Header
 
 from sim2real_core import node as core
+from sim2real_core.messages import to_seconds, to_time
+from sim2real_core.qos import ANSWERS
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -71,3 +74,32 @@ def test_a_busy_node_does_not_take_its_peers_for_dead(monkeypatch):
         node.destroy_node()
     finally:
         rclpy.shutdown()
+
+
+def test_only_what_was_not_said_before_is_acknowledged():
+    rclpy.init()
+    try:
+        node = rclpy.create_node('policy')
+        said = []
+        pace = core.Pace(node, paced=True)
+        node.create_subscription(Header, 'pace', said.append, ANSWERS)
+        pace.done(to_time(1.0), 1, free=1.02)
+        for stamp in (1.004, 1.016):
+            pace.done(to_time(stamp), free=1.02)
+        pace.done(to_time(1.018), 1, free=1.02)  # it did answer
+        pace.done(to_time(1.02), free=1.04)
+        pace.done(to_time(0.0))  # time jumped back
+        pace.done(to_time(0.004))
+        deadline = time.monotonic() + 10.0
+        while len(said) < 5 and time.monotonic() < deadline:
+            rclpy.spin_once(node, timeout_sec=0.1)
+        heard = [(round(to_seconds(m.stamp), 3), m.frame_id) for m in said]
+    finally:
+        rclpy.shutdown()
+    assert heard == [
+        (1.0, 'policy#1#1019999000'),
+        (1.018, 'policy#1#1019999000'),
+        (1.02, 'policy#0#1039999000'),
+        (0.0, 'policy#0'),
+        (0.004, 'policy#0'),
+    ]

@@ -3,7 +3,7 @@
 import pytest
 
 from sim2real_core.errors import InputError
-from sim2real_core.pacing import PaceKeeper
+from sim2real_core.pacing import PaceKeeper, parse
 
 
 def test_waits_for_every_consumer():
@@ -47,6 +47,39 @@ def test_a_late_consumer_is_let_go_until_it_acknowledges():
     keeper.acknowledge('policy#1', 4)
     assert keeper.late == set()
     assert keeper.waiting(2.3) == {'policy', 'sysid'}
+
+
+def test_one_that_is_free_is_not_waited_for():
+    keeper = PaceKeeper(['policy'], timeout=2.0)
+    keeper.sent(4, now=0.0)
+    keeper.acknowledge('policy#1#12', 4)
+    keeper.sent(8, now=0.1)
+    assert keeper.waiting(0.1) == set() and keeper.commands == {'policy': 0}
+    keeper.sent(12, now=0.2)
+    assert keeper.waiting(0.2) == {'policy'}
+    keeper.acknowledge('policy#1', 12)
+    keeper.sent(16, now=0.3)
+    assert keeper.waiting(0.3) == {'policy'}, 'it has not said so again'
+
+
+def test_nobody_is_free_after_time_jumped_back():
+    keeper = PaceKeeper(['policy'], timeout=2.0)
+    keeper.sent(4, now=0.0)
+    keeper.acknowledge('policy#0#12', 4)
+    keeper.sent(0, now=0.1)
+    assert keeper.waiting(0.1) == {'policy'}
+    keeper.acknowledge('policy#0#12', 4)  # of before, and slow
+    assert keeper.waiting(0.1) == {'policy'}
+    keeper.acknowledge('policy#0#12', 0)
+    keeper.sent(4, now=0.2)
+    assert keeper.waiting(0.2) == set()
+
+
+def test_acknowledgements_are_parsed():
+    assert parse('policy#2#12') == ('policy', 2, 12)
+    assert parse('sysid#0') == ('sysid', 0, 0)
+    assert parse('odd#x#-3#4') == ('odd', 0, 0)
+    assert parse('') == ('', 0, 0)
 
 
 def test_strangers_do_not_count():
