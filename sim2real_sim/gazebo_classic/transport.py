@@ -212,12 +212,22 @@ class Transport:
             self._subscribed.setdefault(topic, [])
         self._tell_master('subscribe', 'Subscribe', topic, type_, latching=latching)
 
-    def forget(self, prefix: str) -> None:
-        """Who listened to our topics below a name is gone: Gazebo leaves such links open."""
+    def withdraw(self, prefix: str) -> None:
+        """Publish our topics below a name no more: for before Gazebo deletes who listens there.
+
+        When Gazebo ends a subscription to which a publisher is still connected, while it removes
+        a sensor, three of its threads wait for each other, for ever.
+
+        Raises:
+            WorldError: Gazebo does not take note by the deadline, or the connection broke.
+        """
         prefix = self.resolve(prefix)
         with self._changed:
-            topics = [topic for topic in self._listening if topic.startswith(prefix)]
-            links = [link for topic in topics for link in self._listening[topic]]
+            topics = {topic for topic in self._listening if topic.startswith(prefix)}
+            links = [link for topic in topics for link in self._listening.pop(topic)]
+        for topic in topics:
+            self._tell_master('unadvertise', 'Publish', topic, self._publishers.get(topic, ''))
+        self.wait(lambda: not topics & self._publishers.keys(), f'end of our topics {prefix}')
         for link in links:
             self._drop(link)
 
