@@ -187,7 +187,7 @@ class Transport:
         """
         topic = self.resolve(topic)
         self.advertise(topic, message.DESCRIPTOR.full_name)
-        links = self.wait(lambda: list(self._listening[topic]), f'listener of {topic}')
+        links = self.wait(lambda: list(self._listening.get(topic, ())), f'listener of {topic}')
         payload = message.SerializeToString()
         for link in links:
             time.sleep(max(0.0, link.since + HEARS_AFTER - time.monotonic()))
@@ -382,4 +382,7 @@ class Transport:
             packet.serialized_data
         )
         link.topic, link.since = subscription.topic, time.monotonic()
-        self._listening.setdefault(link.topic, []).append(link)
+        if link.topic in self._listening:
+            self._listening[link.topic].append(link)
+        else:
+            self._drop(link)  # it was withdrawn meanwhile
