@@ -79,6 +79,8 @@ class Draws:
         self._spawned: dict[str, dict[str, float]] = {}
         self._states: dict[str, ModelState] = {}
         self._nominal: dict[str, float] = {}
+        # The last draw of each model: values, the way that each took, and the SDF with them.
+        self._last: dict[str, tuple[dict[str, float], dict[str, str], str]] = {}
 
     def forget(self, model: str = '') -> None:
         """A model was spawned anew and is nominal; or the whole world was started anew."""
@@ -86,9 +88,11 @@ class Draws:
             self._live.pop(model, None)
             self._spawned.pop(model, None)
             self._states.pop(model, None)
+            self._last.pop(model, None)
         else:  # where models were is where they belong
             self._live.clear()
             self._spawned.clear()
+            self._last.clear()
 
     def apply(self, model: str, values: Mapping[str, float], route: str = '') -> dict[str, str]:
         """See :meth:`sim2real_sim.world.World.apply`."""
@@ -106,7 +110,23 @@ class Draws:
             if address not in outcomes and address not in failed:
                 outcomes[address] = self._outcome(model, address, value)
         outcomes.update(dict.fromkeys(failed, 'failed'))
+        self._last[model] = dict(values), ways, edited
         return {address: outcomes[address] for address in values}
+
+    def again(self) -> None:
+        """Write what changes while the world runs once more, after the world took it back.
+
+        What a model was spawned with is left alone; the backend saw to that.
+
+        Raises:
+            WorldError: not all of it took effect.
+        """
+        self.troubles = []
+        self._live.clear()
+        for model, (values, ways, edited) in self._last.items():
+            self._write(model, values, ways, edited)
+        if self.troubles:
+            raise WorldError(f'not in force any more: {"; ".join(self.troubles)}')
 
     def _check(self, model: str, values: Mapping[str, float]) -> None:
         faults = Faults()

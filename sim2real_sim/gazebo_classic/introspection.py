@@ -7,7 +7,6 @@ instant. It tells at once when there are others, also while paused.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from sim2real_sim.gazebo_classic.ignition import Ignition
 from sim2real_sim.gazebo_classic.messages import Messages
 from sim2real_sim.world import LinkState, ModelState, Pose, Quaternion, Vector, WorldError
 
+PAUSE = 0.02  # [s] before it is looked for again
 PARAMETERS = 'gazebo.msgs.Param_V'
 Sample = dict[str, Any]
 """Values by name, at one instant."""
@@ -162,26 +162,30 @@ class Introspection:
     def _find(self, partitions: Sequence[str]) -> tuple[str, str]:
         """Partition and full prefix of the services of this world's introspection."""
         deadline = time.monotonic() + self._timeout
-        refused: set[str] = set()
+        what = f'introspection in partition {" or ".join(partitions)}'
+        silent: set[str] = set()  # they just ended
 
-        def find() -> tuple[str, str] | None:
-            for service in reversed(self._ignition.services()):
-                match = re.fullmatch(r'(@/(.+?)@/introspection/\w+/)items', service)
-                if match and match[2] in partitions and match[1] not in refused:
-                    return match[2], match[1]
-            return None
+        def find() -> list[tuple[str, str]]:
+            names = reversed(self._ignition.services())
+            matches = [re.fullmatch(r'(@/(.+?)@/introspection/\w+/)items', name) for name in names]
+            found = [(match[2], match[1]) for match in matches if match]
+            return [both for both in found if both[0] in partitions and both[1] not in silent]
 
         while True:
             left = max(0.0, deadline - time.monotonic())
-            what = f'introspection in partition {" or ".join(partitions)}'
-            partition, prefix = self._ignition.wait(find, what, left)
-            refused.add(prefix)  # if it does not answer: it just ended, or has another world
-            with contextlib.suppress(WorldError):
+            for partition, prefix in self._ignition.wait(find, what, left):
                 request = self._messages.type('gazebo.msgs.Empty')()
-                answer = self._ignition.request(f'{prefix}items', request, PARAMETERS)
+                try:
+                    answer = self._ignition.request(f'{prefix}items', request, PARAMETERS)
+                except WorldError:
+                    silent.add(prefix)
+                    continue
                 self._known = _names(answer)
-            if self._clock in self._known:
-                return partition, prefix
+                if self._clock in self._known:
+                    return partition, prefix
+            if left == 0.0:
+                raise WorldError(f'Gazebo: no {what} has {self._world} within {self._timeout:g} s')
+            time.sleep(PAUSE)  # it has another world, or is not ready yet
 
     def _prefixes(self, model: str) -> tuple[str, str]:
         """What the names of a model's values begin with."""

@@ -4,7 +4,8 @@ Gazebo 11's topic manager takes two locks in one order when it processes message
 other when a node is removed. Deleting a model with sensors does both at once, from two threads:
 one deletion in twenty or so of a robot with an IMU hung the server for good. The library is
 loaded before Gazebo's own and lets one wait for the other, for a bounded time only, so that it
-cannot lock anything up itself.
+cannot lock anything up itself. A third thread joins in where a publisher is connected to one of
+the model's links; :meth:`sim2real_sim.gazebo_classic.transport.Transport.withdraw` sees to that.
 """
 
 from __future__ import annotations

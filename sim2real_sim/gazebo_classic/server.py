@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_sim.gazebo_classic import preload
@@ -156,8 +157,12 @@ def xvfb(installation: Installation) -> Path:
 
 
 def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(('127.0.0.1', port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
+    """Whether a server listens.
+
+    It is not tried out: Gazebo's master numbers its clients by how many there are, so that one
+    that comes and goes at once has it take a later one for another.
+    """
+    return any(
+        found.status == psutil.CONN_LISTEN and found.laddr.port == port
+        for found in psutil.net_connections('tcp')
+    )

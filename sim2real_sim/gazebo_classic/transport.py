@@ -20,6 +20,7 @@ from sim2real_sim.world import WorldError
 
 NUDGES = (0.001, 0.02)  # [s] the first comes after the one, later ones at most the other apart
 HEARS_AFTER = 0.02  # [s] Gazebo loses what comes right after it said that it listens
+NOTED = 1.0  # [s] within which the master says that a topic ended; some hundredths are usual
 CONTROL = '~/world_control'
 NOTHING = b'\xa0\x06\x00'  # a message with one field, number 100, that Gazebo does not have
 HEADER = 8
@@ -186,7 +187,7 @@ class Transport:
         """
         topic = self.resolve(topic)
         self.advertise(topic, message.DESCRIPTOR.full_name)
-        links = self.wait(lambda: list(self._listening[topic]), f'listener of {topic}')
+        links = self.wait(lambda: list(self._listening.get(topic, ())), f'listener of {topic}')
         payload = message.SerializeToString()
         for link in links:
             time.sleep(max(0.0, link.since + HEARS_AFTER - time.monotonic()))
@@ -212,12 +213,20 @@ class Transport:
             self._subscribed.setdefault(topic, [])
         self._tell_master('subscribe', 'Subscribe', topic, type_, latching=latching)
 
-    def forget(self, prefix: str) -> None:
-        """Who listened to our topics below a name is gone: Gazebo leaves such links open."""
+    def withdraw(self, prefix: str) -> None:
+        """Publish our topics below a name no more: for before Gazebo deletes who listens there.
+
+        When Gazebo ends a subscription to which a publisher is still connected, while it removes
+        a sensor, three of its threads wait for each other, for ever.
+        """
         prefix = self.resolve(prefix)
         with self._changed:
-            topics = [topic for topic in self._listening if topic.startswith(prefix)]
-            links = [link for topic in topics for link in self._listening[topic]]
+            topics = {topic for topic in self._listening if topic.startswith(prefix)}
+            links = [link for topic in topics for link in self._listening.pop(topic)]
+        for topic in topics:
+            self._tell_master('unadvertise', 'Publish', topic, self._publishers.get(topic, ''))
+        with contextlib.suppress(WorldError):  # then it happens now and then
+            self.wait(lambda: not topics & self._publishers.keys(), 'end of topics', NOTED)
         for link in links:
             self._drop(link)
 
@@ -373,4 +382,7 @@ class Transport:
             packet.serialized_data
         )
         link.topic, link.since = subscription.topic, time.monotonic()
-        self._listening.setdefault(link.topic, []).append(link)
+        if link.topic in self._listening:
+            self._listening[link.topic].append(link)
+        else:
+            self._drop(link)  # it was withdrawn meanwhile

@@ -40,6 +40,7 @@ from sim2real_sim.world import ModelState, Pose, Vector, WorldError
 TRANSPORT = 'transport'
 """Name of the route over Gazebo's own transport."""
 ORIGIN = Pose()
+WRENCH = 'gazebo.msgs.Wrench'
 SHADE = 1e-5  # of a colour's channel
 
 
@@ -185,6 +186,8 @@ class ClassicWorld:
         gazebo = self._gazebo
         if model not in self.models():
             raise WorldError(f'Gazebo has no model {model!r}')
+        gazebo.transport.withdraw(f'~/{model}/')
+        gazebo.live.settle()  # it is known there from here on
         gazebo.live.delete(model)
         gazebo.introspection.wait_model(model, False)
         gazebo.live.wait_deleted(model)
@@ -303,11 +306,11 @@ class ClassicWorld:
     def _push(self, model: str, link: str, pose: Pose, force: Vector, torque: Vector) -> None:
         present = self._present.get(model) or self.sdf(model)
         center = inertial(present, link.rpartition('::')[2])
-        message = self._messages.type('gazebo.msgs.Wrench')()
+        message = self._messages.type(WRENCH)()
         put(message.force, into(pose.orientation, force))
         put(message.torque, into(pose.orientation, torque))
         put(message.force_offset, (center['x'], center['y'], center['z']))
-        topic = f'~/{model}/{link.replace("::", "/")}/wrench'
+        topic = _wrench(model, link)
         self._gazebo.transport.publish(topic, message)
         self._pushed = True
         count = self._gazebo.introspection.count
@@ -396,9 +399,13 @@ class ClassicWorld:
         them; there is no other way over the transport.
         """
         present = self._gazebo.live.named(model)
-        message = self._messages.type('gazebo.msgs.Model')(name=model, id=present.id)
         found = {link.name.rpartition('::')[2]: link for link in links(present)}
         common = [name for name in state.links if name in found]
+        impulses = {name: impulse(state.links[name], found[name].inertial) for name in common}
+        impulses = {name: both for name, both in impulses.items() if any(map(any, both))}
+        for name in impulses:  # Gazebo connects meanwhile
+            self._gazebo.transport.advertise(_wrench(model, name), WRENCH)
+        message = self._messages.type('gazebo.msgs.Model')(name=model, id=present.id)
         for name in common:
             pose = relative(state.pose, state.links[name].pose)
             if not close(pose, read_pose(found[name].pose)):
@@ -408,11 +415,9 @@ class ClassicWorld:
             self._gazebo.live.move(message)
             self._note_moved(model, at_rest=True)
         per_second = 1e9 / self._step
-        for name in common:
-            linear, angular = impulse(state.links[name], found[name].inertial)
-            if any((*linear, *angular)):
-                force, torque = scaled(linear, per_second), scaled(angular, per_second)
-                self._push(model, name, state.links[name].pose, force, torque)
+        for name, (linear, angular) in impulses.items():
+            force, torque = scaled(linear, per_second), scaled(angular, per_second)
+            self._push(model, name, state.links[name].pose, force, torque)
         if len(common) == len(found):  # nothing of it is elsewhere
             now = state._replace(time=self.time())
             self._shown[model] = (self._gazebo.introspection.count, now)
@@ -462,7 +467,7 @@ class ClassicWorld:
         """A model is no more in the world."""
         self._gazebo.introspection.forget(model)
         below = f'~/{model}/'
-        self._gazebo.transport.forget(below)
+        self._gazebo.transport.withdraw(below)
         self._pushes = [push for push in self._pushes if not push[1].startswith(below)]
         self._gazebo.live.forget(model)
         for known in (self._present, self._efforts, self._offsets, self._spawned):
@@ -525,6 +530,11 @@ class ClassicWorld:
         efforts = self._efforts.get(model, {})
         self._gazebo.joints.effort(model, {j: efforts.get(j, 0.0) - v for j, v in offsets.items()})
         self._offsets.setdefault(model, {}).update(offsets)
+
+
+def _wrench(model: str, link: str) -> str:
+    """Topic of wrenches on a link."""
+    return f'~/{model}/{link.replace("::", "/")}/wrench'
 
 
 def _named(text: str, model: str) -> str:

@@ -23,6 +23,7 @@ class Connection:
     Attributes:
         timeout: deadline of each call [s].
         root: what the names of its services begin with.
+        told: how many times the world was told to change.
 
     Args:
         world: its name; that of the only one when empty.
@@ -32,6 +33,7 @@ class Connection:
 
     def __init__(self, world: str, timeout: float, requests: Requests) -> None:
         self.timeout = timeout
+        self.told = 0
         self._requests = requests
         self.root = f'/world/{world or self._only()}'
 
@@ -53,6 +55,7 @@ class Connection:
 
     def request(self, service: str, kind: str, message: Json) -> None:
         """Call a service that answers whether it did it."""
+        self.told += 1
         self._requests.request(service, kind, message, self.timeout)
 
     def ask(self, what: str, kind: str, message: Json) -> None:
@@ -65,6 +68,7 @@ class Connection:
 
     def publish(self, topic: str, kind: str, message: Json) -> None:
         """Publish a message to whoever listens."""
+        self.told += 1
         self._requests.call('publish', self.timeout, topic=topic, kind=kind, message=message)
 
     def unheard(self, topic: str, timeout: float) -> None:
@@ -73,6 +77,7 @@ class Connection:
 
     def set_state(self, paused: bool, parts: list[tuple[int, str, str, Any]]) -> None:
         """Write components: entity, name, message type and content."""
+        self.told += 1
         answer = self._requests.call(
             'set_state',
             self.timeout,

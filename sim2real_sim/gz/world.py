@@ -110,6 +110,8 @@ class GzWorld:
         self._asked: dict[str, float] = {}  # of the world, by quantity
         self._observed: set[tuple[int, str]] = set()
         self._run_time = 0.0
+        self._applying = False
+        self._last: tuple[int, Snapshot] | None = None  # and how much had been told by then
         snapshot = self._look(DETAILS)
         self._nominal = snapshot.entities[snapshot.world]
         self._lights = lights(snapshot)
@@ -161,16 +163,25 @@ class GzWorld:
         self._gz.until(lambda: self._look().paused, 'end of steps')
 
     def reset(self) -> None:
-        """See :class:`~sim2real_sim.world.World`. Models that were spawned are spawned again."""
+        """See :class:`~sim2real_sim.world.World`. Models that were spawned are spawned again.
+
+        Gazebo takes what was changed back to what the world's file says, but for the length of a
+        step: of that it tells the file's and takes the changed one.
+        """
+        nominal = world_value(self._nominal, 'timestep')
+        if self._asked.get('timestep', nominal) != nominal:
+            self._set_physics({'timestep': nominal})
+        if self._look().time == 0.0:
+            self._gz.control(messages.control(steps=1))  # else nobody could see the reset
+            self._gz.until(self._later(0.0), 'step')
         before = self._look()
         spawned = {name: text for name, text in self._present.items() if name in before.models}
-        self._run_time, self._observed = 0.0, set()  # it is us: what was applied is remembered
         self._gz.control(messages.control(reset=True))
-        self._gz.until(
-            lambda: self._look().time < max(before.time, 1e-9), 'reset of simulated time'
-        )
+        self._gz.until(lambda: self._gz.look({}).time < before.time, 'reset of simulated time')
+        self._run_time, self._observed = 0.0, set()  # it was us: what was applied is remembered
         for name, text in spawned.items():
             self.replace(name, text, self._poses.get(name, Pose()))
+        self._draws.again()
         self._observe(self._look())
 
     def models(self) -> tuple[str, ...]:
@@ -293,11 +304,12 @@ class GzWorld:
         if parsed.kind == 'world':
             if parsed.quantity not in LIVE['world']:
                 return None
-            told = world_value(self._world_parts(), parsed.quantity)
+            snapshot = self._read()
+            told = world_value(snapshot.entities[snapshot.world], parsed.quantity)
             asked = self._asked.get(parsed.quantity, told)
             return asked if same(told, asked) else told
         what = parsed.quantity
-        snapshot = self._look(DETAILS)
+        snapshot = self._read()
         number = self._number(snapshot, model)
         text = self._present.get(model) or self.sdf(model)
         if parsed.kind == 'link':
@@ -328,9 +340,11 @@ class GzWorld:
         paused = self._look().paused
         if not paused:
             self.pause(True)
+        self._applying = True
         try:
             return self._draws.apply(model, values, route)
         finally:
+            self._applying, self._last = False, None
             if not paused:
                 self.pause(False)
 
@@ -348,13 +362,7 @@ class GzWorld:
             groups.setdefault((parsed.kind, parsed.name), {})[parsed.quantity] = value
         for (kind, name), quantities in groups.items():
             if kind == 'world':
-                present = self._world_parts()
-                message = messages.physics(
-                    present['Physics'], vector(present['Gravity']), dict(values)
-                )
-                self._gz.ask('set_physics', 'Physics', message)
-                self._gz.until(self._has(quantities), f'physics with {quantities}')
-                self._asked.update(quantities)
+                self._set_physics(quantities)
             elif kind == 'light':
                 _, nominal = self._light(name)  # what an earlier draw changed is named again
                 self._gz.ask('light_config', 'Light', messages.light(nominal, quantities))
@@ -367,7 +375,7 @@ class GzWorld:
 
     def restore(self, model: str, state: ModelState) -> None:
         """See :class:`sim2real_sim.respawn.Backend`."""
-        snapshot = self._look(DETAILS)
+        snapshot = self._look()
         number = self._number(snapshot, model)
         joints = dict(snapshot.inside(number, 'Joint'))
         parts: list[tuple[int, str, str, Any]] = []
@@ -381,14 +389,13 @@ class GzWorld:
                     parts.append(speed)
         if parts:
             self._gz.set_state(snapshot.paused, parts)
-            self._gz.until(
-                lambda: all(
-                    abs(self.state(model).joints[name][0] - position) < NEAR
-                    for name, (position, _) in state.joints.items()
-                    if name in joints
-                ),
-                f'joints of model {model!r} where they were',
-            )
+            before = {name: at for name, (at, _) in state.joints.items() if name in joints}
+
+            def there() -> bool:
+                now = self.state(model).joints
+                return all(abs(now[name][0] - at) < NEAR for name, at in before.items())
+
+            self._gz.until(there, f'joints of model {model!r} where they were')
         if not standing:
             self._launch(model, state)
 
@@ -428,6 +435,26 @@ class GzWorld:
         self._run_time = snapshot.run_time
         return snapshot
 
+    def _read(self) -> Snapshot:
+        """The world with its details; within a draw looked at once after what was told last."""
+        if self._last is None or not self._applying or self._last[0] != self._gz.told:
+            self._last = self._gz.told, self._look(DETAILS)
+        return self._last[1]
+
+    def _set_physics(self, quantities: Mapping[str, float]) -> None:
+        """Change quantities of the world (not its lights)."""
+        present = self._world_parts()
+        values = {f'world.{quantity}': value for quantity, value in quantities.items()}
+        message = messages.physics(present['Physics'], vector(present['Gravity']), values)
+        self._gz.ask('set_physics', 'Physics', message)
+
+        def has() -> bool:
+            parts = self._world_parts()
+            return all(same(world_value(parts, q), value) for q, value in quantities.items())
+
+        self._gz.until(has, f'physics with {quantities}')
+        self._asked.update(quantities)
+
     def _world_parts(self) -> Mapping[str, Any]:
         snapshot = self._look(DETAILS)
         return snapshot.entities[snapshot.world]
@@ -440,13 +467,6 @@ class GzWorld:
 
     def _later(self, than: float) -> Callable[[], bool]:
         return lambda: self._look().time > than
-
-    def _has(self, quantities: Mapping[str, float]) -> Callable[[], bool]:
-        def has() -> bool:
-            parts = self._world_parts()
-            return all(same(world_value(parts, q), value) for q, value in quantities.items())
-
-        return has
 
     def _observe(self, snapshot: Snapshot) -> bool:
         """Have Gazebo keep velocities and joint positions up to date; whether it did not."""

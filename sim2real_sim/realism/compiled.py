@@ -12,6 +12,7 @@ when the kernel's own file changes, not when another one does.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,6 +33,10 @@ SLIDING = 700.0
 ON_TIME = 1e-9
 """Seconds; a sample is due at its instant although clocks are sums of steps."""
 
+UNKEPT = (
+    'compiled code cannot be kept, so that every start takes half a minute longer: '
+    'let NUMBA_CACHE_DIR name a folder that can be written and has room'
+)
 PARAMETERS = (*ACTUATOR, 'position_offset', 'saturation')
 SETTINGS = np.dtype([(name, float) for name in PARAMETERS])
 """The parameters of a drive."""
@@ -70,13 +75,16 @@ N, B, N1, U1 = numba.int64, numba.boolean, numba.int64[::1], numba.uint64[::1]
 def kernel(*arguments: Any) -> Callable[[Compiled], Compiled]:
     """A function that is compiled for these arguments when this module is imported.
 
-    Once: it is kept beside this file or in the user's cache, where there is a place for that.
+    Once: it is kept beside its file, or in the user's cache where that folder cannot be written
+    (an installation of the system's). Where there is no place at all, or no room, it is compiled
+    by every process, which is said once.
     """
 
     def compiled(function: Any) -> Any:
         try:
             return numba.njit([arguments], cache=True, error_model='numpy')(function)
-        except RuntimeError:
+        except (RuntimeError, OSError):  # numba's own, and that of a full disk
+            warnings.warn(UNKEPT, RuntimeWarning, stacklevel=1)
             return numba.njit([arguments], error_model='numpy')(function)
 
     return compiled

@@ -6,6 +6,7 @@ import math
 
 from sim2real_sim.verify.models import BALL, HEIGHT, LINK, MASS, RADIUS, SLAB
 from sim2real_sim.verify.probes import GRAVITY, TIMESTEP, Probe, Stage
+from sim2real_sim.world import WorldError
 
 SETTLE = 0.3  # s
 PUSH = 2.0  # m/s^2, by which the slab is pushed more than friction takes
@@ -51,6 +52,8 @@ def _bounced(stage: Stage, _: float) -> float:
         lowest, highest = min(lowest, speed), max(highest, speed)
         if 0.0 < speed < highest:
             break
+    if lowest == 0.0:
+        raise WorldError('the ball does not fall')
     return -highest / lowest
 
 

@@ -123,13 +123,23 @@ def test_lights_are_one_draw_away_from_nominal(world):
 
 def test_reset_keeps_what_was_applied(world):
     world.spawn('probe', BODY, HIGH)
-    world.apply('probe', {'link.body.mass': 4.0})
+    draw = {'link.body.mass': 4.0, 'world.gravity.z': -3.0, 'world.timestep': 0.002}
+    world.apply('probe', draw)
     world.step(20)
-    world.reset()
-    assert world.time() < 0.02
-    assert world.get('probe', 'link.body.mass') == 4.0
-    assert world.state('probe').pose.position[2] == pytest.approx(5.0, abs=1e-4)
-    assert world.apply('probe', {'link.body.mass': 4.0}) == {'link.body.mass': 'verified'}
+    for _ in range(2):
+        world.reset()
+        assert world.time() < 0.02
+        assert {address: world.get('probe', address) for address in draw} == draw
+        assert world.state('probe').pose.position[2] == pytest.approx(5.0, abs=1e-4)
+        before = world.time()
+        world.step(50)  # what it does, not only what it tells
+        assert world.time() - before == pytest.approx(0.1)
+        assert world.state('probe').links[LINK].linear[2] == pytest.approx(-0.3, abs=0.007)
+    assert world.apply('probe', draw) == dict.fromkeys(draw, 'verified')
+    assert world.apply('probe', {}) == {} and world.respawned
+    before = world.time()
+    world.step(100)
+    assert world.time() - before == pytest.approx(0.1)
 
 
 def test_wrong_worlds_are_survived(world):

@@ -144,6 +144,23 @@ def test_what_others_changed_is_written_again():
     assert world.get('m', 'link.a.mass') == 2.0
 
 
+def test_what_a_reset_took_back_is_written_again_or_said():
+    world, draws = made()
+    draw = {'link.a.mass': 2.0, 'world.gravity.z': -3.0, 'joint.j.viscous_friction': 0.4}
+    draws.apply('m', draw)
+    world.live.clear()
+    draws.again()
+    assert world.get('m', 'world.gravity.z') == -3.0 and world.get('m', 'link.a.mass') == 2.0
+    assert [kind for kind, _ in world.calls].count('spawn') == 1
+    world.refuse = 1
+    with pytest.raises(WorldError, match='world.gravity.z: no answer'):
+        draws.again()
+    draws.forget()
+    world.live.clear()
+    draws.again()
+    assert world.live == {}
+
+
 def test_nothing_is_applied_when_something_is_wrong():
     world, draws = made()
     values = {'link.a.mass': -1.0, 'link.x.mass': 1.0, 'world.gravity.z': float('nan')}
