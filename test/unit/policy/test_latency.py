@@ -10,7 +10,7 @@ def test_quantiles_are_never_too_small_and_at_most_six_percent_too_large():
     for duration in durations:
         histogram.add(duration)
     for q in (0.5, 0.99):
-        exact = np.quantile(durations, q, method='inverted_cdf')
+        exact = np.sort(durations)[int(np.ceil(q * len(durations))) - 1]
         assert exact <= histogram.quantile(q) <= 1.06 * exact
     assert histogram.quantile(1.0) == histogram.longest == durations.max()
 
