@@ -1,8 +1,8 @@
 """How long batch identification takes, and how close it comes to hidden truths.
 
-Simulates 60 s of hidden six-axis arms (payload, friction, offsets, lag, delay, backlash, noise),
-each moved along Fourier series, and fits them from joint states and commands, as ``sim2real sysid
-fit`` does unless told otherwise.
+Simulates hidden six-axis arms (payload, friction, offsets, lag, delay, backlash, noise) through 60 s
+of their own excitation, and fits them from joint states and commands, as ``sim2real sysid fit`` does
+unless told otherwise.
 
     python benchmarks/sysid_batch.py [--json FILE] [--robots 1] [--seed 0] [--method auto]
 
@@ -22,36 +22,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sim2real_core.files import write_json
 from sim2real_core.profile import RobotProfile, load_profile
+from sim2real_policy.follow import TrajectoryRuntime
 from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.batch.config import METHODS, FitConfig
 from sim2real_sysid.batch.data import RawRecording
 from sim2real_sysid.batch.fit import FitResult, fit
+from sim2real_sysid.excitation import excite
 
 BAR = 60.0
 DURATION = 60.0
-HARMONICS, BASE = 6, 0.1  # of the motion: up to 0.6 Hz
-USED = 0.35  # share of the range and of the speed limit
 
 
-def wanted(profile: RobotProfile, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Commands (n, nj): Fourier series about the default pose, within share ``USED``."""
-    nj = len(profile.joints)
-    harmonics = 2.0 * np.pi * BASE * np.arange(1, HARMONICS + 1)
-    amplitude = rng.normal(size=(HARMONICS, nj)) / harmonics[:, None]
-    phase = rng.uniform(0.0, 2.0 * np.pi, (HARMONICS, nj))
-    angle = seconds[:, None, None] * harmonics[:, None] + phase
-    offset = np.einsum('nkj,kj->nj', np.sin(angle), amplitude)
-    speed = np.einsum('nkj,kj->nj', np.cos(angle) * harmonics[:, None], amplitude)
-    middle = profile.array('default_position')
-    room = np.minimum(profile.array('upper') - middle, middle - profile.array('lower'))
-    room = np.minimum(room, np.pi)
-    scale = np.minimum(
-        USED * room / np.abs(offset).max(axis=0),
-        2.0 * USED * profile.array('velocity') / np.abs(speed).max(axis=0),
-    )
-    begun = np.clip(seconds / 2.0, 0.0, 1.0)[:, None]  # eased in
-    return middle + scale * offset * begun**2 * (3.0 - 2.0 * begun)
+def wanted(profile: RobotProfile) -> np.ndarray:
+    """Commands (n, nj), one a control period: the robot's own excitation, approach and all."""
+    runtime = TrajectoryRuntime(excite(profile).trajectory, profile)
+    default = profile.array('default_position')
+    commands = [default]
+    while runtime.report()['motion'] != 'done':
+        seen = (commands[-1] - default).astype(np.float32)
+        commands.append(runtime.infer(seen[None])[0])
+    return np.array(commands)
 
 
 def recorded(
@@ -59,9 +50,9 @@ def recorded(
     values: dict[str, np.ndarray],
     n: int,
     seed: int,
-    duration: float = DURATION,
+    commands: np.ndarray,
 ) -> list[RawRecording]:
-    """Recordings of ``n`` hidden robots, all moved alike."""
+    """Recordings of ``n`` hidden robots, all moved alike, while they are excited."""
     simulator = MujocoSimulator(profile, nsim=n, nthread=2, contacts=False, seed=seed)
     outcomes = simulator.apply(values)
     assert set(outcomes.values()) <= {'verified'}, outcomes
@@ -69,8 +60,7 @@ def recorded(
     step = simulator.timestep
     per_state = round(1.0 / profile.rates.joint_state_rate / step)
     per_command = round(profile.rates.control_period / step)
-    ticks = np.arange(round(duration / step))
-    commands = wanted(profile, ticks[::per_command] * step, np.random.default_rng(seed))
+    ticks = np.arange(len(commands) * per_command)
     rows = []
     for k in ticks:
         if k % per_command == 0:
@@ -79,6 +69,7 @@ def recorded(
             reading = simulator.read()
             rows.append((reading.time[0], reading.position, reading.effort))
         simulator.step()
+    rows = rows[-round(DURATION * profile.rates.joint_state_rate) :]
     stamp = np.array([row[0] for row in rows])
     position, effort = (np.array([row[k] for row in rows]) for k in (1, 2))
     sent = ticks[::per_command] * step
@@ -122,7 +113,7 @@ def main() -> int:
     arguments = parser.parse_args()
     profile, n = load_profile('arm6'), arguments.robots
     values = load_space('arm6_surrogate', profile).draw_many(arguments.seed, np.arange(n))
-    recordings = recorded(profile, values, n, arguments.seed)
+    recordings = recorded(profile, values, n, arguments.seed, wanted(profile))
     figures: list[dict[str, object]] = []
     seconds = 0.0
     for i, recording in enumerate(recordings):

@@ -18,6 +18,7 @@ from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch import least_squares
+from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, clean, split
 from sim2real_sysid.batch.drives import drive_estimates, servo_efforts
@@ -35,6 +36,7 @@ Tell = Callable[..., None]
 
 CHAINS = (0.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5)  # [s], tried from the longest
 ON_COURSE = 0.1  # error of a simulation, as a share of the range of the motion
+LEAST_REACH = 0.1  # [m], of a robot whose joints are all in one place
 STAGES = {
     'read': 'filter the recordings',
     'fit': 'least squares',
@@ -178,17 +180,17 @@ def fit(
             for part in (train, scored_on)
         )
         measured = np.ones(len(profile.joints), dtype=bool)
-    payload = payload_tells(body, len(profile.joints))
+    told = payload_tells(body, len(profile.joints))
+    reach, bodies = max(body.reach, LEAST_REACH) if told else 0.0, Bodies(profile)
 
     def regress(recordings: Sequence[Recording], begin: float) -> Regression:
         filtered = motions(
             recordings,
-            profile,
-            body,
+            bodies,
             config.bandwidth,
             lambda share: tell('read', begin + 0.5 * share),
         )
-        return Regression(profile, filtered, payload, measured, body.payload_mass)
+        return Regression(profile, filtered, measured, reach)
 
     regression = regress(train, 0.0)
     other = regress(scored_on, 0.5) if scored_on else None
@@ -198,6 +200,7 @@ def fit(
     chosen, choice = least_squares.choose(regression, fits)
     chosen = model if model in MODELS else chosen
     floor = _Floor(config.model_error)
+    fits = least_squares.with_inertia(regression, fits, chosen)
     starts = {name: floor(found) for name, found in fits.items()}
     refined = {}
     if config.method != 'least_squares':

@@ -12,7 +12,7 @@ Example: 60 s of six joints are 1490 rows and 60 blocks; the model ``symmetric``
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from sim2real_core.addresses import quantity
 from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
+from sim2real_sysid.batch.bodies import SHIFTED, SIZE, Link
 from sim2real_sysid.batch.models import Layout, columns, coulomb, layout
 from sim2real_sysid.batch.signals import Motion
 
@@ -41,7 +42,9 @@ STRIBECK_GRID = 15
 CONFOUNDED = 0.9  # correlation
 RISE = 3.0  # standard deviations by which friction must rise towards rest
 LEAST_SLOW = 20  # rows slower than the Stribeck velocity
-ROUNDS = 4  # of weights, and of steps of the Stribeck velocity
+ROUNDS = 4  # of weights, and of steps of what is not linear
+SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
+LEAST_MASS = 0.1  # of a payload, where one is divided by it [kg]
 
 
 @dataclass(frozen=True)
@@ -107,22 +110,20 @@ class Regression:
     Args:
         profile: the robot.
         motions: filtered signals.
-        payload: whether the motion of this robot tells the payload's mass.
         measured: (nj,) joints whose effort was measured.
-        payload_mass: nominal [kg].
+        reach: of the payload [m]; 0 where the motion of this robot does not tell it.
     """
 
     def __init__(
         self,
         profile: RobotProfile,
         motions: Sequence[Motion],
-        payload: bool,
         measured: Flags,
-        payload_mass: float,
+        reach: float = 0.0,
     ) -> None:
         self.profile = profile
-        self.payload = payload
-        self.payload_mass = payload_mass
+        self.reach = reach
+        self.link = Link(profile, profile.payload_link)
         self._motions = list(motions)
         rows: list[tuple[npt.NDArray[Any], ...]] = []
         block = 0
@@ -145,37 +146,36 @@ class Regression:
         self.measured = measured
 
     def design(self, layout: Layout, values: Array) -> Array:
-        """(rows, nj, k or k + 1) columns, the payload's last."""
+        """(rows, nj, k) columns, the payload's last."""
         parts = [
             motion.decimated(columns(layout, motion.velocity, motion.acceleration, values))
             for motion in self._motions
         ]
         design = np.concatenate(parts)
         if layout.payload:
-            design = np.concatenate([design, self.added[:, :, None]], axis=2)
+            slope = self.link.derivative(values[layout.link])
+            design = np.concatenate([design, self.added @ slope], axis=2)
         return design
+
+    def bodies(self, layout: Layout, values: Array) -> Array:
+        """(rows, nj) efforts that the bodies ask for."""
+        if not layout.payload:
+            return self.rigid
+        extra = self.link.dynamic(values[layout.link]) - self.link.dynamic(self.link.nominal)
+        return np.asarray(self.rigid + self.added @ extra)
 
     def predicted(self, layout: Layout, values: Array) -> Array:
         """(rows, nj) efforts that parameters mean."""
-        design = self.design(layout, values)
-        theta = self._spread(layout, values)
-        theta[:, _linear(layout) == 0] = 0.0
-        return np.asarray(self.rigid + np.einsum('njk,jk->nj', design, theta))
-
-    def _spread(self, layout: Layout, values: Array) -> Array:
-        """(nj, k or k + 1) parameters of each joint's row; the payload's is what exceeds it."""
-        own = values[: layout.local * layout.joints].reshape(layout.joints, layout.local)
-        if not layout.payload:
-            return own.copy()
-        extra = np.full((layout.joints, 1), values[-1] - self.payload_mass)
-        return np.concatenate([own, extra], axis=1)
+        design = self.design(layout, values)[:, :, : layout.local]
+        theta = values[: layout.link.start].reshape(layout.joints, layout.local).copy()
+        theta[:, [quantity == 'stribeck_velocity' for quantity in layout.quantities]] = 0.0
+        return np.asarray(self.bodies(layout, values) + np.einsum('njk,jk->nj', design, theta))
 
     def index(self, layout: Layout) -> npt.NDArray[np.intp]:
-        """(nj, k or k + 1) place in the vector of each column of a joint."""
+        """(nj, k) place in the vector of each column of a joint."""
         own = np.arange(layout.local * layout.joints).reshape(layout.joints, layout.local)
-        if not layout.payload:
-            return own
-        return np.concatenate([own, np.full((layout.joints, 1), own.size)], axis=1)
+        shared = np.tile(np.arange(layout.payload) + own.size, (layout.joints, 1))
+        return np.concatenate([own, shared], axis=1)
 
 
 def _free(motion: Motion, profile: RobotProfile) -> Flags:
@@ -190,12 +190,6 @@ def _free(motion: Motion, profile: RobotProfile) -> Flags:
     limit = np.minimum(profile.array('effort'), np.where(cut, most, np.inf))
     free &= ~(effort >= limit * (1.0 - 1e-6))
     return motion.within(free, 1)
-
-
-def _linear(layout: Layout) -> Array:
-    """(k or k + 1,) 1 where a column is part of the effort, 0 for a derivative."""
-    flags = [float(q != 'stribeck_velocity') for q in layout.quantities]
-    return np.array([*flags, 1.0] if layout.payload else flags)
 
 
 def hac(scores: Array) -> Array:
@@ -217,15 +211,17 @@ def nominal_values(layout: Layout, profile: RobotProfile) -> Array:
     return np.array([nominal(profile, address) for address in layout.addresses])
 
 
-def fit(regression: Regression, model: str) -> Fitted:
+def fit(regression: Regression, model: str, *, inertia: bool = False) -> Fitted:
     """Least squares for one model.
 
     Args:
         regression: the training data.
         model: of ``MODELS``.
+        inertia: whether the payload's inertia is free; else it follows the mass.
     """
     profile = regression.profile
-    shape = layout(model, profile, regression.payload)
+    payload = (SIZE if inertia else SHIFTED) if regression.reach else 0
+    shape = layout(model, profile, payload)
     values = nominal_values(shape, profile)
     if shape.has('stribeck_velocity'):
         values = _search_stribeck(regression, shape, values)
@@ -239,7 +235,22 @@ def fit(regression: Regression, model: str) -> Fitted:
             )
             found[place] = np.where(rises, np.clip(found[place], low, high), 0.0)
             values = found
-    return _Sums(regression, shape, values).solve()
+    if payload:  # the effort of a centre of mass goes with the mass: linearized likewise
+        for _ in range(ROUNDS):
+            values[shape.link] = _Sums(regression, shape, values).solve().mean[shape.link]
+            values[shape.link.start] = max(values[shape.link.start], LEAST_MASS)
+    return _possible(_Sums(regression, shape, values).solve(), regression.link)
+
+
+def _possible(found: Fitted, link: Link) -> Fitted:
+    """The likeliest parameters under which the payload is a body that can exist."""
+    place = found.layout.link
+    if found.layout.payload < SIZE or not np.isfinite(found.covariance).all():
+        return found
+    own = found.covariance[place, place]
+    values = link.nearest(found.mean[place], own)
+    moved = np.linalg.solve(own, values - found.mean[place])
+    return replace(found, mean=found.mean + found.covariance[:, place] @ moved)
 
 
 def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dict[str, float]]:
@@ -273,15 +284,28 @@ def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dic
     return best, scores
 
 
+def with_inertia(
+    regression: Regression, fits: Mapping[str, Fitted], chosen: str
+) -> dict[str, Fitted]:
+    """The fits, with the payload's inertia free where it clearly helps the chosen model."""
+    if not regression.reach:
+        return dict(fits)
+    follows, free = fits[chosen], fit(regression, chosen, inertia=True)
+    better, _ = choose(regression, {'follows': follows, 'free': free})
+    if better == 'follows':
+        return dict(fits)
+    return {name: fit(regression, name, inertia=True) for name in fits}
+
+
 class _Sums:
     """Normal equations of each joint and block at some values of the Stribeck velocities."""
 
     def __init__(self, regression: Regression, shape: Layout, values: Array) -> None:
         self._data, self._shape, self._values = regression, shape, values
         design = regression.design(shape, values)
-        target = regression.effort - regression.rigid
-        if shape.payload:
-            target = target + regression.payload_mass * regression.added
+        target = regression.effort - regression.bodies(shape, values)
+        if shape.payload:  # linearized about the present values
+            target = target + design[:, :, shape.local :] @ values[shape.link]
         if shape.has('stribeck_velocity'):  # linearized about the present value
             k = shape.quantities.index('stribeck_velocity')
             target = target + design[:, :, k] * shape.of(values, 'stribeck_velocity')
@@ -292,6 +316,9 @@ class _Sums:
         self._count = np.add.reduceat(regression.weight.astype(float), edges, axis=0)
         self._index = regression.index(shape)
         self._scaling()
+        self._precision = np.where(self.known, PRIOR**-2, 1.0)
+        if shape.payload:
+            self._precision[shape.link][1:] += (self.scale[shape.link][1:] / self._sizes()) ** 2
 
     def _scaling(self) -> None:
         """Value of each parameter that would exshape all of the effort by itself."""
@@ -307,8 +334,7 @@ class _Sums:
         """Scaled normal equations with prior, from sums (nj, k + 1, k + 1)."""
         n = len(self.scale)
         start = self._start()
-        precision = np.where(self.known, PRIOR**-2, 1.0)
-        normal, right = np.diag(precision), precision * start
+        normal, right = np.diag(self._precision), self._precision * start
         for j, index in enumerate(self._index):
             scale = self.scale[index]
             normal[np.ix_(index, index)] += weights[j] * sums[j, :-1, :-1] * np.outer(scale, scale)
@@ -318,6 +344,14 @@ class _Sums:
 
     def _start(self) -> Array:
         return nominal_values(self._shape, self._data.profile) / self.scale
+
+    def _sizes(self) -> Array:
+        """(k - 1,) standard deviations of centre of mass and inertia about what is nominal."""
+        shift = SHIFT * self._data.reach
+        mass = max(float(self._values[self._shape.link.start]), LEAST_MASS)
+        sizes = np.full(SIZE - 1, mass * shift**2)
+        sizes[: SHIFTED - 1] = shift
+        return sizes[: self._shape.payload - 1]
 
     def squares(self, scaled: Array) -> Array:
         """(nj,) sums of squared residuals."""
@@ -360,9 +394,7 @@ class _Sums:
         slopes = np.einsum('bjac,jc->bja', self._sums[:, :, :-1], form)
         for j, index in enumerate(self._index):
             scores[:, index] += weights[j] * slopes[:, j] * self.scale[index]
-        covariance = (
-            inverse @ (hac(scores) + np.diag(np.where(self.known, PRIOR**-2, 1.0))) @ inverse
-        )
+        covariance = inverse @ (hac(scores) + np.diag(self._precision)) @ inverse
         scale = self.scale * self._few()
         covariance *= np.outer(scale, scale)
         covariance[~self.known, ~self.known] = np.inf
@@ -422,7 +454,7 @@ class _Sums:
         both = rarer >= BOTH_WAYS * total
         each = np.array([enough if q == 'armature' else enough & both for q in shape.quantities])
         flags = each.T.ravel()
-        return np.append(flags, enough.any()) if shape.payload else flags
+        return np.append(flags, np.full(shape.payload, enough.any()))
 
     def cross_validated(self, weights: Array) -> Array:
         """(FOLDS,) weighted mean squared residual of rows that were left out.

@@ -1,7 +1,8 @@
 """Which parameters a joint has: kinds of friction, and the columns they mean.
 
 Every model has, for each joint, ``effort = rigid body + armature a + friction(v) + offset``, and
-the payload's extra mass where the motion of the robot can tell it. They differ in friction:
+the payload where the motion of the robot can tell it: its mass and centre of mass, and its
+inertia or, where that makes no difference, one that follows the mass. They differ in friction:
 
 - ``symmetric``: ``Fv v + Fc sign(v)``;
 - ``directional``: Fv and Fc for each direction; an offset would be one too many, since
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.profile import RobotProfile
+from sim2real_sysid.batch.bodies import QUANTITIES
 
 Array = npt.NDArray[np.float64]
 
@@ -53,16 +55,16 @@ class Layout:
     Attributes:
         model: name, of ``MODELS``.
         quantities: of each joint.
-        addresses: (p,) of all parameters: those of each joint in turn, then the payload's mass.
+        addresses: (p,) of all parameters: those of each joint in turn, then the payload's.
         joints: number of joints.
-        payload: whether the payload's mass is one of them.
+        payload: number of the payload's.
     """
 
     model: str
     quantities: tuple[str, ...]
     addresses: tuple[str, ...]
     joints: int
-    payload: bool
+    payload: int
 
     @property
     def local(self) -> int:
@@ -78,17 +80,21 @@ class Layout:
         first = self.quantities.index(quantity)
         return vector[..., first : self.local * self.joints : self.local]
 
+    @property
+    def link(self) -> slice:
+        """Where the payload's parameters are."""
+        return slice(self.local * self.joints, None)
+
     def place(self, quantity: str) -> npt.NDArray[np.intp]:
         """(nj,) indices of a quantity."""
         return self.quantities.index(quantity) + self.local * np.arange(self.joints)
 
 
-def layout(model: str, profile: RobotProfile, payload: bool) -> Layout:
-    """The parameters of a model for a robot."""
+def layout(model: str, profile: RobotProfile, payload: int = 0) -> Layout:
+    """The parameters of a model for a robot; of the payload, so many of a link's quantities."""
     quantities = MODELS[model]
     addresses = [f'joint.{j}.{quantity}' for j in profile.joint_names for quantity in quantities]
-    if payload:
-        addresses.append(f'link.{profile.payload_link}.mass')
+    addresses += [f'link.{profile.payload_link}.{what}' for what in QUANTITIES[:payload]]
     return Layout(model, quantities, tuple(addresses), len(profile.joints), payload)
 
 

@@ -92,7 +92,10 @@ class OutputError:
         self._parts = Rollouts(
             profile, self.windows, addresses, commanded=commanded, threads=threads
         )
-        self.free = np.flatnonzero(prior.excited & np.isfinite(prior.std) & (prior.std > 0))
+        # An inertia by itself is not free here: not all numbers are one.
+        moves = np.array(['.inertia.' not in address for address in addresses])
+        known = np.isfinite(prior.std) & (prior.std > 0)
+        self.free = np.flatnonzero(prior.excited & known & moves)
         self.step = STEP * prior.std[self.free]
         self.precision = np.linalg.inv(prior.covariance[np.ix_(self.free, self.free)])
         self.count = self.chains.counts.sum(axis=1)

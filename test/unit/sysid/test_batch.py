@@ -58,7 +58,7 @@ def misses(parameters, truth, k=3.0):
 def sought(truth, result):
     """The truths of what a fit is after, at least friction, armature, offset and mass."""
     of = {address: value for address, value in truth.items() if address in result.parameters}
-    assert len(of) == 9
+    assert len(of) == 12
     return of
 
 
@@ -72,7 +72,9 @@ def test_least_squares_finds_the_truth(fitted, log):
     _, truth, _ = log
     for address, value in sought(truth, fitted).items():
         found = fitted.parameters[address]
-        assert found.status == 'identified', address
+        # Both axes point along y: nothing tells where along them a mass is.
+        along = address == 'link.tool.com.y'
+        assert found.status == ('not_identified' if along else 'identified'), address
         assert found.mean == pytest.approx(value, rel=0.03, abs=3 * found.std), address
 
 

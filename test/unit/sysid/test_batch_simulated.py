@@ -14,6 +14,7 @@ from sim2real_core.errors import MissingError
 from sim2real_core.profile import load_profile
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.batch import least_squares
+from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.data import clean
 from sim2real_sysid.batch.fit import course
 from sim2real_sysid.batch.inference import simulation_based
@@ -22,7 +23,6 @@ from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.robust import evolve
 from sim2real_sysid.batch.rollouts import Rollouts, cut
 from sim2real_sysid.batch.signals import motions
-from sim2real_sysid.dynamics import RigidBody
 
 TRUTH = {
     'joint.slider.armature': 80.0,
@@ -74,9 +74,8 @@ def fixture_bag(profile, tmp_path_factory):
 def fixture_started(profile, bag):
     """The recording, and what least squares found of it."""
     recording = clean(read_recording(bag, profile), profile)
-    body = RigidBody(profile)
-    filtered = motions([recording], profile, body)
-    regression = Regression(profile, filtered, False, recording.measured, body.payload_mass)
+    filtered = motions([recording], Bodies(profile))
+    regression = Regression(profile, filtered, recording.measured)
     return recording, least_squares.fit(regression, 'symmetric')
 
 
