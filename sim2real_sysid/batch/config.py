@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
 
-MODELS = ('symmetric', 'directional', 'stribeck', 'directional_stribeck')
+FRICTION = ('symmetric', 'directional', 'stribeck', 'directional_stribeck')
+MODELS = tuple(name + late for name in FRICTION for late in ('', '_late'))
 """Of friction, from few parameters to many; see :mod:`sim2real_sysid.batch.models`."""
 METHODS = ('auto', 'least_squares', 'output_error', 'cma', 'sbi')
 
@@ -54,7 +55,7 @@ class FitConfig(Config):
         high=1.0,
     )
     model_error: float = parameter(
-        0.001,
+        0.004,
         'Relative standard deviation of every term of the model: what the URDF gets wrong, say.',
         low=0.0,
         high=0.5,

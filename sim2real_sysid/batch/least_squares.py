@@ -23,7 +23,7 @@ from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch.bodies import SHIFTED, SIZE, Link
-from sim2real_sysid.batch.models import Layout, columns, coulomb, layout
+from sim2real_sysid.batch.models import LATENESS, Layout, columns, coulomb, layout
 from sim2real_sysid.batch.signals import Motion
 
 Array = npt.NDArray[np.float64]
@@ -44,6 +44,8 @@ RISE = 3.0  # standard deviations by which friction must rise towards rest
 LEAST_SLOW = 20  # rows slower than the Stribeck velocity
 ROUNDS = 4  # of weights, and of steps of what is not linear
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
+ENDLESS = 1e60  # a value beyond explains nothing
+LATEST = 0.01  # standard deviation of the lateness of efforts [s]
 LEAST_MASS = 0.1  # of a payload, where one is divided by it [kg]
 
 
@@ -87,6 +89,8 @@ class Fitted:
         correlation[:, ~np.isfinite(std)] = correlation[~np.isfinite(std)] = 0.0
         found = {}
         for k, address in enumerate(self.layout.addresses):
+            if address.startswith('sensor.'):  # lateness: see models
+                continue
             limits = quantity(address, profile)
             value = float(np.clip(self.mean[k], limits.low, limits.high))
             certain = std[k] <= relative_std * max(abs(self.mean[k]), self.matters[k])
@@ -148,7 +152,9 @@ class Regression:
     def design(self, layout: Layout, values: Array) -> Array:
         """(rows, nj, k) columns, the payload's last."""
         parts = [
-            motion.decimated(columns(layout, motion.velocity, motion.acceleration, values))
+            motion.decimated(
+                columns(layout, motion.velocity, motion.acceleration, motion.rate, values)
+            )
             for motion in self._motions
         ]
         design = np.concatenate(parts)
@@ -235,6 +241,8 @@ def fit(regression: Regression, model: str, *, inertia: bool = False) -> Fitted:
             )
             found[place] = np.where(rises, np.clip(found[place], low, high), 0.0)
             values = found
+        doubted = ~_Sums(regression, shape, values).solve().excited[place]
+        values[place[doubted]] = 0.0  # else friction would be bent to what is not there
     if payload:  # the effort of a centre of mass goes with the mass: linearized likewise
         for _ in range(ROUNDS):
             values[shape.link] = _Sums(regression, shape, values).solve().mean[shape.link]
@@ -317,6 +325,9 @@ class _Sums:
         self._index = regression.index(shape)
         self._scaling()
         self._precision = np.where(self.known, PRIOR**-2, 1.0)
+        if shape.has(LATENESS):
+            late = shape.place(LATENESS)
+            self._precision[late] += (self.scale[late] / LATEST) ** 2
         if shape.payload:
             self._precision[shape.link][1:] += (self.scale[shape.link][1:] / self._sizes()) ** 2
 
@@ -327,7 +338,7 @@ class _Sums:
         np.divide(size[:, -1:], size[:, :-1], out=ratio, where=size[:, :-1] > 0)
         self.effect = np.full(len(self._shape.addresses), np.inf)
         np.minimum.at(self.effect, self._index, ratio)
-        self.known = np.isfinite(self.effect) & (self.effect > 0)
+        self.known = (self.effect > 0) & (self.effect < ENDLESS)
         self.scale = np.where(self.known, self.effect, 1.0)
 
     def _stack(self, sums: Array, weights: Array) -> tuple[Array, Array]:

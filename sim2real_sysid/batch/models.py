@@ -11,6 +11,11 @@ inertia or, where that makes no difference, one that follows the mass. They diff
   Canudas de Wit 1994);
 - ``directional_stribeck``: both.
 
+Each also comes as ``_late``, with efforts that are measured later than positions, ``- d effort/dt
+lateness``: a loop through a gravity field that changes on the way would else look like viscous
+friction. A millisecond matters, and what a driver's stamps mean is seldom known so well; so it is
+estimated, but nobody is told.
+
 All but vs are linear; its column is the derivative at the present value. A joint of vs = 0 has no
 Stribeck effect, and columns of zeros for it.
 """
@@ -29,21 +34,21 @@ Array = npt.NDArray[np.float64]
 
 _VISCOUS, _COULOMB = 'viscous_friction', 'coulomb_friction'
 _EACH_WAY = ('.positive', '.negative')
+LATENESS = 'lateness'
+_LATE = '_late'
 _STRIBECK = ('static_friction', 'stribeck_velocity')
+_EVEN = (_VISCOUS, _COULOMB, 'effort_offset')
+_DIRECTED = tuple(quantity + way for quantity in (_VISCOUS, _COULOMB) for way in _EACH_WAY)
+_FRICTION: dict[str, tuple[str, ...]] = {
+    'symmetric': _EVEN,
+    'directional': _DIRECTED,
+    'stribeck': (*_EVEN, *_STRIBECK),
+    'directional_stribeck': (*_DIRECTED, *_STRIBECK),
+}
 MODELS: dict[str, tuple[str, ...]] = {
-    'symmetric': ('armature', _VISCOUS, _COULOMB, 'effort_offset'),
-    'directional': (
-        'armature',
-        *(_VISCOUS + way for way in _EACH_WAY),
-        *(_COULOMB + way for way in _EACH_WAY),
-    ),
-    'stribeck': ('armature', _VISCOUS, _COULOMB, 'effort_offset', *_STRIBECK),
-    'directional_stribeck': (
-        'armature',
-        *(_VISCOUS + way for way in _EACH_WAY),
-        *(_COULOMB + way for way in _EACH_WAY),
-        *_STRIBECK,
-    ),
+    name + late: ('armature', *friction, *(LATENESS,) * bool(late))
+    for name, friction in _FRICTION.items()
+    for late in ('', _LATE)
 }
 """Name to quantities of each joint, from few to many."""
 
@@ -93,18 +98,25 @@ class Layout:
 def layout(model: str, profile: RobotProfile, payload: int = 0) -> Layout:
     """The parameters of a model for a robot; of the payload, so many of a link's quantities."""
     quantities = MODELS[model]
-    addresses = [f'joint.{j}.{quantity}' for j in profile.joint_names for quantity in quantities]
+    addresses = [_address(j, quantity) for j in profile.joint_names for quantity in quantities]
     addresses += [f'link.{profile.payload_link}.{what}' for what in QUANTITIES[:payload]]
     return Layout(model, quantities, tuple(addresses), len(profile.joints), payload)
 
 
-def columns(layout: Layout, velocity: Array, acceleration: Array, values: Array) -> Array:
+def _address(joint: str, quantity: str) -> str:
+    return f'sensor.{joint}_effort.delay' if quantity == LATENESS else f'joint.{joint}.{quantity}'
+
+
+def columns(
+    layout: Layout, velocity: Array, acceleration: Array, rate: Array, values: Array
+) -> Array:
     """What each parameter of a joint adds to its effort, per unit.
 
     Args:
         layout: of the model.
         velocity: (n, nj).
         acceleration: (n, nj).
+        rate: (n, nj) of the efforts.
         values: (p,) parameters; only those of the Stribeck effect matter.
 
     Returns:
@@ -126,6 +138,7 @@ def columns(layout: Layout, velocity: Array, acceleration: Array, values: Array)
         _COULOMB: sign * (1.0 - slow),
         _COULOMB + '.positive': up * (1.0 - slow),
         _COULOMB + '.negative': -down * (1.0 - slow),
+        LATENESS: -rate,
         'effort_offset': np.ones_like(velocity),
         'static_friction': sign * slow,
     }

@@ -93,7 +93,9 @@ class OutputError:
             profile, self.windows, addresses, commanded=commanded, threads=threads
         )
         # An inertia by itself is not free here: not all numbers are one.
-        moves = np.array(['.inertia.' not in address for address in addresses])
+        # Nor does the simulation know how late efforts are measured.
+        fixed = ('.inertia.', 'sensor.')
+        moves = np.array([not any(f in address for f in fixed) for address in addresses])
         known = np.isfinite(prior.std) & (prior.std > 0)
         self.free = np.flatnonzero(prior.excited & known & moves)
         self.step = STEP * prior.std[self.free]

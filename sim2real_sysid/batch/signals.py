@@ -56,6 +56,11 @@ class Motion:
     moving: Flags
 
     @property
+    def rate(self) -> Array:
+        """(n, nj) of the measured efforts [N*m/s or N/s]."""
+        return np.gradient(np.nan_to_num(self.segment.effort), self.segment.period, axis=0)
+
+    @property
     def decimation(self) -> int:
         """Samples a row of the regression."""
         return int(np.clip(round(1.0 / (ROWS * self.segment.period)), 2, MOST_DECIMATED))
