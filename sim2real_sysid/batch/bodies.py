@@ -38,6 +38,9 @@ SHIFTED = 4
 """So many come first where the inertia follows the mass in proportion."""
 _ENTRIES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # of the addresses' inertia
 _PINOCCHIO = ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))  # of the one in phi
+AXES = ('xx', 'xy', 'yy', 'xz', 'yz', 'zz')
+"""Names of the entries of the inertia in phi."""
+LEAST_MASS = 0.1  # of a payload, for the size of its inertia [kg]
 FLOOR = 1e-3  # share of the nominal pseudo-inertia that is always left
 
 
@@ -75,8 +78,8 @@ class Link:
         """(10,) dynamic parameters in the link's frame, of (4,) or (10,) values."""
         full = self.whole(values)
         mass, com = full[0], full[1:SHIFTED]
-        tensor = np.einsum('k,kij->ij', full[SHIFTED:], self._units)
-        return _stacked(mass, mass * com, tensor + mass * _parallel(com))
+        own = np.einsum('k,kij->ij', full[SHIFTED:], self._units)
+        return _stacked(mass, mass * com, own + mass * _parallel(com))
 
     def derivative(self, values: Array) -> Array:
         """(10, k) of the dynamic parameters, by k = 4 or 10 values."""
@@ -97,11 +100,23 @@ class Link:
             slope[:, 0] += slope[:, SHIFTED:] @ self.nominal[SHIFTED:] / self.nominal[0]
         return np.asarray(slope[:, :SHIFTED])
 
+    def spread(self, values: Array, reach: float) -> Array:
+        """(k,) standard deviations before any motion, of k = 4 or 10 values.
+
+        Args:
+            values: (k,).
+            reach: how far a centre of mass may well be off [m].
+        """
+        mass = max(float(values[0]), LEAST_MASS)
+        out = np.full(SIZE, mass * reach**2)
+        out[0], out[1:SHIFTED] = np.inf, reach
+        return out[: len(values)]
+
     def values(self, dynamic: Array) -> Array:
         """(10,) of ``QUANTITIES`` from dynamic parameters of a positive mass."""
         mass, com = dynamic[0], dynamic[1:SHIFTED] / dynamic[0]
-        tensor = self._turn.T @ (_tensor(dynamic) - mass * _parallel(com)) @ self._turn
-        return np.array([mass, *com, *(tensor[i, j] for i, j in _ENTRIES)])
+        own = self._turn.T @ (tensor(dynamic) - mass * _parallel(com)) @ self._turn
+        return np.array([mass, *com, *(own[i, j] for i, j in _ENTRIES)])
 
     def nearest(self, values: Array, covariance: Array) -> Array:
         """The physically possible values (10,) that are likeliest under a normal distribution.
@@ -116,27 +131,27 @@ class Link:
 
         if possible(self.dynamic(values)):
             return values
-        floor = FLOOR * _pseudo(self.dynamic(_some(self.nominal)))
+        floor = FLOOR * pseudo(self.dynamic(_some(self.nominal)))
         white = np.linalg.cholesky(np.linalg.inv(covariance)).T
         lower = np.tril_indices(4)
 
         def body(root: Array) -> Array:
             factor = np.zeros((4, 4))
             factor[lower] = root
-            return self.values(_dynamic(factor @ factor.T + floor))
+            return self.values(from_pseudo(factor @ factor.T + floor))
 
         start = values.copy()
         start[0] = max(values[0], 1e-3)
         start[SHIFTED:] = self.whole(start[:SHIFTED])[SHIFTED:]
         begin = self.dynamic(_some(start))
-        root = np.linalg.cholesky(_pseudo(begin))[lower]
+        root = np.linalg.cholesky(pseudo(begin))[lower]
         found = least_squares(lambda x: white @ (body(x) - values), root, x_scale='jac')
         return body(found.x)
 
 
 def possible(dynamic: Array) -> bool:
     """Whether a body with these dynamic parameters (10,) can exist."""
-    return bool(np.linalg.eigvalsh(_pseudo(dynamic))[0] > 0.0)
+    return bool(np.linalg.eigvalsh(pseudo(dynamic))[0] > 0.0)
 
 
 def _some(values: Array) -> Array:
@@ -153,31 +168,38 @@ def _parallel(com: Array) -> Array:
     return np.asarray((com @ com) * np.eye(3) - np.outer(com, com))
 
 
-def _stacked(mass: float, moment: Array, tensor: Array) -> Array:
-    return np.array([mass, *moment, *(tensor[i, j] for i, j in _PINOCCHIO)])
+def _stacked(mass: float, moment: Array, inertia: Array) -> Array:
+    return np.array([mass, *moment, *(inertia[i, j] for i, j in _PINOCCHIO)])
 
 
-def _tensor(dynamic: Array) -> Array:
+def about_com(dynamic: Array) -> Array:
+    """Mass, centre of mass and inertia (``AXES``) about it, (10,), in the body's own axes."""
+    com = dynamic[1:SHIFTED] / dynamic[0]
+    return _stacked(float(dynamic[0]), com, tensor(dynamic) - dynamic[0] * _parallel(com))
+
+
+def tensor(dynamic: Array) -> Array:
+    """Inertia (3, 3) about the origin."""
     out = np.empty((3, 3))
     for value, (i, j) in zip(dynamic[SHIFTED:], _PINOCCHIO):
         out[i, j] = out[j, i] = value
     return out
 
 
-def _pseudo(dynamic: Array) -> Array:
-    """Pseudo-inertia (4, 4)."""
-    tensor = _tensor(dynamic)
+def pseudo(dynamic: Array) -> Array:
+    """Pseudo-inertia (4, 4); see the module's text."""
+    inertia = tensor(dynamic)
     out = np.empty((4, 4))
-    out[:3, :3] = 0.5 * np.trace(tensor) * np.eye(3) - tensor
+    out[:3, :3] = 0.5 * np.trace(inertia) * np.eye(3) - inertia
     out[:3, 3] = out[3, :3] = dynamic[1:SHIFTED]
     out[3, 3] = dynamic[0]
     return out
 
 
-def _dynamic(pseudo: Array) -> Array:
+def from_pseudo(matrix: Array) -> Array:
     """Dynamic parameters (10,) of a pseudo-inertia (4, 4)."""
-    second = pseudo[:3, :3]
-    return _stacked(pseudo[3, 3], pseudo[:3, 3], np.trace(second) * np.eye(3) - second)
+    second = matrix[:3, :3]
+    return _stacked(float(matrix[3, 3]), matrix[:3, 3], np.trace(second) * np.eye(3) - second)
 
 
 class Bodies:
@@ -238,4 +260,4 @@ def _moved(dynamic: Array, placement: object) -> Array:
     shift = np.asarray(placement.translation)  # type: ignore[attr-defined]
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = turn, shift
-    return _dynamic(affine @ _pseudo(dynamic) @ affine.T)
+    return from_pseudo(affine @ pseudo(dynamic) @ affine.T)

@@ -31,6 +31,12 @@ class FitConfig(Config):
         low=0.0,
         high=1e4,
     )
+    bodies: str = parameter(
+        'payload',
+        'payload: the other links are as the URDF has them; all: also report base parameters of '
+        'all bodies, and bodies that they may come from.',
+        choices=('payload', 'all'),
+    )
     window: float = parameter(
         0.0,
         'Length of the rollouts of output error; 0 chooses: as long as they stay on course.',

@@ -6,6 +6,7 @@ method, and all of these scores are kept.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ import numpy.typing as npt
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
-from sim2real_sysid.batch import least_squares
+from sim2real_sysid.batch import base, least_squares
+from sim2real_sysid.batch.base import Whole
 from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, clean, split
@@ -75,6 +77,7 @@ class FitResult:
         train: recordings it was fitted to.
         heldout: recordings it was not.
         regressions: of the two.
+        whole: base parameters and bodies, where they were asked for.
         notes: what should be known of the recordings.
     """
 
@@ -87,6 +90,7 @@ class FitResult:
     train: tuple[Recording, ...]
     heldout: tuple[Recording, ...]
     regressions: tuple[Regression, Regression | None]
+    whole: Whole | None
     notes: tuple[str, ...]
 
     @property
@@ -120,6 +124,7 @@ class FitResult:
                 'heldout': [r.name for r in self.heldout],
                 'seconds': sum(r.duration for r in self.train),
             },
+            **({} if self.whole is None else dataclasses.asdict(self.whole)),
             'notes': list(self.notes),
         }
 
@@ -237,6 +242,9 @@ def fit(
                 None if other is None else scored_by(scored_on, other, found),
             )
         )
+    whole = None
+    if config.bodies == 'all':
+        whole = base.whole(regression, bodies, fits[chosen], config.relative_std)
     parameters = dict(ordered[0].estimates(profile, config.relative_std))
     parameters.update(drive_estimates(profile, train, config))
     return FitResult(
@@ -249,6 +257,7 @@ def fit(
         tuple(train),
         tuple(scored_on),
         (regression, other),
+        whole,
         tuple(notes),
     )
 

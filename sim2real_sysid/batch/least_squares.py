@@ -11,9 +11,10 @@ Example: 60 s of six joints are 1490 rows and 60 blocks; the model ``symmetric``
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +79,14 @@ class Fitted:
         """Mean by address."""
         return dict(zip(self.layout.addresses, self.mean.tolist()))
 
+    def certain(self, relative_std: float) -> Flags:
+        """(p,) what the motion told well enough; of an inertia all of it or nothing."""
+        size = np.maximum(np.abs(self.mean), self.matters)
+        flags = self.excited & (self.std <= relative_std * size)
+        inertia = np.array(['.inertia.' in address for address in self.layout.addresses])
+        flags[inertia] = flags[inertia].all()
+        return np.asarray(flags)
+
     def estimates(
         self, profile: RobotProfile, relative_std: float
     ) -> dict[str, ParameterEstimate]:
@@ -87,18 +96,17 @@ class Fitted:
         finite = np.where(np.isfinite(std), scale, 1.0)
         correlation = np.abs(self.covariance / np.outer(finite, finite))
         correlation[:, ~np.isfinite(std)] = correlation[~np.isfinite(std)] = 0.0
-        found = {}
+        certain, found = self.certain(relative_std), {}
         for k, address in enumerate(self.layout.addresses):
             if address.startswith('sensor.'):  # lateness: see models
                 continue
             limits = quantity(address, profile)
             value = float(np.clip(self.mean[k], limits.low, limits.high))
-            certain = std[k] <= relative_std * max(abs(self.mean[k]), self.matters[k])
             # A value far outside what is possible says that the model is not of this robot.
             possible = abs(value - self.mean[k]) <= 2.0 * std[k]
             status = 'identified'
             confounded: tuple[str, ...] = ()
-            if not (self.excited[k] and certain and possible):
+            if not (certain[k] and possible):
                 status = 'not_identified'
                 others = np.flatnonzero(correlation[k] > CONFOUNDED)
                 confounded = tuple(self.layout.addresses[i] for i in others if i != k)
@@ -106,6 +114,21 @@ class Fitted:
                 value, float(std[k]), status, limits.unit, confounded
             )
         return found
+
+
+class Shared(Protocol):
+    """Parameters that all joints share: see :class:`sim2real_sysid.batch.bodies.Link`."""
+
+    nominal: Array
+
+    def dynamic(self, values: Array) -> Array:
+        """What the columns of the regression are multiplied with."""
+
+    def derivative(self, values: Array) -> Array:
+        """Of that."""
+
+    def spread(self, values: Array, reach: float) -> Array:
+        """Standard deviations before any motion."""
 
 
 class Regression:
@@ -127,11 +150,11 @@ class Regression:
     ) -> None:
         self.profile = profile
         self.reach = reach
-        self.link = Link(profile, profile.payload_link)
-        self._motions = list(motions)
+        self.link: Shared = Link(profile, profile.payload_link)
+        self.motions = list(motions)
         rows: list[tuple[npt.NDArray[Any], ...]] = []
         block = 0
-        for motion in self._motions:
+        for motion in self.motions:
             segment = motion.segment
             effort = np.nan_to_num(segment.effort)
             decimated = [motion.decimated(s) for s in (effort, motion.rigid, motion.payload)]
@@ -149,13 +172,25 @@ class Regression:
         self.blocks = block
         self.measured = measured
 
+    def about(self, link: Shared, added: Array, rigid: Array) -> Regression:
+        """The same rows with other parameters that the joints share.
+
+        Args:
+            link: what they mean.
+            added: (rows, nj, k) their columns.
+            rigid: (rows, nj) effort at their nominal values.
+        """
+        other = copy.copy(self)
+        other.link, other.added, other.rigid = link, added, rigid
+        return other
+
     def design(self, layout: Layout, values: Array) -> Array:
         """(rows, nj, k) columns, the payload's last."""
         parts = [
             motion.decimated(
                 columns(layout, motion.velocity, motion.acceleration, motion.rate, values)
             )
-            for motion in self._motions
+            for motion in self.motions
         ]
         design = np.concatenate(parts)
         if layout.payload:
@@ -247,14 +282,21 @@ def fit(regression: Regression, model: str, *, inertia: bool = False) -> Fitted:
         for _ in range(ROUNDS):
             values[shape.link] = _Sums(regression, shape, values).solve().mean[shape.link]
             values[shape.link.start] = max(values[shape.link.start], LEAST_MASS)
-    return _possible(_Sums(regression, shape, values).solve(), regression.link)
+    return _possible(solve(regression, shape, values), regression.link)
 
 
-def _possible(found: Fitted, link: Link) -> Fitted:
+def solve(regression: Regression, shape: Layout, values: Array) -> Fitted:
+    """Least squares about values (p,) of what is not linear."""
+    return _Sums(regression, shape, values).solve()
+
+
+def _possible(found: Fitted, link: Shared) -> Fitted:
     """The likeliest parameters under which the payload is a body that can exist."""
     place = found.layout.link
-    if found.layout.payload < SIZE or not np.isfinite(found.covariance).all():
+    free = isinstance(link, Link) and found.layout.payload == SIZE
+    if not free or not np.isfinite(found.covariance).all():
         return found
+    assert isinstance(link, Link)
     own = found.covariance[place, place]
     values = link.nearest(found.mean[place], own)
     moved = np.linalg.solve(own, values - found.mean[place])
@@ -319,8 +361,9 @@ class _Sums:
             target = target + design[:, :, k] * shape.of(values, 'stribeck_velocity')
         full = np.concatenate([design, target[:, :, None]], axis=2) * regression.weight[:, :, None]
         edges = np.searchsorted(regression.block, np.arange(regression.blocks))
-        outer = np.einsum('nja,njb->njab', full, full)
-        self._sums = np.add.reduceat(outer, edges, axis=0)  # (blocks, nj, k + 1, k + 1)
+        self._sums = np.stack(  # (blocks, nj, k + 1, k + 1)
+            [np.einsum('nja,njb->jab', part, part) for part in np.split(full, edges[1:])]
+        )
         self._count = np.add.reduceat(regression.weight.astype(float), edges, axis=0)
         self._index = regression.index(shape)
         self._scaling()
@@ -329,7 +372,8 @@ class _Sums:
             late = shape.place(LATENESS)
             self._precision[late] += (self.scale[late] / LATEST) ** 2
         if shape.payload:
-            self._precision[shape.link][1:] += (self.scale[shape.link][1:] / self._sizes()) ** 2
+            spread = regression.link.spread(values[shape.link], SHIFT * regression.reach)
+            self._precision[shape.link] += (self.scale[shape.link] / spread) ** 2
 
     def _scaling(self) -> None:
         """Value of each parameter that would exshape all of the effort by itself."""
@@ -354,15 +398,9 @@ class _Sums:
         return normal, right
 
     def _start(self) -> Array:
-        return nominal_values(self._shape, self._data.profile) / self.scale
-
-    def _sizes(self) -> Array:
-        """(k - 1,) standard deviations of centre of mass and inertia about what is nominal."""
-        shift = SHIFT * self._data.reach
-        mass = max(float(self._values[self._shape.link.start]), LEAST_MASS)
-        sizes = np.full(SIZE - 1, mass * shift**2)
-        sizes[: SHIFTED - 1] = shift
-        return sizes[: self._shape.payload - 1]
+        shape, data = self._shape, self._data
+        own = [nominal(data.profile, a) for a in shape.addresses[: shape.link.start]]
+        return np.array([*own, *data.link.nominal[: shape.payload]]) / self.scale
 
     def squares(self, scaled: Array) -> Array:
         """(nj,) sums of squared residuals."""
@@ -485,7 +523,7 @@ class _Sums:
 
 def _speeds(regression: Regression) -> tuple[Array, Array]:
     """Smallest and largest Stribeck velocity (nj,) that this motion could show."""
-    fastest = np.max([np.abs(m.velocity).max(axis=0) for m in regression._motions], axis=0)
+    fastest = np.max([np.abs(m.velocity).max(axis=0) for m in regression.motions], axis=0)
     fastest = np.maximum(fastest, 1e-9)
     return 1e-3 * fastest, 0.5 * fastest
 
