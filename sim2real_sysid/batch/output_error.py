@@ -41,7 +41,6 @@ START_STEP = 1e-3  # likewise of an initial state, as a share of the range seen
 DAMPING = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0)  # tried at once; shares of the diagonal
 SMALL = 1e-3  # relative decrease of the cost that is worth another step
 MOVED = 0.3  # likewise, after which derivatives are taken anew
-COARSER = 2.0  # physics steps that derivatives are taken with
 ROBUST = 3.0  # standard deviations from which on a chain counts less (Huber)
 ASTRAY = 1e6  # residual of a simulation that blew up
 
@@ -98,7 +97,6 @@ class OutputError:
             addresses,
             commanded=commanded,
             threads=threads,
-            coarser=1.0 if commanded else COARSER,
         )
         # An inertia by itself is not free here: not all numbers are one.
         # Nor does the simulation know how late efforts are measured.

@@ -128,7 +128,6 @@ class Rollouts:
         addresses: of the parameters (p,).
         commanded: driven by the recorded commands instead of the measured efforts.
         threads: 0 for all processors.
-        coarser: times the profile's physics step; without a drive's loop it may well be longer.
 
     Raises:
         InputError: driven by commands, and there are none.
@@ -142,7 +141,6 @@ class Rollouts:
         *,
         commanded: bool = False,
         threads: int = 0,
-        coarser: float = 1.0,
     ) -> None:
         self.profile, self.windows = profile, windows
         self.addresses = tuple(addresses)
@@ -150,7 +148,7 @@ class Rollouts:
         self._threads = threads
         self._simulated = _without_noise(profile, commanded)
         self._simulator: MujocoSimulator | None = None
-        self.steps = max(1, round(windows.period / (coarser * profile.rates.timestep)))
+        self.steps = max(1, round(windows.period / profile.rates.timestep))
         self._limits = [quantity(address, profile) for address in self.addresses]
         self._inputs = self._commands() if commanded else self._efforts()
 
