@@ -14,8 +14,8 @@ DETAILS = f"""Models differ in the friction of the joints: {', '.join(MODELS)}.
 One is chosen by cross-validation on the training data, unless it is given; what is held out is
 scored once for each, and all scores are listed. Friction, armature and offset of every joint, and
 the payload's mass, centre of mass and inertia where the motion tells them; drives' gain, delay and
-lag where commands were recorded. Models called ..._late leave open by how much efforts are measured
-later than positions. --bodies all also gives base parameters of all bodies."""
+lag where commands were recorded. Models called ..._late leave open by how much efforts are
+measured later than positions. --bodies all also gives base parameters of all bodies."""
 EXAMPLE = """
 sim2real sysid fit out/emps --robot slider --heldout out/emps_pulses --report out/fit.html
 sim2real sysid fit bag1 bag2 --robot arm6 --heldout 0.2 --json out/fit.json

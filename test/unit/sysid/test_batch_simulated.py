@@ -150,7 +150,7 @@ def test_inference_without_its_library_says_how_to_get_it(profile, started):
 def test_verb_fits_and_reports(bag, tmp_path, capsys):
     status = cli.main(
         ['sysid', 'fit', str(bag), '--robot', 'slider', '--method', 'least_squares',
-         '--heldout', '0.25', '--threads', '1', '--json', str(tmp_path / 'fit.json'),
+         '--heldout', '0.25', '--threads', '1', '--bodies', 'all', '--json', str(tmp_path / 'fit.json'),
          '--report', str(tmp_path / 'fit.html')]
     )  # fmt: skip
     assert status == 0
@@ -159,6 +159,12 @@ def test_verb_fits_and_reports(bag, tmp_path, capsys):
     assert armature['status'] == 'identified'
     assert armature['mean'] == pytest.approx(80.0, rel=0.03)
     assert result['heldout']['rmse']['1s'] < 1e-3
+    # All that moves is one mass, the motor's and the carriage's.
+    assert [set(one['terms']) for one in result['base']] == [
+        {'carriage.mass', 'joint.slider.armature'}
+    ]
+    assert result['base'][0]['status'] == 'identified'
+    assert result['bodies']['carriage']['status']['com'] == 'not_identified'
     page = (tmp_path / 'fit.html').read_text()
     assert 'joint.slider.armature' in page and page.count('data:image/png') == 4
     assert 'joint.slider.armature' in capsys.readouterr().out
