@@ -54,7 +54,7 @@ class FitConfig(Config):
     threads: int = parameter(0, 'Threads that simulate; 0 for all processors.', low=0, high=1024)
     seed: int = parameter(0, 'Of what is drawn: CMA-ES, sbi.', low=0)
     relative_std: float = parameter(
-        0.1,
+        0.03,
         'A parameter counts as identified up to this standard deviation, as a share of its value '
         'or of the smallest value that matters.',
         low=0.001,

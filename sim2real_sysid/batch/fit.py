@@ -25,7 +25,7 @@ from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, clean, split
 from sim2real_sysid.batch.drives import drive_estimates, servo_efforts
 from sim2real_sysid.batch.least_squares import Fitted, Regression
-from sim2real_sysid.batch.models import MODELS
+from sim2real_sysid.batch.models import LATENESS, MODELS
 from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.rollouts import Rollouts, cut, drivable
 from sim2real_sysid.batch.scores import Scores, score
@@ -202,7 +202,10 @@ def fit(
     tell('fit', 0.0)
     fits = {name: least_squares.fit(regression, name) for name in MODELS}
     fits = {name: f for name, f in fits.items() if name == model or not without_stribeck(f)}
-    chosen, choice = least_squares.choose(regression, fits)
+    _, choice = least_squares.choose(regression, fits)
+    # To leave the lateness open costs little, to take it as none costs a bias: by name alone.
+    late = {name: found for name, found in fits.items() if found.layout.has(LATENESS)}
+    chosen, _ = least_squares.choose(regression, late or fits)
     chosen = model if model in MODELS else chosen
     floor = _Floor(config.model_error)
     fits = least_squares.with_inertia(regression, fits, chosen)
@@ -246,7 +249,7 @@ def fit(
     if config.bodies == 'all':
         whole = base.whole(regression, bodies, fits[chosen], config.relative_std)
     parameters = dict(ordered[0].estimates(profile, config.relative_std))
-    parameters.update(drive_estimates(profile, train, config))
+    parameters.update(drive_estimates(profile, train))
     return FitResult(
         profile,
         config,

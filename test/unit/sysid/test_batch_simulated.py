@@ -150,8 +150,8 @@ def test_inference_without_its_library_says_how_to_get_it(profile, started):
 def test_verb_fits_and_reports(bag, tmp_path, capsys):
     status = cli.main(
         ['sysid', 'fit', str(bag), '--robot', 'slider', '--method', 'least_squares',
-         '--heldout', '0.25', '--threads', '1', '--bodies', 'all', '--json', str(tmp_path / 'fit.json'),
-         '--report', str(tmp_path / 'fit.html')]
+         '--heldout', '0.25', '--threads', '1', '--bodies', 'all',
+         '--json', str(tmp_path / 'fit.json'), '--report', str(tmp_path / 'fit.html')]
     )  # fmt: skip
     assert status == 0
     result = json.loads((tmp_path / 'fit.json').read_text())
