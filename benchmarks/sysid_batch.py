@@ -1,12 +1,15 @@
 """How long batch identification takes, and how close it comes to hidden truths.
 
-Simulates 60 s of hidden six-axis arms (payload, friction, offsets, lag, delay, backlash, noise),
-each moved along Fourier series, and fits them from joint states and commands, as ``sim2real sysid
+Simulates hidden six-axis arms (payload, friction, offsets, lag, delay, backlash, noise) through
+60 s of their own excitation, and fits them from joint states and commands, as ``sim2real sysid
 fit`` does unless told otherwise.
 
-    python benchmarks/sysid_batch.py [--json FILE] [--robots 1] [--seed 0] [--method auto]
+    python benchmarks/sysid_batch.py [--json FILE] [--robots 1] [--alike] [--seed 0]
+        [--method auto]
 
-The bar: 60 s of six joints take at most 60 s on two cores.
+The bars: 60 s of six joints take at most 60 s on two cores; viscous and Coulomb friction that
+count as identified are known to 5 %, the payload's mass to 3 %; of robots that are alike each
+parameter varies by less than 3 %.
 """
 
 from __future__ import annotations
@@ -22,36 +25,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sim2real_core.files import write_json
 from sim2real_core.profile import RobotProfile, load_profile
+from sim2real_policy.follow import TrajectoryRuntime
 from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.batch.config import METHODS, FitConfig
 from sim2real_sysid.batch.data import RawRecording
 from sim2real_sysid.batch.fit import FitResult, fit
+from sim2real_sysid.excitation import excite
 
-BAR = 60.0
+BAR = 60.0  # [s]
+BARS = {'viscous_friction': 0.05, 'coulomb_friction': 0.05, 'mass': 0.03}  # relative errors
+VARIES = 0.03  # coefficient of variation
 DURATION = 60.0
-HARMONICS, BASE = 6, 0.1  # of the motion: up to 0.6 Hz
-USED = 0.35  # share of the range and of the speed limit
 
 
-def wanted(profile: RobotProfile, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Commands (n, nj): Fourier series about the default pose, within share ``USED``."""
-    nj = len(profile.joints)
-    harmonics = 2.0 * np.pi * BASE * np.arange(1, HARMONICS + 1)
-    amplitude = rng.normal(size=(HARMONICS, nj)) / harmonics[:, None]
-    phase = rng.uniform(0.0, 2.0 * np.pi, (HARMONICS, nj))
-    angle = seconds[:, None, None] * harmonics[:, None] + phase
-    offset = np.einsum('nkj,kj->nj', np.sin(angle), amplitude)
-    speed = np.einsum('nkj,kj->nj', np.cos(angle) * harmonics[:, None], amplitude)
-    middle = profile.array('default_position')
-    room = np.minimum(profile.array('upper') - middle, middle - profile.array('lower'))
-    room = np.minimum(room, np.pi)
-    scale = np.minimum(
-        USED * room / np.abs(offset).max(axis=0),
-        2.0 * USED * profile.array('velocity') / np.abs(speed).max(axis=0),
-    )
-    begun = np.clip(seconds / 2.0, 0.0, 1.0)[:, None]  # eased in
-    return middle + scale * offset * begun**2 * (3.0 - 2.0 * begun)
+def wanted(profile: RobotProfile) -> np.ndarray:
+    """Commands (n, nj), one a control period: the robot's own excitation, approach and all."""
+    runtime = TrajectoryRuntime(excite(profile).trajectory, profile)
+    default = profile.array('default_position')
+    commands = [default]
+    while runtime.report()['motion'] != 'done':
+        seen = (commands[-1] - default).astype(np.float32)
+        commands.append(runtime.infer(seen[None])[0])
+    return np.array(commands)
 
 
 def recorded(
@@ -59,9 +55,9 @@ def recorded(
     values: dict[str, np.ndarray],
     n: int,
     seed: int,
-    duration: float = DURATION,
+    commands: np.ndarray,
 ) -> list[RawRecording]:
-    """Recordings of ``n`` hidden robots, all moved alike."""
+    """Recordings of ``n`` hidden robots, all moved alike, while they are excited."""
     simulator = MujocoSimulator(profile, nsim=n, nthread=2, contacts=False, seed=seed)
     outcomes = simulator.apply(values)
     assert set(outcomes.values()) <= {'verified'}, outcomes
@@ -69,8 +65,7 @@ def recorded(
     step = simulator.timestep
     per_state = round(1.0 / profile.rates.joint_state_rate / step)
     per_command = round(profile.rates.control_period / step)
-    ticks = np.arange(round(duration / step))
-    commands = wanted(profile, ticks[::per_command] * step, np.random.default_rng(seed))
+    ticks = np.arange(len(commands) * per_command)
     rows = []
     for k in ticks:
         if k % per_command == 0:
@@ -79,6 +74,7 @@ def recorded(
             reading = simulator.read()
             rows.append((reading.time[0], reading.position, reading.effort))
         simulator.step()
+    rows = rows[-round(DURATION * profile.rates.joint_state_rate) :]
     stamp = np.array([row[0] for row in rows])
     position, effort = (np.array([row[k] for row in rows]) for k in (1, 2))
     sent = ticks[::per_command] * step
@@ -89,7 +85,7 @@ def recorded(
 
 
 def compared(result: FitResult, truth: dict[str, float]) -> dict[str, dict[str, float]]:
-    """By quantity: share identified, median relative error, share within 90 % intervals."""
+    """By quantity: share identified, median and worst relative error, share within intervals."""
     rows: dict[str, list[tuple[bool, float, bool]]] = {}
     for address, found in result.parameters.items():
         if address not in truth:
@@ -106,30 +102,53 @@ def compared(result: FitResult, truth: dict[str, float]) -> dict[str, dict[str, 
             'identified': float(np.mean([row[0] for row in of])),
             'error': float(np.median([row[1] for row in of])),
             'worst': float(np.max([row[1] for row in of])),
+            'worst_identified': float(np.max([row[1] for row in of if row[0]], initial=0.0)),
             'inside': float(np.mean([row[2] for row in of])),
         }
         for name, of in rows.items()
     }
 
 
+def variation(results: list[FitResult]) -> dict[str, float]:
+    """Coefficient of variation of each parameter that all fits identified.
+
+    Of the smallest value that matters, where the parameter is smaller: an offset of nearly nothing
+    has no relative error.
+    """
+    found = results[0].best.found
+    matters = dict(zip(found.layout.addresses, found.matters))
+    out = {}
+    for address in found.layout.addresses:
+        every = [result.parameters.get(address) for result in results]
+        if all(one is not None and one.status == 'identified' for one in every):
+            means = np.array([one.mean for one in every if one is not None])
+            size = max(abs(float(means.mean())), float(matters[address]))
+            out[address] = float(means.std(ddof=1)) / size
+    return out
+
+
 def main() -> int:
-    """Simulate, fit, print, compare with the bar."""
+    """Simulate, fit, print, compare with the bars."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--json', metavar='FILE', help='write the figures there')
     parser.add_argument('--robots', type=int, default=1, help='number of hidden robots')
+    parser.add_argument('--alike', action='store_true', help='one robot; only the noise differs')
     parser.add_argument('--seed', type=int, default=0, help='draws other robots')
     parser.add_argument('--method', default='auto', choices=METHODS, help='of the fit')
     arguments = parser.parse_args()
     profile, n = load_profile('arm6'), arguments.robots
-    values = load_space('arm6_surrogate', profile).draw_many(arguments.seed, np.arange(n))
-    recordings = recorded(profile, values, n, arguments.seed)
-    figures: list[dict[str, object]] = []
-    seconds = 0.0
+    indices = np.zeros(n, dtype=int) if arguments.alike else np.arange(n)
+    values = load_space('arm6_surrogate', profile).draw_many(arguments.seed, indices)
+    recordings = recorded(profile, values, n, arguments.seed, wanted(profile))
+    figures: list[dict[str, dict[str, float]]] = []
+    results, seconds, busy = [], 0.0, 0.0
     for i, recording in enumerate(recordings):
-        start = time.perf_counter()
+        start, work = time.perf_counter(), time.process_time()
         result = fit(profile, [recording], FitConfig(method=arguments.method, threads=2))
         seconds = max(seconds, time.perf_counter() - start)
+        busy = max(busy, time.process_time() - work)
         truth = {address: float(column[i]) for address, column in values.items()}
+        results.append(result)
         figures.append(compared(result, truth))
         for name, row in figures[-1].items():
             print(
@@ -137,12 +156,24 @@ def main() -> int:
                 f'identified {row["identified"]:4.0%}, error median {row["error"]:6.1%}, worst '
                 f'{row["worst"]:6.1%}, truth within 90 % interval {row["inside"]:4.0%}'
             )
-    ok = seconds <= BAR
+    worst = {
+        name: max(row[name]['worst_identified'] for row in figures if name in row) for name in BARS
+    }
+    ok = seconds <= BAR and all(worst[name] <= bar for name, bar in BARS.items())
+    numbers: dict[str, object] = {'figures': figures, 'seconds': seconds, 'busy': busy, 'bar': BAR}
+    words = ', '.join(f'{name} {worst[name]:.1%} (bar {bar:.0%})' for name, bar in BARS.items())
+    if arguments.alike:
+        varies = variation(results)
+        most = max(varies, key=lambda address: varies[address])
+        ok = ok and varies[most] <= VARIES
+        words += f'; varies most: {most} {varies[most]:.1%} (bar {VARIES:.0%})'
+        numbers['variation'] = varies
     if arguments.json:
-        write_json(arguments.json, {'figures': figures, 'seconds': seconds, 'bar': BAR, 'ok': ok})
+        write_json(arguments.json, {**numbers, 'worst': worst, 'bars': BARS, 'ok': ok})
     print(
-        f'{arguments.method}: {DURATION:g} s of {len(profile.joints)} joints: {seconds:.1f} s '
-        f'(bar {BAR:g} s): {"ok" if ok else "MISSED"}'
+        f'{arguments.method}: {DURATION:g} s of {len(profile.joints)} joints: {seconds:.1f} s, '
+        f'{busy:.1f} s of processors (bar {BAR:g} s on two); worst of {n}: {words}: '
+        f'{"ok" if ok else "MISSED"}'
     )
     return 0 if ok else 1
 

@@ -209,7 +209,7 @@ def _per_kilogram(profile: RobotProfile, frame: Any) -> Array:
 
     link = profile.urdf.links[profile.payload_link]
     com = np.array(link.com)
-    turn = pinocchio.rpy.rpyToMatrix(*_inertial_rpy(profile))
+    turn = pinocchio.rpy.rpyToMatrix(*inertial_rpy(profile, profile.payload_link))
     xx, yy, zz, xy, xz, yz = link.inertia
     tensor = turn @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ turn.T
     mass = link.mass if link.mass > 0 else 1.0
@@ -217,14 +217,14 @@ def _per_kilogram(profile: RobotProfile, frame: Any) -> Array:
     return np.asarray(frame.placement.act(inertia).toDynamicParameters())
 
 
-def _inertial_rpy(profile: RobotProfile) -> tuple[float, float, float]:
-    """Roll, pitch, yaw of the payload's inertial frame, as the URDF gives them."""
+def inertial_rpy(profile: RobotProfile, name: str) -> tuple[float, float, float]:
+    """Roll, pitch, yaw of a link's inertial frame, as the URDF gives them."""
     from lxml import etree
 
     root = etree.fromstring(profile.urdf.text.encode(), etree.XMLParser(resolve_entities=False))
     for link in root.findall('link'):
         origin = link.find('inertial/origin')
-        if link.get('name') == profile.payload_link and origin is not None:
+        if link.get('name') == name and origin is not None:
             roll, pitch, yaw = (float(v) for v in origin.get('rpy', '0 0 0').split())
             return roll, pitch, yaw
     return 0.0, 0.0, 0.0

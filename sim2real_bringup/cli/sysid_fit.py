@@ -13,12 +13,16 @@ HELP = "fit a robot's parameters to recordings; score them on what was held out"
 DETAILS = f"""Models differ in the friction of the joints: {', '.join(MODELS)}.
 One is chosen by cross-validation on the training data, unless it is given; what is held out is
 scored once for each, and all scores are listed. Friction, armature and offset of every joint, and
-the payload's mass where the motion tells it; drives' gain, delay and lag where commands were
-recorded."""
+the payload's mass, centre of mass and inertia where the motion tells them; drives' gain, delay and
+lag where commands were recorded. Models called ..._late leave open by how much efforts are
+measured later than positions. --bodies all also gives base parameters of all bodies."""
 EXAMPLE = """
 sim2real sysid fit out/emps --robot slider --heldout out/emps_pulses --report out/fit.html
 sim2real sysid fit bag1 bag2 --robot arm6 --heldout 0.2 --json out/fit.json
+sim2real sysid fit bag1 --robot arm6 --bodies all --json out/fit.json
 """
+
+TERMS = 3  # of a combination that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +106,8 @@ def show(result: Any) -> None:
             status += f' (with {", ".join(found.confounded)})'
         rows.append((address, f'{found.mean:.5g}', f'{found.std:.2g}', found.unit, status))
     _common.show_table(('parameter', 'mean', 'std', 'unit', 'status'), rows)
+    if result.whole is not None:
+        show_bodies(result.whole)
     table: list[list[str]] = []
     for one in result.scored:
         cells = [one.found.layout.model, one.found.method]
@@ -117,4 +123,31 @@ def show(result: Any) -> None:
         ('model', 'method', *(f'train {h}' for h in header), *(f'held out {h}' for h in header)),
         table,
         title=f'chosen: {result.model} (errors of effort; of simulated position, rad or m)',
+    )
+
+
+def show_bodies(whole: Any) -> None:
+    """Print base parameters, and bodies that they may come from."""
+    rows = []
+    for found in whole.base:
+        parts = [f'{factor:+.3g} {name}' for name, factor in found.terms.items()]
+        words = ' '.join(parts[:TERMS]) + (' ...' if len(parts) > TERMS else '')
+        status = found.status.replace('_', ' ')
+        rows.append(
+            (words, f'{found.nominal:.5g}', f'{found.mean:.5g}', f'{found.std:.2g}', status)
+        )
+    _common.show_table(
+        ('base parameter', 'nominal', 'mean', 'std', 'status'),
+        rows,
+        title='combinations of the bodies that show in the efforts',
+    )
+    table = []
+    for link, body in whole.bodies.items():
+        com = ', '.join(f'{value:.4g}' for value in body.com)
+        known = ', '.join(name for name, flag in body.status.items() if flag == 'identified')
+        table.append((link, f'{body.mass:.4g} +/- {body.std[0]:.2g}', com, known or 'nothing'))
+    _common.show_table(
+        ('link, and what is fixed to it', 'mass [kg]', 'centre of mass [m]', 'identified'),
+        table,
+        title='likeliest bodies that can exist',
     )

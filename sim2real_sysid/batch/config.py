@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
 
-MODELS = ('symmetric', 'directional', 'stribeck', 'directional_stribeck')
+FRICTION = ('symmetric', 'directional', 'stribeck', 'directional_stribeck')
+MODELS = tuple(name + late for name in FRICTION for late in ('', '_late'))
 """Of friction, from few parameters to many; see :mod:`sim2real_sysid.batch.models`."""
 METHODS = ('auto', 'least_squares', 'output_error', 'cma', 'sbi')
 
@@ -30,6 +31,12 @@ class FitConfig(Config):
         low=0.0,
         high=1e4,
     )
+    bodies: str = parameter(
+        'payload',
+        'payload: the other links are as the URDF has them; all: also report base parameters of '
+        'all bodies, and bodies that they may come from.',
+        choices=('payload', 'all'),
+    )
     window: float = parameter(
         0.0,
         'Length of the rollouts of output error; 0 chooses: as long as they stay on course.',
@@ -47,14 +54,14 @@ class FitConfig(Config):
     threads: int = parameter(0, 'Threads that simulate; 0 for all processors.', low=0, high=1024)
     seed: int = parameter(0, 'Of what is drawn: CMA-ES, sbi.', low=0)
     relative_std: float = parameter(
-        0.1,
+        0.03,
         'A parameter counts as identified up to this standard deviation, as a share of its value '
         'or of the smallest value that matters.',
         low=0.001,
         high=1.0,
     )
     model_error: float = parameter(
-        0.001,
+        0.004,
         'Relative standard deviation of every term of the model: what the URDF gets wrong, say.',
         low=0.0,
         high=0.5,

@@ -1,6 +1,7 @@
 """Drives in recordings: what they do with commands, and what effort they make of them.
 
-The online identifier of the drives is fed sample by sample; it needs no second pass.
+The online identifier of the drives is fed sample by sample; it needs no second pass. What counts
+as identified is up to it, too: a lag of milliseconds is not known to three per cent.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import numpy as np
 
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
-from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import Recording
 from sim2real_sysid.batch.rollouts import drivable
 from sim2real_sysid.batch.signals import smooth
@@ -23,14 +23,14 @@ CHUNK = 500  # samples that are handed over at once
 
 
 def drive_estimates(
-    profile: RobotProfile, recordings: Sequence[Recording], config: FitConfig
+    profile: RobotProfile, recordings: Sequence[Recording]
 ) -> dict[str, ParameterEstimate]:
     """Gain, delay and lag of each drive; nothing without commands or without measured efforts."""
     from sim2real_sysid.drives import DriveIdentifier
 
     if not drivable(profile, recordings):
         return {}
-    identifier = DriveIdentifier(profile, SysidConfig(relative_std=config.relative_std))
+    identifier = DriveIdentifier(profile, SysidConfig())
     for recording in recordings:
         for segment in recording.segments:
             identifier.restart()

@@ -6,6 +6,7 @@ method, and all of these scores are kept.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +18,14 @@ import numpy.typing as npt
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
-from sim2real_sysid.batch import least_squares
+from sim2real_sysid.batch import base, least_squares
+from sim2real_sysid.batch.base import Whole
+from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, clean, split
 from sim2real_sysid.batch.drives import drive_estimates, servo_efforts
 from sim2real_sysid.batch.least_squares import Fitted, Regression
-from sim2real_sysid.batch.models import MODELS
+from sim2real_sysid.batch.models import LATENESS, MODELS
 from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.rollouts import Rollouts, cut, drivable
 from sim2real_sysid.batch.scores import Scores, score
@@ -35,6 +38,7 @@ Tell = Callable[..., None]
 
 CHAINS = (0.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5)  # [s], tried from the longest
 ON_COURSE = 0.1  # error of a simulation, as a share of the range of the motion
+LEAST_REACH = 0.1  # [m], of a robot whose joints are all in one place
 STAGES = {
     'read': 'filter the recordings',
     'fit': 'least squares',
@@ -73,6 +77,7 @@ class FitResult:
         train: recordings it was fitted to.
         heldout: recordings it was not.
         regressions: of the two.
+        whole: base parameters and bodies, where they were asked for.
         notes: what should be known of the recordings.
     """
 
@@ -85,6 +90,7 @@ class FitResult:
     train: tuple[Recording, ...]
     heldout: tuple[Recording, ...]
     regressions: tuple[Regression, Regression | None]
+    whole: Whole | None
     notes: tuple[str, ...]
 
     @property
@@ -118,6 +124,7 @@ class FitResult:
                 'heldout': [r.name for r in self.heldout],
                 'seconds': sum(r.duration for r in self.train),
             },
+            **({} if self.whole is None else dataclasses.asdict(self.whole)),
             'notes': list(self.notes),
         }
 
@@ -178,26 +185,30 @@ def fit(
             for part in (train, scored_on)
         )
         measured = np.ones(len(profile.joints), dtype=bool)
-    payload = payload_tells(body, len(profile.joints))
+    told = payload_tells(body, len(profile.joints))
+    reach, bodies = max(body.reach, LEAST_REACH) if told else 0.0, Bodies(profile)
 
     def regress(recordings: Sequence[Recording], begin: float) -> Regression:
         filtered = motions(
             recordings,
-            profile,
-            body,
+            bodies,
             config.bandwidth,
             lambda share: tell('read', begin + 0.5 * share),
         )
-        return Regression(profile, filtered, payload, measured, body.payload_mass)
+        return Regression(profile, filtered, measured, reach)
 
     regression = regress(train, 0.0)
     other = regress(scored_on, 0.5) if scored_on else None
     tell('fit', 0.0)
     fits = {name: least_squares.fit(regression, name) for name in MODELS}
     fits = {name: f for name, f in fits.items() if name == model or not without_stribeck(f)}
-    chosen, choice = least_squares.choose(regression, fits)
+    _, choice = least_squares.choose(regression, fits)
+    # To leave the lateness open costs little, to take it as none costs a bias: by name alone.
+    late = {name: found for name, found in fits.items() if found.layout.has(LATENESS)}
+    chosen, _ = least_squares.choose(regression, late or fits)
     chosen = model if model in MODELS else chosen
     floor = _Floor(config.model_error)
+    fits = least_squares.with_inertia(regression, fits, chosen)
     starts = {name: floor(found) for name, found in fits.items()}
     refined = {}
     if config.method != 'least_squares':
@@ -234,8 +245,11 @@ def fit(
                 None if other is None else scored_by(scored_on, other, found),
             )
         )
+    whole = None
+    if config.bodies == 'all':
+        whole = base.whole(regression, bodies, fits[chosen], config.relative_std)
     parameters = dict(ordered[0].estimates(profile, config.relative_std))
-    parameters.update(drive_estimates(profile, train, config))
+    parameters.update(drive_estimates(profile, train))
     return FitResult(
         profile,
         config,
@@ -246,6 +260,7 @@ def fit(
         tuple(train),
         tuple(scored_on),
         (regression, other),
+        whole,
         tuple(notes),
     )
 

@@ -8,6 +8,7 @@ is asked for that of the measured ones.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,7 @@ def simulation_based(
         import torch
         from sbi.inference import NPE
         from sbi.utils import BoxUniform
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingError(
             "simulation-based inference needs sbi: pip install 'sim2real[sbi]'"
@@ -77,11 +79,14 @@ def simulation_based(
         progress(0.2 + 0.6 * len(drawn) / simulations, f'{len(drawn)} simulations')
     size = np.std(told, axis=0)
     box = BoxUniform(-torch.ones(len(free)), torch.ones(len(free)))
-    inference = NPE(prior=box, show_progress_bars=False)
-    inference.append_simulations(
-        torch.as_tensor(np.array(drawn), dtype=torch.float32),
-        torch.as_tensor(np.array(told) / size, dtype=torch.float32),
-    ).train()
+    with tempfile.TemporaryDirectory() as folder:  # else it logs where one happens to be
+        writer = SummaryWriter(folder)
+        inference = NPE(prior=box, show_progress_bars=False, summary_writer=writer)
+        inference.append_simulations(
+            torch.as_tensor(np.array(drawn), dtype=torch.float32),
+            torch.as_tensor(np.array(told) / size, dtype=torch.float32),
+        ).train()
+        writer.close()
     posterior = inference.build_posterior()
     measured = torch.as_tensor(statistics(centre.residual) * 0.0 / size, dtype=torch.float32)
     samples = posterior.sample((SAMPLES,), x=measured, show_progress_bars=False).numpy()

@@ -11,9 +11,10 @@ Example: 60 s of six joints are 1490 rows and 60 blocks; the model ``symmetric``
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,8 @@ from sim2real_core.addresses import quantity
 from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
-from sim2real_sysid.batch.models import Layout, columns, coulomb, layout
+from sim2real_sysid.batch.bodies import SHIFTED, SIZE, Link
+from sim2real_sysid.batch.models import LATENESS, Layout, columns, coulomb, layout
 from sim2real_sysid.batch.signals import Motion
 
 Array = npt.NDArray[np.float64]
@@ -41,7 +43,11 @@ STRIBECK_GRID = 15
 CONFOUNDED = 0.9  # correlation
 RISE = 3.0  # standard deviations by which friction must rise towards rest
 LEAST_SLOW = 20  # rows slower than the Stribeck velocity
-ROUNDS = 4  # of weights, and of steps of the Stribeck velocity
+ROUNDS = 4  # of weights, and of steps of what is not linear
+SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
+ENDLESS = 1e60  # a value beyond explains nothing
+LATEST = 0.01  # standard deviation of the lateness of efforts [s]
+LEAST_MASS = 0.1  # of a payload, where one is divided by it [kg]
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,14 @@ class Fitted:
         """Mean by address."""
         return dict(zip(self.layout.addresses, self.mean.tolist()))
 
+    def certain(self, relative_std: float) -> Flags:
+        """(p,) what the motion told well enough; of an inertia all of it or nothing."""
+        size = np.maximum(np.abs(self.mean), self.matters)
+        flags = self.excited & (self.std <= relative_std * size)
+        inertia = np.array(['.inertia.' in address for address in self.layout.addresses])
+        flags[inertia] = flags[inertia].all()
+        return np.asarray(flags)
+
     def estimates(
         self, profile: RobotProfile, relative_std: float
     ) -> dict[str, ParameterEstimate]:
@@ -82,16 +96,17 @@ class Fitted:
         finite = np.where(np.isfinite(std), scale, 1.0)
         correlation = np.abs(self.covariance / np.outer(finite, finite))
         correlation[:, ~np.isfinite(std)] = correlation[~np.isfinite(std)] = 0.0
-        found = {}
+        certain, found = self.certain(relative_std), {}
         for k, address in enumerate(self.layout.addresses):
+            if address.startswith('sensor.'):  # lateness: see models
+                continue
             limits = quantity(address, profile)
             value = float(np.clip(self.mean[k], limits.low, limits.high))
-            certain = std[k] <= relative_std * max(abs(self.mean[k]), self.matters[k])
             # A value far outside what is possible says that the model is not of this robot.
             possible = abs(value - self.mean[k]) <= 2.0 * std[k]
             status = 'identified'
             confounded: tuple[str, ...] = ()
-            if not (self.excited[k] and certain and possible):
+            if not (certain[k] and possible):
                 status = 'not_identified'
                 others = np.flatnonzero(correlation[k] > CONFOUNDED)
                 confounded = tuple(self.layout.addresses[i] for i in others if i != k)
@@ -101,32 +116,45 @@ class Fitted:
         return found
 
 
+class Shared(Protocol):
+    """Parameters that all joints share: see :class:`sim2real_sysid.batch.bodies.Link`."""
+
+    nominal: Array
+
+    def dynamic(self, values: Array) -> Array:
+        """What the columns of the regression are multiplied with."""
+
+    def derivative(self, values: Array) -> Array:
+        """Of that."""
+
+    def spread(self, values: Array, reach: float) -> Array:
+        """Standard deviations before any motion."""
+
+
 class Regression:
     """Rows of all segments, for any model.
 
     Args:
         profile: the robot.
         motions: filtered signals.
-        payload: whether the motion of this robot tells the payload's mass.
         measured: (nj,) joints whose effort was measured.
-        payload_mass: nominal [kg].
+        reach: of the payload [m]; 0 where the motion of this robot does not tell it.
     """
 
     def __init__(
         self,
         profile: RobotProfile,
         motions: Sequence[Motion],
-        payload: bool,
         measured: Flags,
-        payload_mass: float,
+        reach: float = 0.0,
     ) -> None:
         self.profile = profile
-        self.payload = payload
-        self.payload_mass = payload_mass
-        self._motions = list(motions)
+        self.reach = reach
+        self.link: Shared = Link(profile, profile.payload_link)
+        self.motions = list(motions)
         rows: list[tuple[npt.NDArray[Any], ...]] = []
         block = 0
-        for motion in self._motions:
+        for motion in self.motions:
             segment = motion.segment
             effort = np.nan_to_num(segment.effort)
             decimated = [motion.decimated(s) for s in (effort, motion.rigid, motion.payload)]
@@ -144,38 +172,51 @@ class Regression:
         self.blocks = block
         self.measured = measured
 
+    def about(self, link: Shared, added: Array, rigid: Array) -> Regression:
+        """The same rows with other parameters that the joints share.
+
+        Args:
+            link: what they mean.
+            added: (rows, nj, k) their columns.
+            rigid: (rows, nj) effort at their nominal values.
+        """
+        other = copy.copy(self)
+        other.link, other.added, other.rigid = link, added, rigid
+        return other
+
     def design(self, layout: Layout, values: Array) -> Array:
-        """(rows, nj, k or k + 1) columns, the payload's last."""
+        """(rows, nj, k) columns, the payload's last."""
         parts = [
-            motion.decimated(columns(layout, motion.velocity, motion.acceleration, values))
-            for motion in self._motions
+            motion.decimated(
+                columns(layout, motion.velocity, motion.acceleration, motion.rate, values)
+            )
+            for motion in self.motions
         ]
         design = np.concatenate(parts)
         if layout.payload:
-            design = np.concatenate([design, self.added[:, :, None]], axis=2)
+            slope = self.link.derivative(values[layout.link])
+            design = np.concatenate([design, self.added @ slope], axis=2)
         return design
+
+    def bodies(self, layout: Layout, values: Array) -> Array:
+        """(rows, nj) efforts that the bodies ask for."""
+        if not layout.payload:
+            return self.rigid
+        extra = self.link.dynamic(values[layout.link]) - self.link.dynamic(self.link.nominal)
+        return np.asarray(self.rigid + self.added @ extra)
 
     def predicted(self, layout: Layout, values: Array) -> Array:
         """(rows, nj) efforts that parameters mean."""
-        design = self.design(layout, values)
-        theta = self._spread(layout, values)
-        theta[:, _linear(layout) == 0] = 0.0
-        return np.asarray(self.rigid + np.einsum('njk,jk->nj', design, theta))
-
-    def _spread(self, layout: Layout, values: Array) -> Array:
-        """(nj, k or k + 1) parameters of each joint's row; the payload's is what exceeds it."""
-        own = values[: layout.local * layout.joints].reshape(layout.joints, layout.local)
-        if not layout.payload:
-            return own.copy()
-        extra = np.full((layout.joints, 1), values[-1] - self.payload_mass)
-        return np.concatenate([own, extra], axis=1)
+        design = self.design(layout, values)[:, :, : layout.local]
+        theta = values[: layout.link.start].reshape(layout.joints, layout.local).copy()
+        theta[:, [quantity == 'stribeck_velocity' for quantity in layout.quantities]] = 0.0
+        return np.asarray(self.bodies(layout, values) + np.einsum('njk,jk->nj', design, theta))
 
     def index(self, layout: Layout) -> npt.NDArray[np.intp]:
-        """(nj, k or k + 1) place in the vector of each column of a joint."""
+        """(nj, k) place in the vector of each column of a joint."""
         own = np.arange(layout.local * layout.joints).reshape(layout.joints, layout.local)
-        if not layout.payload:
-            return own
-        return np.concatenate([own, np.full((layout.joints, 1), own.size)], axis=1)
+        shared = np.tile(np.arange(layout.payload) + own.size, (layout.joints, 1))
+        return np.concatenate([own, shared], axis=1)
 
 
 def _free(motion: Motion, profile: RobotProfile) -> Flags:
@@ -190,12 +231,6 @@ def _free(motion: Motion, profile: RobotProfile) -> Flags:
     limit = np.minimum(profile.array('effort'), np.where(cut, most, np.inf))
     free &= ~(effort >= limit * (1.0 - 1e-6))
     return motion.within(free, 1)
-
-
-def _linear(layout: Layout) -> Array:
-    """(k or k + 1,) 1 where a column is part of the effort, 0 for a derivative."""
-    flags = [float(q != 'stribeck_velocity') for q in layout.quantities]
-    return np.array([*flags, 1.0] if layout.payload else flags)
 
 
 def hac(scores: Array) -> Array:
@@ -217,15 +252,17 @@ def nominal_values(layout: Layout, profile: RobotProfile) -> Array:
     return np.array([nominal(profile, address) for address in layout.addresses])
 
 
-def fit(regression: Regression, model: str) -> Fitted:
+def fit(regression: Regression, model: str, *, inertia: bool = False) -> Fitted:
     """Least squares for one model.
 
     Args:
         regression: the training data.
         model: of ``MODELS``.
+        inertia: whether the payload's inertia is free; else it follows the mass.
     """
     profile = regression.profile
-    shape = layout(model, profile, regression.payload)
+    payload = (SIZE if inertia else SHIFTED) if regression.reach else 0
+    shape = layout(model, profile, payload)
     values = nominal_values(shape, profile)
     if shape.has('stribeck_velocity'):
         values = _search_stribeck(regression, shape, values)
@@ -239,7 +276,31 @@ def fit(regression: Regression, model: str) -> Fitted:
             )
             found[place] = np.where(rises, np.clip(found[place], low, high), 0.0)
             values = found
+        doubted = ~_Sums(regression, shape, values).solve().excited[place]
+        values[place[doubted]] = 0.0  # else friction would be bent to what is not there
+    if payload:  # the effort of a centre of mass goes with the mass: linearized likewise
+        for _ in range(ROUNDS):
+            values[shape.link] = _Sums(regression, shape, values).solve().mean[shape.link]
+            values[shape.link.start] = max(values[shape.link.start], LEAST_MASS)
+    return _possible(solve(regression, shape, values), regression.link)
+
+
+def solve(regression: Regression, shape: Layout, values: Array) -> Fitted:
+    """Least squares about values (p,) of what is not linear."""
     return _Sums(regression, shape, values).solve()
+
+
+def _possible(found: Fitted, link: Shared) -> Fitted:
+    """The likeliest parameters under which the payload is a body that can exist."""
+    place = found.layout.link
+    free = isinstance(link, Link) and found.layout.payload == SIZE
+    if not free or not np.isfinite(found.covariance).all():
+        return found
+    assert isinstance(link, Link)
+    own = found.covariance[place, place]
+    values = link.nearest(found.mean[place], own)
+    moved = np.linalg.solve(own, values - found.mean[place])
+    return replace(found, mean=found.mean + found.covariance[:, place] @ moved)
 
 
 def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dict[str, float]]:
@@ -273,25 +334,46 @@ def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dic
     return best, scores
 
 
+def with_inertia(
+    regression: Regression, fits: Mapping[str, Fitted], chosen: str
+) -> dict[str, Fitted]:
+    """The fits, with the payload's inertia free where it clearly helps the chosen model."""
+    if not regression.reach:
+        return dict(fits)
+    follows, free = fits[chosen], fit(regression, chosen, inertia=True)
+    better, _ = choose(regression, {'follows': follows, 'free': free})
+    if better == 'follows':
+        return dict(fits)
+    return {name: fit(regression, name, inertia=True) for name in fits}
+
+
 class _Sums:
     """Normal equations of each joint and block at some values of the Stribeck velocities."""
 
     def __init__(self, regression: Regression, shape: Layout, values: Array) -> None:
         self._data, self._shape, self._values = regression, shape, values
         design = regression.design(shape, values)
-        target = regression.effort - regression.rigid
-        if shape.payload:
-            target = target + regression.payload_mass * regression.added
+        target = regression.effort - regression.bodies(shape, values)
+        if shape.payload:  # linearized about the present values
+            target = target + design[:, :, shape.local :] @ values[shape.link]
         if shape.has('stribeck_velocity'):  # linearized about the present value
             k = shape.quantities.index('stribeck_velocity')
             target = target + design[:, :, k] * shape.of(values, 'stribeck_velocity')
         full = np.concatenate([design, target[:, :, None]], axis=2) * regression.weight[:, :, None]
         edges = np.searchsorted(regression.block, np.arange(regression.blocks))
-        outer = np.einsum('nja,njb->njab', full, full)
-        self._sums = np.add.reduceat(outer, edges, axis=0)  # (blocks, nj, k + 1, k + 1)
+        self._sums = np.stack(  # (blocks, nj, k + 1, k + 1)
+            [np.einsum('nja,njb->jab', part, part) for part in np.split(full, edges[1:])]
+        )
         self._count = np.add.reduceat(regression.weight.astype(float), edges, axis=0)
         self._index = regression.index(shape)
         self._scaling()
+        self._precision = np.where(self.known, PRIOR**-2, 1.0)
+        if shape.has(LATENESS):
+            late = shape.place(LATENESS)
+            self._precision[late] += (self.scale[late] / LATEST) ** 2
+        if shape.payload:
+            spread = regression.link.spread(values[shape.link], SHIFT * regression.reach)
+            self._precision[shape.link] += (self.scale[shape.link] / spread) ** 2
 
     def _scaling(self) -> None:
         """Value of each parameter that would exshape all of the effort by itself."""
@@ -300,15 +382,14 @@ class _Sums:
         np.divide(size[:, -1:], size[:, :-1], out=ratio, where=size[:, :-1] > 0)
         self.effect = np.full(len(self._shape.addresses), np.inf)
         np.minimum.at(self.effect, self._index, ratio)
-        self.known = np.isfinite(self.effect) & (self.effect > 0)
+        self.known = (self.effect > 0) & (self.effect < ENDLESS)
         self.scale = np.where(self.known, self.effect, 1.0)
 
     def _stack(self, sums: Array, weights: Array) -> tuple[Array, Array]:
         """Scaled normal equations with prior, from sums (nj, k + 1, k + 1)."""
         n = len(self.scale)
         start = self._start()
-        precision = np.where(self.known, PRIOR**-2, 1.0)
-        normal, right = np.diag(precision), precision * start
+        normal, right = np.diag(self._precision), self._precision * start
         for j, index in enumerate(self._index):
             scale = self.scale[index]
             normal[np.ix_(index, index)] += weights[j] * sums[j, :-1, :-1] * np.outer(scale, scale)
@@ -317,7 +398,9 @@ class _Sums:
         return normal, right
 
     def _start(self) -> Array:
-        return nominal_values(self._shape, self._data.profile) / self.scale
+        shape, data = self._shape, self._data
+        own = [nominal(data.profile, a) for a in shape.addresses[: shape.link.start]]
+        return np.array([*own, *data.link.nominal[: shape.payload]]) / self.scale
 
     def squares(self, scaled: Array) -> Array:
         """(nj,) sums of squared residuals."""
@@ -360,9 +443,7 @@ class _Sums:
         slopes = np.einsum('bjac,jc->bja', self._sums[:, :, :-1], form)
         for j, index in enumerate(self._index):
             scores[:, index] += weights[j] * slopes[:, j] * self.scale[index]
-        covariance = (
-            inverse @ (hac(scores) + np.diag(np.where(self.known, PRIOR**-2, 1.0))) @ inverse
-        )
+        covariance = inverse @ (hac(scores) + np.diag(self._precision)) @ inverse
         scale = self.scale * self._few()
         covariance *= np.outer(scale, scale)
         covariance[~self.known, ~self.known] = np.inf
@@ -422,7 +503,7 @@ class _Sums:
         both = rarer >= BOTH_WAYS * total
         each = np.array([enough if q == 'armature' else enough & both for q in shape.quantities])
         flags = each.T.ravel()
-        return np.append(flags, enough.any()) if shape.payload else flags
+        return np.append(flags, np.full(shape.payload, enough.any()))
 
     def cross_validated(self, weights: Array) -> Array:
         """(FOLDS,) weighted mean squared residual of rows that were left out.
@@ -442,7 +523,7 @@ class _Sums:
 
 def _speeds(regression: Regression) -> tuple[Array, Array]:
     """Smallest and largest Stribeck velocity (nj,) that this motion could show."""
-    fastest = np.max([np.abs(m.velocity).max(axis=0) for m in regression._motions], axis=0)
+    fastest = np.max([np.abs(m.velocity).max(axis=0) for m in regression.motions], axis=0)
     fastest = np.maximum(fastest, 1e-9)
     return 1e-3 * fastest, 0.5 * fastest
 

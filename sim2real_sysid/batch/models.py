@@ -1,7 +1,8 @@
 """Which parameters a joint has: kinds of friction, and the columns they mean.
 
 Every model has, for each joint, ``effort = rigid body + armature a + friction(v) + offset``, and
-the payload's extra mass where the motion of the robot can tell it. They differ in friction:
+the payload where the motion of the robot can tell it: its mass and centre of mass, and its
+inertia or, where that makes no difference, one that follows the mass. They differ in friction:
 
 - ``symmetric``: ``Fv v + Fc sign(v)``;
 - ``directional``: Fv and Fc for each direction; an offset would be one too many, since
@@ -9,6 +10,11 @@ the payload's extra mass where the motion of the robot can tell it. They differ 
 - ``stribeck``: Coulomb friction ``Fc + (Fs - Fc) exp(-(v / vs)^2)`` (Armstrong-Helouvry, Dupont,
   Canudas de Wit 1994);
 - ``directional_stribeck``: both.
+
+Each also comes as ``_late``, with efforts that are measured later than positions, ``- d effort/dt
+lateness``: a loop through a gravity field that changes on the way would else look like viscous
+friction. A millisecond matters, and what a driver's stamps mean is seldom known so well; so it is
+estimated, but nobody is told.
 
 All but vs are linear; its column is the derivative at the present value. A joint of vs = 0 has no
 Stribeck effect, and columns of zeros for it.
@@ -22,26 +28,27 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.profile import RobotProfile
+from sim2real_sysid.batch.bodies import QUANTITIES
 
 Array = npt.NDArray[np.float64]
 
 _VISCOUS, _COULOMB = 'viscous_friction', 'coulomb_friction'
 _EACH_WAY = ('.positive', '.negative')
+LATENESS = 'lateness'
+_LATE = '_late'
 _STRIBECK = ('static_friction', 'stribeck_velocity')
+_EVEN = (_VISCOUS, _COULOMB, 'effort_offset')
+_DIRECTED = tuple(quantity + way for quantity in (_VISCOUS, _COULOMB) for way in _EACH_WAY)
+_FRICTION: dict[str, tuple[str, ...]] = {
+    'symmetric': _EVEN,
+    'directional': _DIRECTED,
+    'stribeck': (*_EVEN, *_STRIBECK),
+    'directional_stribeck': (*_DIRECTED, *_STRIBECK),
+}
 MODELS: dict[str, tuple[str, ...]] = {
-    'symmetric': ('armature', _VISCOUS, _COULOMB, 'effort_offset'),
-    'directional': (
-        'armature',
-        *(_VISCOUS + way for way in _EACH_WAY),
-        *(_COULOMB + way for way in _EACH_WAY),
-    ),
-    'stribeck': ('armature', _VISCOUS, _COULOMB, 'effort_offset', *_STRIBECK),
-    'directional_stribeck': (
-        'armature',
-        *(_VISCOUS + way for way in _EACH_WAY),
-        *(_COULOMB + way for way in _EACH_WAY),
-        *_STRIBECK,
-    ),
+    name + late: ('armature', *friction, *(LATENESS,) * bool(late))
+    for name, friction in _FRICTION.items()
+    for late in ('', _LATE)
 }
 """Name to quantities of each joint, from few to many."""
 
@@ -53,16 +60,16 @@ class Layout:
     Attributes:
         model: name, of ``MODELS``.
         quantities: of each joint.
-        addresses: (p,) of all parameters: those of each joint in turn, then the payload's mass.
+        addresses: (p,) of all parameters: those of each joint in turn, then the payload's.
         joints: number of joints.
-        payload: whether the payload's mass is one of them.
+        payload: number of the payload's.
     """
 
     model: str
     quantities: tuple[str, ...]
     addresses: tuple[str, ...]
     joints: int
-    payload: bool
+    payload: int
 
     @property
     def local(self) -> int:
@@ -78,27 +85,38 @@ class Layout:
         first = self.quantities.index(quantity)
         return vector[..., first : self.local * self.joints : self.local]
 
+    @property
+    def link(self) -> slice:
+        """Where the payload's parameters are."""
+        return slice(self.local * self.joints, None)
+
     def place(self, quantity: str) -> npt.NDArray[np.intp]:
         """(nj,) indices of a quantity."""
         return self.quantities.index(quantity) + self.local * np.arange(self.joints)
 
 
-def layout(model: str, profile: RobotProfile, payload: bool) -> Layout:
-    """The parameters of a model for a robot."""
+def layout(model: str, profile: RobotProfile, payload: int = 0) -> Layout:
+    """The parameters of a model for a robot; of the payload, so many of a link's quantities."""
     quantities = MODELS[model]
-    addresses = [f'joint.{j}.{quantity}' for j in profile.joint_names for quantity in quantities]
-    if payload:
-        addresses.append(f'link.{profile.payload_link}.mass')
+    addresses = [_address(j, quantity) for j in profile.joint_names for quantity in quantities]
+    addresses += [f'link.{profile.payload_link}.{what}' for what in QUANTITIES[:payload]]
     return Layout(model, quantities, tuple(addresses), len(profile.joints), payload)
 
 
-def columns(layout: Layout, velocity: Array, acceleration: Array, values: Array) -> Array:
+def _address(joint: str, quantity: str) -> str:
+    return f'sensor.{joint}_effort.delay' if quantity == LATENESS else f'joint.{joint}.{quantity}'
+
+
+def columns(
+    layout: Layout, velocity: Array, acceleration: Array, rate: Array, values: Array
+) -> Array:
     """What each parameter of a joint adds to its effort, per unit.
 
     Args:
         layout: of the model.
         velocity: (n, nj).
         acceleration: (n, nj).
+        rate: (n, nj) of the efforts.
         values: (p,) parameters; only those of the Stribeck effect matter.
 
     Returns:
@@ -120,6 +138,7 @@ def columns(layout: Layout, velocity: Array, acceleration: Array, values: Array)
         _COULOMB: sign * (1.0 - slow),
         _COULOMB + '.positive': up * (1.0 - slow),
         _COULOMB + '.negative': -down * (1.0 - slow),
+        LATENESS: -rate,
         'effort_offset': np.ones_like(velocity),
         'static_friction': sign * slow,
     }

@@ -10,11 +10,12 @@ eliminated::
 
     dX[w+1] = A[w] dX[w] + B[w] dtheta
 
-Derivatives are central differences over a step that matters, not over the smallest one: dry
-friction makes outcomes rough in the parameters.
+Derivatives are differences over a step that matters, not over the smallest one: dry friction makes
+outcomes rough in the parameters. They take most of the time, so they are used again as long as
+they still lead downhill and the point has hardly moved.
 
 Shapes: P vectors, W windows, n samples, m outputs, p free parameters, s = 2 nj states. With
-p = 25, W = 48 and six joints a step asks for 2 * (25 + 12) rollouts of each window.
+p = 28, W = 48 and six joints they ask for 1 + 28 + 12 rollouts of each window.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ STEP = 0.3  # of a difference, in standard deviations of the prior
 START_STEP = 1e-3  # likewise of an initial state, as a share of the range seen
 DAMPING = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0)  # tried at once; shares of the diagonal
 SMALL = 1e-3  # relative decrease of the cost that is worth another step
+MOVED = 0.3  # likewise, after which derivatives are taken anew
 ROBUST = 3.0  # standard deviations from which on a chain counts less (Huber)
 ASTRAY = 1e6  # residual of a simulation that blew up
 
@@ -90,9 +92,18 @@ class OutputError:
             profile, self.chains, addresses, commanded=commanded, threads=threads
         )
         self._parts = Rollouts(
-            profile, self.windows, addresses, commanded=commanded, threads=threads
+            profile,
+            self.windows,
+            addresses,
+            commanded=commanded,
+            threads=threads,
         )
-        self.free = np.flatnonzero(prior.excited & np.isfinite(prior.std) & (prior.std > 0))
+        # An inertia by itself is not free here: not all numbers are one.
+        # Nor does the simulation know how late efforts are measured.
+        fixed = ('.inertia.', 'sensor.')
+        moves = np.array([not any(f in address for f in fixed) for address in addresses])
+        known = np.isfinite(prior.std) & (prior.std > 0)
+        self.free = np.flatnonzero(prior.excited & known & moves)
         self.step = STEP * prior.std[self.free]
         self.precision = np.linalg.inv(prior.covariance[np.ix_(self.free, self.free)])
         self.count = self.chains.counts.sum(axis=1)
@@ -144,7 +155,7 @@ class OutputError:
         return squares + float(away @ self.precision @ away)
 
     def derivatives(self, point: Point) -> tuple[Array, Array, Array, Array]:
-        """Central differences over each window by itself.
+        """Differences over each window by itself.
 
         Returns:
             Of outputs (p, W, n, m) and of the states behind (p, 2, W, nj) by free parameters, and
@@ -152,19 +163,16 @@ class OutputError:
         """
         starts = self._starts(point)
         p, s, nj = len(self.free), starts[:, 0].size, starts.shape[2]
-        thetas = np.tile(point.theta, (2 * (p + s), 1))
-        moved = np.broadcast_to(starts, (2 * (p + s), *starts.shape)).copy()
-        place = np.arange(p)
-        thetas[place, self.free] += self.step
-        thetas[p + s + place, self.free] -= self.step
+        thetas = np.tile(point.theta, (1 + p + s, 1))  # the first one as it is
+        moved = np.broadcast_to(starts, (1 + p + s, *starts.shape)).copy()
+        thetas[1 + np.arange(p), self.free] += self.step
         for k in range(s):
-            moved[p + k, k // nj, :, k % nj] += self.nudge.flat[k]
-            moved[2 * p + s + k, k // nj, :, k % nj] -= self.nudge.flat[k]
+            moved[1 + p + k, k // nj, :, k % nj] += self.nudge.flat[k]
         states, efforts = self._parts(thetas, moved)
-        width = 2.0 * np.concatenate([self.step, self.nudge.ravel()])[:, None, None, None]
+        width = np.concatenate([self.step, self.nudge.ravel()])[:, None, None, None]
         outputs, ends = self._outputs(states, efforts), states[:, :, -1]
-        outputs = np.nan_to_num(outputs[: p + s] - outputs[p + s :]) / width
-        ends = np.nan_to_num(ends[: p + s] - ends[p + s :]) / width
+        outputs = np.nan_to_num(outputs[1:] - outputs[0]) / width
+        ends = np.nan_to_num(ends[1:] - ends[0]) / width
         return outputs[:p], ends[:p], outputs[p:], ends[p:]
 
     def _starts(self, point: Point) -> Array:
@@ -175,7 +183,7 @@ class OutputError:
             starts[:, list(chain)] = point.states[:, : n * len(chain) : n, c]
         return starts
 
-    def _chained(self, point: Point) -> list[Array]:
+    def slopes(self, point: Point) -> list[Array]:
         """Derivatives (p + s, n, m) of each chain's outputs: by parameters, by its first state.
 
         The latter in units of the state's spread.
@@ -200,11 +208,11 @@ class OutputError:
     def sensitivity(self, point: Point) -> Array:
         """Derivatives (p, C, n, m) of the chains' outputs by the free parameters."""
         out = np.zeros((len(self.free), *point.residual.shape))
-        for c, slope in enumerate(self._chained(point)):
+        for c, slope in enumerate(self.slopes(point)):
             out[:, c, : slope.shape[1]] = slope[: len(self.free)]
         return out
 
-    def normal(self, point: Point, sizes: Array) -> Normal:
+    def normal(self, point: Point, sizes: Array, slopes: list[Array]) -> Normal:
         """Normal equations of the free parameters; the chains' first states are eliminated."""
         p, s = len(self.free), self.spread.size
         weight = np.minimum(1.0, ROBUST / np.maximum(self._rms(point.residual, sizes), 1e-12))
@@ -212,7 +220,7 @@ class OutputError:
         right = -self.precision @ (point.theta - self.prior.mean)[self.free]
         block = max(1, round(BLOCK / self.windows.period)) * len(sizes)
         scores, follow = [], []
-        for c, slope in enumerate(self._chained(point)):
+        for c, slope in enumerate(slopes):
             root = np.sqrt(weight[c]) / sizes
             stacked = (slope * root).reshape(p + s, -1)
             theta, first = stacked[:p], stacked[p:]
@@ -272,20 +280,28 @@ def refine(problem: OutputError, iterations: int, progress: Progress | None = No
     prior = problem.prior
     if not len(problem.free):
         return replace(prior, method='output_error')
-    point = problem.points(prior.mean[None])[0]
+    point, slopes = problem.points(prior.mean[None])[0], None
     for k in range(iterations):
         if progress is not None:
             rms = np.sqrt(np.mean(point.residual**2))
             progress(k / iterations, f'root mean square {rms:.4g}')
-        point, done = _step(problem, point)
-        if done:
+        fresh = slopes is None
+        if slopes is None:
+            slopes = problem.slopes(point)
+        point, gain = _step(problem, point, slopes)
+        if fresh and gain < SMALL:
             break
-    return finished(problem, point, 'output_error')
+        if not SMALL <= gain < MOVED:
+            slopes = None
+    return finished(problem, point, 'output_error', slopes)
 
 
-def finished(problem: OutputError, point: Point, method: str) -> Fitted:
-    """What a search found, with the covariance there."""
-    normal = problem.normal(point, problem.sizes(point))
+def finished(
+    problem: OutputError, point: Point, method: str, slopes: list[Array] | None = None
+) -> Fitted:
+    """What a search found, with the covariance there, from derivatives that still count."""
+    slopes = problem.slopes(point) if slopes is None else slopes
+    normal = problem.normal(point, problem.sizes(point), slopes)
     inverse = np.linalg.inv(normal.matrix)
     covariance = problem.prior.covariance.copy()
     covariance[np.ix_(problem.free, problem.free)] = (
@@ -294,10 +310,10 @@ def finished(problem: OutputError, point: Point, method: str) -> Fitted:
     return replace(problem.prior, mean=point.theta, covariance=covariance, method=method)
 
 
-def _step(problem: OutputError, point: Point) -> tuple[Point, bool]:
-    """The best of some damped steps, and whether it was the last worth taking."""
+def _step(problem: OutputError, point: Point, slopes: list[Array]) -> tuple[Point, float]:
+    """The best of some damped steps, and by what share the cost fell."""
     sizes = problem.sizes(point)
-    normal = problem.normal(point, sizes)
+    normal = problem.normal(point, sizes, slopes)
     thetas, firsts = [], []
     for damping in DAMPING:
         change, moved = normal.change(damping)
@@ -309,5 +325,5 @@ def _step(problem: OutputError, point: Point) -> tuple[Point, bool]:
     costs = [problem.cost(candidate, sizes) for candidate in points]
     before, best = problem.cost(point, sizes), int(np.argmin(costs))
     if not costs[best] < before:
-        return point, True
-    return points[best], bool(before - costs[best] < SMALL * before)
+        return point, 0.0
+    return points[best], 1.0 - costs[best] / before

@@ -247,6 +247,7 @@ class Rollouts:
         values = {
             address: np.clip(column, limits.low, limits.high)
             for address, column, limits in zip(self.addresses, spread.T, self._limits)
+            if not address.startswith('sensor.')  # what is compared is not late
         }
         for joint in self.profile.joint_names:  # a Stribeck velocity of 0 means no effect
             if f'joint.{joint}.stribeck_velocity' not in values:

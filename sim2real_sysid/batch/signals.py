@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.profile import RobotProfile
+from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.data import Recording, Segment
-from sim2real_sysid.dynamics import RigidBody
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -44,7 +43,7 @@ class Motion:
         velocity: (n, nj).
         acceleration: (n, nj).
         rigid: (n, nj) effort that the nominal rigid bodies ask for.
-        payload: (n, nj) what one more kilogram of payload adds.
+        payload: (n, nj, 10) what the payload link's dynamic parameters add.
         moving: (n, nj) whether the sign of the velocity can be believed.
     """
 
@@ -55,6 +54,11 @@ class Motion:
     rigid: Array
     payload: Array
     moving: Flags
+
+    @property
+    def rate(self) -> Array:
+        """(n, nj) of the measured efforts [N*m/s or N/s]."""
+        return np.gradient(np.nan_to_num(self.segment.effort), self.segment.period, axis=0)
 
     @property
     def decimation(self) -> int:
@@ -90,8 +94,7 @@ class Motion:
 
 def motions(
     recordings: Sequence[Recording],
-    profile: RobotProfile,
-    body: RigidBody,
+    bodies: Bodies,
     bandwidth: float = 0.0,
     progress: Callable[[float], None] | None = None,
 ) -> list[Motion]:
@@ -99,15 +102,14 @@ def motions(
 
     Args:
         recordings: cleaned.
-        profile: the robot.
-        body: its inverse dynamics.
+        bodies: its inverse dynamics.
         bandwidth: of the filter [Hz]; 0 is a tenth of the sample rate.
         progress: told the share done.
     """
     segments = [segment for recording in recordings for segment in recording.segments]
     total, done, found = sum(map(len, segments)), 0, []
     for segment in segments:
-        found.append(_motion(segment, profile, body, bandwidth))
+        found.append(_motion(segment, bodies, bandwidth))
         done += len(segment)
         if progress is not None:
             progress(done / total)
@@ -143,13 +145,16 @@ def _noise(segment: Segment, position: Array, relative: float) -> Array:
     return np.stack([left, left * edge / np.sqrt(3.0)])
 
 
-def _motion(segment: Segment, profile: RobotProfile, body: RigidBody, bandwidth: float) -> Motion:
+def _motion(segment: Segment, bodies: Bodies, bandwidth: float) -> Motion:
     position, velocity, relative = smooth(segment, bandwidth)
     acceleration = np.gradient(velocity, segment.period, axis=0)
-    efforts = np.array([body.efforts(*state) for state in zip(position, velocity, acceleration)])
+    states = np.stack([position, velocity, acceleration], axis=1)
+    efforts = bodies.columns(states, np.column_stack([bodies.nominal, bodies.payload]))
     moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
     moving &= ~_stuck(segment)
-    return Motion(segment, position, velocity, acceleration, efforts[:, 0], efforts[:, 1], moving)
+    return Motion(
+        segment, position, velocity, acceleration, efforts[:, :, 0], efforts[:, :, 1:], moving
+    )
 
 
 def _stuck(segment: Segment) -> Flags:

@@ -58,7 +58,7 @@ def misses(parameters, truth, k=3.0):
 def sought(truth, result):
     """The truths of what a fit is after, at least friction, armature, offset and mass."""
     of = {address: value for address, value in truth.items() if address in result.parameters}
-    assert len(of) == 9
+    assert len(of) == 12
     return of
 
 
@@ -72,13 +72,15 @@ def test_least_squares_finds_the_truth(fitted, log):
     _, truth, _ = log
     for address, value in sought(truth, fitted).items():
         found = fitted.parameters[address]
-        assert found.status == 'identified', address
+        # Both axes point along y: nothing tells where along them a mass is.
+        along = address == 'link.tool.com.y'
+        assert found.status == ('not_identified' if along else 'identified'), address
         assert found.mean == pytest.approx(value, rel=0.03, abs=3 * found.std), address
 
 
 def test_simplest_model_is_chosen_where_nothing_more_is_to_be_seen(fitted):
-    assert fitted.model == 'symmetric'
-    assert set(fitted.choice) >= {'symmetric', 'directional'}
+    assert fitted.model == 'symmetric_late'
+    assert set(fitted.choice) >= {'symmetric', 'directional', 'symmetric_late'}
 
 
 def test_result_has_the_shape_that_was_agreed(fitted):

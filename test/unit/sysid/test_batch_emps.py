@@ -60,8 +60,9 @@ def test_error_of_the_force(fitted, model, train, heldout):
 
 
 def test_training_data_choose_friction_by_direction_and_see_no_stribeck_effect(fitted):
-    assert fitted.model == 'directional'
-    assert set(fitted.choice) == {'symmetric', 'directional'}
+    assert fitted.model == 'directional_late'
+    models = {'symmetric', 'directional', 'symmetric_late', 'directional_late'}
+    assert set(fitted.choice) == models
     assert fitted.notes == ()
 
 

@@ -14,6 +14,7 @@ from sim2real_core.errors import MissingError
 from sim2real_core.profile import load_profile
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.batch import least_squares
+from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.data import clean
 from sim2real_sysid.batch.fit import course
 from sim2real_sysid.batch.inference import simulation_based
@@ -22,7 +23,6 @@ from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.robust import evolve
 from sim2real_sysid.batch.rollouts import Rollouts, cut
 from sim2real_sysid.batch.signals import motions
-from sim2real_sysid.dynamics import RigidBody
 
 TRUTH = {
     'joint.slider.armature': 80.0,
@@ -74,9 +74,8 @@ def fixture_bag(profile, tmp_path_factory):
 def fixture_started(profile, bag):
     """The recording, and what least squares found of it."""
     recording = clean(read_recording(bag, profile), profile)
-    body = RigidBody(profile)
-    filtered = motions([recording], profile, body)
-    regression = Regression(profile, filtered, False, recording.measured, body.payload_mass)
+    filtered = motions([recording], Bodies(profile))
+    regression = Regression(profile, filtered, recording.measured)
     return recording, least_squares.fit(regression, 'symmetric')
 
 
@@ -112,10 +111,9 @@ def test_chained_windows_have_the_derivatives_of_the_whole(profile, started):
     problem = problem_of(profile, started)
     point = problem.points(started[1].mean[None])[0]
     step = problem.step[1]
-    thetas = np.array([point.theta, point.theta])
-    thetas[:, problem.free[1]] += [step, -step]
-    plus, minus = problem.points(thetas)
-    whole = (plus.residual - minus.residual) / (2.0 * step)
+    theta = point.theta.copy()
+    theta[problem.free[1]] += step
+    whole = (problem.points(theta[None])[0].residual - point.residual) / step
     chained = problem.sensitivity(point)[1]
     assert np.abs(chained - whole).max() < 0.15 * np.abs(whole).max()
 
@@ -152,8 +150,8 @@ def test_inference_without_its_library_says_how_to_get_it(profile, started):
 def test_verb_fits_and_reports(bag, tmp_path, capsys):
     status = cli.main(
         ['sysid', 'fit', str(bag), '--robot', 'slider', '--method', 'least_squares',
-         '--heldout', '0.25', '--threads', '1', '--json', str(tmp_path / 'fit.json'),
-         '--report', str(tmp_path / 'fit.html')]
+         '--heldout', '0.25', '--threads', '1', '--bodies', 'all',
+         '--json', str(tmp_path / 'fit.json'), '--report', str(tmp_path / 'fit.html')]
     )  # fmt: skip
     assert status == 0
     result = json.loads((tmp_path / 'fit.json').read_text())
@@ -161,6 +159,12 @@ def test_verb_fits_and_reports(bag, tmp_path, capsys):
     assert armature['status'] == 'identified'
     assert armature['mean'] == pytest.approx(80.0, rel=0.03)
     assert result['heldout']['rmse']['1s'] < 1e-3
+    # All that moves is one mass, the motor's and the carriage's.
+    assert [set(one['terms']) for one in result['base']] == [
+        {'carriage.mass', 'joint.slider.armature'}
+    ]
+    assert result['base'][0]['status'] == 'identified'
+    assert result['bodies']['carriage']['status']['com'] == 'not_identified'
     page = (tmp_path / 'fit.html').read_text()
     assert 'joint.slider.armature' in page and page.count('data:image/png') == 4
     assert 'joint.slider.armature' in capsys.readouterr().out
