@@ -32,11 +32,12 @@ demo: env  ## Run the whole loop against a surrogate robot; the report is out/de
 	$(BIN)/sim2real demo $(ARGS)
 
 # colcon prints its own closing lines; pytest's summary is shown once more, as the last line.
+# Two workers: what must not run beside its like is grouped in test/conftest.py.
 test: env  ## Build with colcon and run the tests (ARGS='-k sysid' chooses)
 	$(BIN)/colcon build --packages-select sim2real --event-handlers desktop_notification-
 	@$(BIN)/colcon test --packages-select sim2real --return-code-on-test-failure \
 	    --event-handlers console_direct+ desktop_notification- \
-	    $(if $(ARGS),--pytest-args $(ARGS)); status=$$?; \
+	    --pytest-args -n 2 --dist loadgroup $(ARGS); status=$$?; \
 	grep -aE '^=+ .* in [0-9.]+s.* =+$$' log/latest_test/sim2real/stdout.log | tail -n 1; \
 	exit $$status
 

@@ -36,7 +36,7 @@ EXTRAS = {
     'sbi': [*SIM, 'sbi', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
-    'test': ['hypothesis', 'pytest', 'pytest-timeout'],
+    'test': ['hypothesis', 'pytest', 'pytest-timeout', 'pytest-xdist'],
 }
 
 

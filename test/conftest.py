@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+HERE = Path(__file__).parent
 _reserved = contextlib.ExitStack()
 
 
@@ -24,6 +26,16 @@ def pytest_configure(config):
     except ImportError:
         return  # no ROS here: the unit tests need none
     os.environ['ROS_DOMAIN_ID'] = str(_reserved.enter_context(domain_id()))
+
+
+def pytest_collection_modifyitems(items):
+    """Nodes run beside unit tests at most, and one Gazebo at a time (xdist's loadgroup)."""
+    for item in items:
+        folder, file = item.path.parent.relative_to(HERE).parts[:1], item.path.name
+        if 'gazebo' in file or 'gz' in file or file in ('test_classic_world.py',):
+            item.add_marker(pytest.mark.xdist_group('gazebo'))
+        elif folder in (('node',), ('launch',)):
+            item.add_marker(pytest.mark.xdist_group('nodes'))
 
 
 def pytest_report_header(config):
