@@ -13,7 +13,7 @@ the constant counts as either, and as uncertainty of the latter.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -293,6 +293,28 @@ class Reporter:
                 dry.confounded = (f'{name}.effort_offset',)
                 rows.append(dry)
         return rows
+
+
+def joined(
+    estimate: Estimate, parameters: dict[str, ParameterEstimate], covariance: Array
+) -> Estimate:
+    """An estimate with further parameters, independent of those in it.
+
+    Args:
+        estimate: what is known already.
+        parameters: address to what is to be added.
+        covariance: (m, m) of the identified ones among them, in their order.
+    """
+    order = tuple(a for a, p in parameters.items() if p.status == 'identified')
+    n, m = len(estimate.order), len(order)
+    whole = np.zeros((n + m, n + m))
+    whole[:n, :n], whole[n:, n:] = estimate.covariance, covariance
+    return replace(
+        estimate,
+        parameters={**estimate.parameters, **parameters},
+        order=(*estimate.order, *order),
+        covariance=whole,
+    )
 
 
 def _excitation(count: Array) -> tuple[Flags, Flags]:
