@@ -40,6 +40,8 @@ TRUTH = {
     'link.tool.com.x': 0.02,
     'link.tool.com.y': 0.0,
     'link.tool.com.z': 0.05,
+    'actuator.hip.backlash': 0.0,
+    'actuator.knee.backlash': 0.0,
 }
 
 

@@ -57,6 +57,9 @@ def estimate(robot, gaps, efforts=True, **options):
 
 def test_play_is_found_and_spoils_nothing(robot, scores):
     gaps = (0.004, 0.003)
+    robot.truth |= {
+        f'actuator.{name}.backlash': gap for name, gap in zip(robot.profile.joint_names, gaps)
+    }
     found = estimate(robot, gaps)
     for name, gap in zip(robot.profile.joint_names, gaps):
         p = found.parameters[f'actuator.{name}.backlash']
