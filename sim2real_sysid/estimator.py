@@ -125,7 +125,7 @@ class OnlineIdentifier:
         self._reporter = Reporter(profile, self.config, self._rows.payload)
         self.addresses = (*self._reporter.addresses, *self._play.addresses)
         n = len(self._start)
-        self._detector = ChangeDetector(n)
+        self._detector = ChangeDetector(self._reporter.lowest)
         self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
         self._idle = np.zeros(nj)
         self._curves = np.full(nj, USUAL, dtype=np.intp)

@@ -98,6 +98,7 @@ class Reporter:
     Attributes:
         addresses: of what is always reported, in order.
         shift: (n,) what is to be added to the main model's parameters.
+        lowest: (n,) what they can be at least, that added.
     """
 
     def __init__(self, profile: RobotProfile, config: SysidConfig, payload: int) -> None:
@@ -118,6 +119,10 @@ class Reporter:
         self.addresses = (*names, *carried)
         self._first = {a: nominal(profile, a) for a in self.addresses}
         self.shift = np.zeros(MAIN * nj + payload)
+        self.lowest = np.full(MAIN * nj + payload, -np.inf)
+        for slot, address in self._slots.items():
+            if '.com.' not in address:  # of these the parameters are first moments
+                self.lowest[slot] = self._quantity(address).low
         if payload:
             self.shift[-payload] = self._first[carried[0]]
 

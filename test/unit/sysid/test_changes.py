@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.profile import load_profile
-from sim2real_sysid.changes import CONFIRMED, WARM_UP, ChangeDetector
+from sim2real_sysid.changes import CONFIRMED, PATIENCE, WARM_UP, ChangeDetector
 from sim2real_sysid.estimator import OnlineIdentifier
 
 BEFORE = 20.0  # s
@@ -77,7 +77,7 @@ def look(detector, scores, n=1):
 
 def test_scatter_is_learned_and_what_stands_out_is_confirmed():
     rng = np.random.default_rng(0)
-    detector = ChangeDetector(1)
+    detector = ChangeDetector(np.full(1, -np.inf))
     scores = list(10.0 * rng.normal(size=8))
     for _ in range(4 * WARM_UP):
         scores = [*scores[1:], 10.0 * rng.normal()]
@@ -93,11 +93,45 @@ def test_scatter_is_learned_and_what_stands_out_is_confirmed():
 
 
 def test_small_changes_do_not_count_however_certain():
-    detector = ChangeDetector(1)
+    detector = ChangeDetector(np.full(1, -np.inf))
     for _ in range(4 * WARM_UP):
         assert look(detector, [0.1] * 8) is None
     for _ in range(2 * CONFIRMED):
         assert look(detector, [100.0 * 0.08] * 8) is None
+
+
+def warm(lowest):
+    """A detector of two parameters that has seen what is usual."""
+    detector, rng = ChangeDetector(lowest), np.random.default_rng(1)
+    for _ in range(4 * WARM_UP):
+        assert told(detector, rng.normal(size=2)) is None
+    return detector
+
+
+def told(detector, scores):
+    """What the detector says of blocks of these scores, of two parameters worth 1."""
+    return detector.look(
+        np.tile(scores, (8, 1)), np.full((8, 2), 40.0), np.ones(2), np.ones(2), np.ones(2, bool)
+    )
+
+
+def test_a_change_is_named_once_no_other_explains_it_as_well():
+    detector = warm(np.full(2, -np.inf))
+    alike = [told(detector, (40.0, 41.0)) for _ in range(CONFIRMED + 2)]
+    assert alike == [None] * (CONFIRMED + 2)
+    assert told(detector, (40.0, 24.0)).parameter == 0
+    detector = warm(np.full(2, -np.inf))
+    alike = [told(detector, (40.0, 41.0)) for _ in range(PATIENCE)]
+    assert alike[:-1] == [None] * (PATIENCE - 1)
+    assert alike[-1].parameter == 1
+
+
+def test_nothing_changes_to_what_it_cannot_be():
+    detector = warm(np.zeros(2))
+    found = [told(detector, (-48.0, -32.0)) for _ in range(CONFIRMED)]  # 1 - 1.2, 1 - 0.8
+    assert found[-1].parameter == 1
+    detector = warm(np.zeros(2))
+    assert [told(detector, (-48.0, -44.0)) for _ in range(PATIENCE)] == [None] * PATIENCE
 
 
 @pytest.mark.soak
