@@ -37,7 +37,9 @@ LEAST_SAMPLES = 12  # of it, at least
 LONGEST_REST = 0.3  # s; a joint that rests for longer tells nothing
 KEPT = 1.2  # s of samples that are kept, beyond those after a turn
 BEYOND = 6.0  # standard deviations of the encoder's noise that are no rest
+LEVEL = 2 / 3  # of that, above the lowest sample: what a rest's level is taken from
 SMOOTH = 5  # degree of the polynomials that other joints move by, about a turn
+GRID = 32  # times about a turn at which the efforts of the bodies are computed
 MOST_TURNS = 200  # of a joint that are remembered
 LEAST_TURNS = 10  # before anything counts as identified
 # Turns of one motion resemble each other, and so do their errors: a variance counts so often. What
@@ -186,21 +188,22 @@ class PlayIdentifier:
         """A joint, and the effort (m,) that is left for its own acceleration and friction."""
         assert self._known is not None
         armature, viscous, extra = self._known
-        x = (stamps - stamps[0]) / (stamps[-1] - stamps[0])
+        rate = 1.0 / (stamps[-1] - stamps[0])
+        x, grid = rate * (stamps - stamps[0]), np.linspace(0.0, 1.0, GRID)
         series = np.polynomial.polynomial
         fit = series.polyfit(x, positions, SMOOTH)
-        rate = 1.0 / (stamps[-1] - stamps[0])
-        states = np.zeros((len(stamps) + 1, 3, self._nj))
+        states = np.zeros((GRID + 1, 3, self._nj))
         for order in range(3):
-            terms = series.polyval(x, series.polyder(fit, order)) if order else positions.T
-            states[:-1, order] = terms.T * rate**order
-        states[:, 2, j] = 0.0
+            terms = series.polyder(fit, order)
+            states[:-1, order] = series.polyval(grid, terms).T * rate**order
         states[-1] = states[-2]
+        states[:, 2, j] = 0.0
         states[-1, 2, j] = 1.0
         columns = self._body.columns(states)[:, j]
         bodies = columns[:, 0] + extra * columns[:, 1]
         inertia = float(bodies[-1] - bodies[-2] + armature[j])
-        return Joint(max(inertia, 1e-9), float(viscous[j])), efforts - bodies[:-1]
+        own = efforts - np.interp(x, grid, bodies[:-1])
+        return Joint(max(inertia, 1e-9), float(viscous[j])), own
 
     def add_to(self, estimate: Estimate) -> Estimate:
         """An estimate with what is known of the play."""
@@ -237,8 +240,8 @@ def valley(stamps: Array, heights: Array, beyond: float) -> tuple[float, int, in
         Height of the rest, its first sample, and the first one after it; None where it rested for
         too long, or never fell.
     """
-    low = heights < heights.min() + beyond
-    level = float(np.median(heights[low]))
+    # No wider than noise makes it, since a turn without a rest is round.
+    level = float(np.median(heights[heights < heights.min() + LEVEL * beyond]))
     away = np.flatnonzero(np.abs(heights - level) > beyond)
     resting = np.flatnonzero(~(np.abs(heights - level) > beyond))
     if not len(away) or not len(resting):
