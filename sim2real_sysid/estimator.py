@@ -37,6 +37,7 @@ from sim2real_sysid.quality import QualityMonitor
 from sim2real_sysid.regression import (
     ARMATURE,
     COULOMB,
+    DELAY,
     JOINT_QUANTITIES,
     OFFSET,
     SLOW,
@@ -312,7 +313,7 @@ class OnlineIdentifier:
         scores, information = found.scores(model.apply(recent.cross))
         raw, own = found.mean * found.scale, MAIN * np.arange(len(self._idle))
         extra = float(raw[MAIN * len(own)]) if self._rows.payload else 0.0
-        self._play.learn(raw[own + ARMATURE], raw[own + VISCOUS], extra)
+        self._play.learn(raw[own + ARMATURE], raw[own + VISCOUS], raw[own + DELAY], extra)
         value = raw + self._reporter.shift
         effect = np.where(found.known, found.effect, np.inf)
         size = np.maximum(np.abs(value), MATTERS * effect)

@@ -92,7 +92,7 @@ class PlayIdentifier:
         self._profile, self._config, self._body = profile, config, body
         self._nj = nj = len(profile.joints)
         self.addresses = tuple(f'actuator.{joint}.backlash' for joint in profile.joint_names)
-        self._known: tuple[Array, Array, float] | None = None
+        self._known: tuple[Array, Array, Array, float] | None = None
         self._after, self._rough, self._count = 0.0, np.zeros(nj), 0
         self._turns: tuple[deque[Turn], ...] = tuple(deque(maxlen=MOST_TURNS) for _ in range(nj))
         self._stamp = -math.inf
@@ -113,15 +113,16 @@ class PlayIdentifier:
         for j in np.flatnonzero(joints):
             self._turns[j].clear()
 
-    def learn(self, armature: Array, viscous: Array, extra: float) -> None:
+    def learn(self, armature: Array, viscous: Array, late: Array, extra: float) -> None:
         """Learn what is known of the robot by now.
 
         Args:
             armature: (nj,).
             viscous: (nj,) friction.
+            late: (nj,) time by which efforts are measured later than positions [s].
             extra: mass of the payload beyond the nominal one [kg].
         """
-        self._known = np.maximum(armature, 0.0), np.maximum(viscous, 0.0), extra
+        self._known = np.maximum(armature, 0.0), np.maximum(viscous, 0.0), late, extra
 
     def follow(self, stamps: Array, positions: Array, efforts: Array, usable: Flags) -> None:
         """Take consecutive samples.
@@ -176,9 +177,10 @@ class PlayIdentifier:
             if last - end < LEAST_SAMPLES or last > len(stamps):
                 continue
             part = slice(begin, last)
-            if not np.isfinite(efforts[part, j]).all():
+            if not np.isfinite(efforts[:, j]).all():
                 continue
-            joint, own = self._at(int(j), stamps[part], positions[part], efforts[part, j])
+            effort = np.interp(stamps[part] + self._known[2][j], stamps, efforts[:, j])
+            joint, own = self._at(int(j), stamps[part], positions[part], effort)
             edge = end - begin
             turn = crossed(stamps[part], way * positions[part, j], way * own, edge, level, joint)
             if turn is not None:
@@ -187,7 +189,7 @@ class PlayIdentifier:
     def _at(self, j: int, stamps: Array, positions: Array, efforts: Array) -> tuple[Joint, Array]:
         """A joint, and the effort (m,) that is left for its own acceleration and friction."""
         assert self._known is not None
-        armature, viscous, extra = self._known
+        armature, viscous, _, extra = self._known
         rate = 1.0 / (stamps[-1] - stamps[0])
         x, grid = rate * (stamps - stamps[0]), np.linspace(0.0, 1.0, GRID)
         series = np.polynomial.polynomial
