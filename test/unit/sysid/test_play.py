@@ -28,7 +28,8 @@ def behind(link, gap):
 
 
 def recorded(robot, gaps, duration=40.0, rate=250.0, seed=0):
-    """Stamps (n,), positions and efforts (n, 2) of a robot of TRUTH that swings."""
+    """Stamps (n,), positions and efforts (n, 2) of a robot that swings, with little friction."""
+    robot.truth |= {'joint.hip.coulomb_friction': 0.4, 'joint.knee.coulomb_friction': 0.15}
     rng, stamp = np.random.default_rng(seed), np.arange(1, int(duration * rate) + 1) / rate
     q, v, a = np.zeros((3, len(stamp), 2))
     for j in range(2):
