@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from sim2real_core.profile import load_profile
-from sim2real_policy.follow import TrajectoryRuntime
 from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.estimator import OnlineIdentifier
-from sim2real_sysid.excitation import excite
 from sim2real_sysid.play import LEAST_TURNS, Joint, Turn, crossed, gap_of, valley
 
 NOISE = 3e-5  # rad
@@ -139,7 +137,7 @@ def test_what_rests_take_off_is_added_again_and_few_turns_say_nothing():
 
 @pytest.mark.soak
 @pytest.mark.parametrize(('times', 'seed'), [(0.0, 601), (1.0, 602), (4.0, 603)])
-def test_intervals_of_hidden_arms_hold_the_truth(times, seed):
+def test_intervals_of_hidden_arms_hold_the_truth(excited_arms, times, seed):
     """Twelve arms on their own excitation; 90 % intervals, also of all that play could spoil."""
     profile, robots = load_profile('arm6'), 12
     hidden = dict(load_space('arm6_surrogate', profile).draw_many(seed, np.arange(robots)))
@@ -147,21 +145,11 @@ def test_intervals_of_hidden_arms_hold_the_truth(times, seed):
     simulator = MujocoSimulator(profile, nsim=robots, contacts=False, seed=seed)
     simulator.apply(hidden)
     simulator.reset()
-    runtime = TrajectoryRuntime(excite(profile).trajectory, profile)
     identifiers = [OnlineIdentifier(profile) for _ in range(robots)]
-    steps = round(1.0 / profile.rates.joint_state_rate / simulator.timestep)
-    per_command = round(profile.rates.control_period / (steps * simulator.timestep))
-    tick = 0
-    while runtime.report()['motion'] != 'done':
-        reading = simulator.read()
-        if tick % per_command == 0:
-            order = np.tile(runtime.infer(np.zeros((1, len(profile.joints)))), (robots, 1))
-            simulator.command(order)
+    for reading in excited_arms(simulator):
         for robot, identifier in enumerate(identifiers):
             stamp = float(reading.time[robot])
             identifier.update(stamp, reading.position[robot], reading.effort[robot])
-        simulator.step(steps)
-        tick += 1
     play, others = [], []
     for robot, identifier in enumerate(identifiers):
         for address, p in identifier.estimate().parameters.items():
