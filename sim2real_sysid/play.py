@@ -7,8 +7,8 @@ motion had no speed, the link turned, and what it went from there is the gap: ho
 motion after the turn, taken back to its beginning, misses the encoder's rest.
 
 A link that sticks before it goes on creeps meanwhile, and friction rises; both take something off
-the gap, the more the longer it rests. Over all turns of a joint the gap is what a line over the
-time at rest says for none.
+the gap, the more the longer it sticks. Over all turns of a joint the gap is what a line over that
+time says for none.
 
 Example: 6 joints at 250 Hz; a turn is looked at through 40 samples of them all.
 """
@@ -44,9 +44,10 @@ MOST_TURNS = 200  # of a joint that are remembered
 LEAST_TURNS = 10  # before anything counts as identified
 # Turns of one motion resemble each other, and so do their errors: a variance counts so often. What
 # friction does next to rest leaves a share of the gap open. Both found on simulated arms.
-ALIKE = 5.0
+ALIKE = 3.0
 SHARE = 0.06
 FINE = 3.0  # standard deviations of the encoder's noise to which a gap may be known at best
+CREEP = 5.0  # share of the gap [1/s] that a link may lose while it sticks: standard deviation
 ROBUST = 1.5  # standard deviations from which on a turn weighs less (Huber 1981)
 
 
@@ -55,12 +56,14 @@ class Turn(NamedTuple):
 
     Attributes:
         gap: crossed [rad or m].
-        rest: time that the link itself stood still [s].
-        stamp: when the encoder went on [s].
+        rest: time that the encoder stood still [s].
+        speed: of the link as the encoder went on [rad/s or m/s].
+        stamp: of that [s].
     """
 
     gap: float
     rest: float
+    speed: float
     stamp: float
 
 
@@ -284,7 +287,7 @@ def crossed(
     push = (efforts - efforts.mean()) / joint.inertia * step
     push[[0, -1]] *= 0.5
     own = -np.expm1(-drag * age) / drag @ push
-    pace = (np.exp(-drag * age) * (age > 0.0)) @ push
+    pace = (np.exp(-drag * age) * (age > 0.0) + 0.5 * np.eye(len(age))) @ push
     t = stamps - stamps[0]
     glide, slope = -np.expm1(-drag * t) / drag, np.exp(-drag * t)
     columns = np.stack([np.ones_like(t), glide, (t - glide) / drag], axis=1)
@@ -297,31 +300,36 @@ def crossed(
     share = speed[k] / (speed[k] - speed[k + 1])
     height = (columns @ fit + own)[k]
     height += 0.5 * share * (stamps[k + 1] - stamps[k]) * speed[k]
-    crossing = stamps[edge] - stamps[k] - share * (stamps[k + 1] - stamps[k])
-    rest = max(float(stamps[edge] - stamps[0] - crossing), 0.0)
-    return Turn(float(level - height), rest, float(stamps[edge]))
+    rest = float(stamps[edge] - stamps[0])
+    return Turn(float(level - height), rest, float(speed[edge]), float(stamps[edge]))
 
 
 def gap_of(turns: deque[Turn]) -> tuple[float, float]:
     """What turns say of the gap: mean and standard deviation; infinite where they are too few.
 
-    A line over the time at rest, by Huber's weights; the covariance is the sandwich of White
-    (1980), which asks for no equal scatter.
+    A line over the time that the link stood still, by Huber's weights; the covariance is the
+    sandwich of White (1980), which asks for no equal scatter. That time is what is left of the
+    encoder's rest when the link has crossed the gap of all turns, not of this one: with errors of
+    its own the line would lean to them.
     """
     if len(turns) < LEAST_TURNS:
         return 0.0, math.inf
-    gap, rest = np.array([turn[:2] for turn in turns]).T
-    columns = np.stack([np.ones_like(rest), rest], axis=1)
-    ridge = 1e-6 * len(gap) * np.diag([0.0, 1.0])
-    weight = np.ones_like(gap)
+    gap, rest, speed = np.array([turn[:3] for turn in turns]).T
+    weight, line = np.ones_like(gap), np.array([np.median(gap), 0.0])
+    scatter = 1.4826 * float(np.median(np.abs(gap - line[0]))) + 1e-12
     for _ in range(10):
-        normal = columns.T @ (weight[:, None] * columns) + ridge
+        still = np.maximum(rest - 2.0 * max(float(line[0]), 0.0) / speed, 0.0)
+        columns = np.stack([np.ones_like(still), still], axis=1)
+        lost = CREEP * max(abs(float(line[0])), scatter)  # standard deviation of the slope
+        prior = np.diag([0.0, (scatter / lost) ** 2])
+        normal = columns.T @ (weight[:, None] * columns) + prior
         line = np.linalg.solve(normal, columns.T @ (weight * gap))
         left = gap - columns @ line
         scatter = 1.4826 * float(np.median(np.abs(left))) + 1e-12
         weight = 1.0 / np.maximum(1.0, np.abs(left) / (ROBUST * scatter))
     inverse = np.linalg.inv(normal)
     score = columns * (weight * left)[:, None]
-    covariance = inverse @ (score.T @ score) @ inverse * len(gap) / (len(gap) - 2)
+    between = score.T @ score * len(gap) / (len(gap) - 2) + scatter**2 * prior
+    covariance = inverse @ between @ inverse
     mean = float(line[0])
     return mean, math.sqrt(ALIKE * float(covariance[0, 0]) + (SHARE * mean) ** 2)
