@@ -8,8 +8,9 @@ what the model leaves out count as usual. A change must stand out of that, and b
 matter.
 
 Windows of one, two and four seconds of motion are looked at, twice a second: the short ones see a
-fault soon, the long one a smaller change. What stands out must do so three times in a row; by then
-the motion has told which parameter explains it best.
+fault soon, the long one a smaller change. What stands out must do so three times in a row, and
+longer while the motion has not told yet which parameter explains it: at first a change of one
+looks much like that of another. Nothing changes to what it cannot be.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ WARM_UP = 8  # windows that are seen before one can stand out
 # Before anything was seen the square of a score is taken for so many times the information beside
 # it, and never for less: 1 where noise is white and the model right. It counts as the warm-up.
 FIRST_USUAL, LEAST_USUAL = 10.0, 3.0
-LEAST_SCORE = 6.0  # standard deviations
+LEAST_SCORE = 5.0  # standard deviations
 CONFIRMED = 3  # looks in a row at which something stands out
+PATIENCE = 8  # looks after which the best explanation is taken, though another is nearly as good
+CLEARLY = 0.2  # share of what the best explains, by which it must be better than any other
 LEAST_SHARE = 0.1  # of the value, before a change matters
 LEAST_EFFECT = 0.01  # of the effort, likewise
 MOST_LEARNED = 4.0  # times the usual, of what is not
@@ -55,10 +58,11 @@ class ChangeDetector:
     """Looks at the scores of block after block.
 
     Args:
-        parameters: their number, n.
+        lowest: (n,) values that the parameters can have.
     """
 
-    def __init__(self, parameters: int) -> None:
+    def __init__(self, lowest: Array) -> None:
+        parameters, self._lowest = len(lowest), lowest
         self._usual = np.full((len(WINDOWS), parameters), FIRST_USUAL)
         self._seen = np.zeros((len(WINDOWS), parameters))
         self._looks = 0
@@ -75,7 +79,7 @@ class ChangeDetector:
             effect: (n,) change that would explain all of the effort by itself.
             watched: (n,) parameters that are known well enough to be missed.
         """
-        found: list[tuple[float, Step]] = []
+        found: list[tuple[float, bool, Step]] = []
         least = np.maximum(LEAST_SHARE * np.abs(value), LEAST_EFFECT * effect)
         for k, length in enumerate(WINDOWS):
             score, weight = scores[-length:].sum(axis=0), information[-length:].sum(axis=0)
@@ -83,18 +87,23 @@ class ChangeDetector:
             size = np.where(moved, score / np.where(moved, weight, 1.0), 0.0)
             power = score * size  # by what the change of one parameter mends the fit
             ratio = np.sqrt(power / np.maximum(self._usual[k], LEAST_USUAL))
+            explained = np.where(value + size >= self._lowest, power, 0.0)
             clear = (ratio > LEAST_SCORE) & (np.abs(size) > least) & (self._seen[k] >= WARM_UP)
-            if clear.any():
-                i = int(np.where(clear, power, 0.0).argmax())
+            if (clear & (explained > 0.0)).any():
+                i = int(np.where(clear, explained, 0.0).argmax())
                 since = self._since(scores[:, i], information[:, i])
                 step = Step(i, float(size[i]), float(ratio[i]), since)
-                found.append((float(power[i]), step))
+                rival = float(np.delete(explained, i).max(initial=0.0))
+                found.append((float(power[i]), rival <= (1.0 - CLEARLY) * power[i], step))
             self._learn(k, power, moved)
         self._looks = self._looks + 1 if found else 0
         if self._looks < CONFIRMED:
             return None
+        _, evident, step = max(found)
+        if not evident and self._looks < PATIENCE:
+            return None
         self._looks = 0
-        return max(found)[1]
+        return step
 
     def _learn(self, k: int, power: Array, moved: Flags) -> None:
         """Learn what is usual, and hardly from what is not."""

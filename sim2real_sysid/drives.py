@@ -27,6 +27,7 @@ from sim2real_sysid.blocks import Blocks, Fit
 from sim2real_sysid.commands import Following
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.regression import Rows
+from sim2real_sysid.report import joined
 from sim2real_sysid.servo import Servo
 from sim2real_sysid.unmeasured import Unmeasured
 from sim2real_sysid.windows import States, Windows
@@ -356,16 +357,8 @@ class DriveIdentifier:
         """An estimate with what is known of the drives, once commands were heard."""
         if not self.commanded:
             return estimate
-        found, order, covariance = self.estimates()
-        n, m = len(estimate.order), len(order)
-        whole = np.zeros((n + m, n + m))
-        whole[:n, :n], whole[n:, n:] = estimate.covariance, covariance
-        return replace(
-            estimate,
-            parameters={**estimate.parameters, **found},
-            order=(*estimate.order, *order),
-            covariance=whole,
-        )
+        found, _, covariance = self.estimates()
+        return joined(estimate, found, covariance)
 
 
 def ratios(fit: Fit) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.findings import Finding
 from sim2real_sysid.intake import Intake, Run
 from sim2real_sysid.moments import Block, Moments
+from sim2real_sysid.play import PlayIdentifier
 from sim2real_sysid.posterior import (
     BEND,
     FULL,
@@ -33,7 +34,16 @@ from sim2real_sysid.posterior import (
     steepest,
 )
 from sim2real_sysid.quality import QualityMonitor
-from sim2real_sysid.regression import COULOMB, JOINT_QUANTITIES, OFFSET, SLOW, VISCOUS, RowBuilder
+from sim2real_sysid.regression import (
+    ARMATURE,
+    COULOMB,
+    DELAY,
+    JOINT_QUANTITIES,
+    OFFSET,
+    SLOW,
+    VISCOUS,
+    RowBuilder,
+)
 from sim2real_sysid.report import Knowledge, Reporter
 
 Array = npt.NDArray[np.float64]
@@ -107,15 +117,16 @@ class OnlineIdentifier:
         self._start = np.append(own[:, :MAIN].ravel(), payload)
         self._full_start = np.append(own.ravel(), payload)
         self._drives = DriveIdentifier(profile, self.config)
+        self._play = PlayIdentifier(profile, self.config, self._body)
         self._commands: deque[tuple[float, Array]] = deque(maxlen=MOST_COMMANDS)
         self._quality = QualityMonitor(profile, self._body)
         self._doubted = np.full(nj, -math.inf)  # until when a joint is not believed [s]
         self._greatest = np.zeros(nj)  # effort seen
         self._judged = -math.inf  # time of the newest evidence against any
         self._reporter = Reporter(profile, self.config, self._rows.payload)
-        self.addresses = self._reporter.addresses
+        self.addresses = (*self._reporter.addresses, *self._play.addresses)
         n = len(self._start)
-        self._detector = ChangeDetector(n)
+        self._detector = ChangeDetector(self._reporter.lowest)
         self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
         self._idle = np.zeros(nj)
         self._curves = np.full(nj, USUAL, dtype=np.intp)
@@ -200,6 +211,7 @@ class OnlineIdentifier:
                 self._doubted[of] = finding.until + DOUBTED[finding.what]
                 if finding.what != 'effort_saturated':
                     self._moments.drop(of)
+                    self._play.forget(of)
         self._judged = max([self._judged, *(f.until for f in self._quality.findings)])
 
     @property
@@ -216,10 +228,12 @@ class OnlineIdentifier:
         """The filters behind the rows are new."""
         self._intake.longest_gap = self._rows.longest_gap
         self._drives.open(self._rows.bandwidth, self._intake.period)
+        self._play.open(self._intake.coarseness)
 
     def _follow(self, run: Run) -> bool:
         """Learn from samples without a break; whether anything was."""
         self._drives.follow(run.stamp, run.position, run.effort)
+        self._play.follow(*run[1:], usable=run.stamp[-1] > self._doubted)
         rows = self._rows.push(run.stamp, run.position, self._drives.stand_in(run.effort))
         if rows is None:
             return False
@@ -241,6 +255,7 @@ class OnlineIdentifier:
         self._rows.restart()
         self._moments.restart()
         self._drives.restart()
+        self._play.restart()
 
     def _uncertainty(self) -> Uncertainty:
         period, rows = self._intake.coarseness, self._rows
@@ -268,7 +283,7 @@ class OnlineIdentifier:
             self._work()
         stamp = self._intake.stamp if math.isfinite(self._intake.stamp) else 0.0
         if not len(self._moments):
-            return self._drives.add_to(self._reporter.nothing(stamp))
+            return self._whole(self._reporter.nothing(stamp))
         blocks = self._moments.blocks()
         steep, self._curves = steepest(self._moments.sums(), self._rows.payload)
         knowledge = Knowledge(
@@ -280,7 +295,11 @@ class OnlineIdentifier:
             idle=self._idle,
             kept=self._kept,
         )
-        return self._drives.add_to(self._reporter.report(stamp, knowledge, self.changes))
+        return self._whole(self._reporter.report(stamp, knowledge, self.changes))
+
+    def _whole(self, estimate: Estimate) -> Estimate:
+        """With what is known of the drives."""
+        return self._drives.add_to(self._play.add_to(estimate))
 
     def _look_for_change(self, stamp: float) -> None:
         """Hold the newest closed blocks against the older ones."""
@@ -292,7 +311,10 @@ class OnlineIdentifier:
         found = fit(sums, model, self._start, self._uncertainty(), self._carried)
         recent = self._moments.blocks(-newest - 1, -1)
         scores, information = found.scores(model.apply(recent.cross))
-        value = found.mean * found.scale + self._reporter.shift
+        raw, own = found.mean * found.scale, MAIN * np.arange(len(self._idle))
+        extra = float(raw[MAIN * len(own)]) if self._rows.payload else 0.0
+        self._play.learn(raw[own + ARMATURE], raw[own + VISCOUS], raw[own + DELAY], extra)
+        value = raw + self._reporter.shift
         effect = np.where(found.known, found.effect, np.inf)
         size = np.maximum(np.abs(value), MATTERS * effect)
         doubt = np.sqrt(np.abs(np.diag(found.inverse))) * found.scale

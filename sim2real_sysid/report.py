@@ -13,7 +13,7 @@ the constant counts as either, and as uncertainty of the latter.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,7 @@ class Reporter:
     Attributes:
         addresses: of what is always reported, in order.
         shift: (n,) what is to be added to the main model's parameters.
+        lowest: (n,) what they can be at least, that added.
     """
 
     def __init__(self, profile: RobotProfile, config: SysidConfig, payload: int) -> None:
@@ -118,6 +119,10 @@ class Reporter:
         self.addresses = (*names, *carried)
         self._first = {a: nominal(profile, a) for a in self.addresses}
         self.shift = np.zeros(MAIN * nj + payload)
+        self.lowest = np.full(MAIN * nj + payload, -np.inf)
+        for slot, address in self._slots.items():
+            if '.com.' not in address:  # of these the parameters are first moments
+                self.lowest[slot] = self._quantity(address).low
         if payload:
             self.shift[-payload] = self._first[carried[0]]
 
@@ -293,6 +298,28 @@ class Reporter:
                 dry.confounded = (f'{name}.effort_offset',)
                 rows.append(dry)
         return rows
+
+
+def joined(
+    estimate: Estimate, parameters: dict[str, ParameterEstimate], covariance: Array
+) -> Estimate:
+    """An estimate with further parameters, independent of those in it.
+
+    Args:
+        estimate: what is known already.
+        parameters: address to what is to be added.
+        covariance: (m, m) of the identified ones among them, in their order.
+    """
+    order = tuple(a for a, p in parameters.items() if p.status == 'identified')
+    n, m = len(estimate.order), len(order)
+    whole = np.zeros((n + m, n + m))
+    whole[:n, :n], whole[n:, n:] = estimate.covariance, covariance
+    return replace(
+        estimate,
+        parameters={**estimate.parameters, **parameters},
+        order=(*estimate.order, *order),
+        covariance=whole,
+    )
 
 
 def _excitation(count: Array) -> tuple[Flags, Flags]:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from sim2real_core.profile import load_profile
+from sim2real_policy.follow import TrajectoryRuntime
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.estimator import OnlineIdentifier
+from sim2real_sysid.excitation import excite
 
 PENDULUM = """<robot name="pendulum">
   <link name="base"/>
@@ -40,6 +42,8 @@ TRUTH = {
     'link.tool.com.x': 0.02,
     'link.tool.com.y': 0.0,
     'link.tool.com.z': 0.05,
+    'actuator.hip.backlash': 0.0,
+    'actuator.knee.backlash': 0.0,
 }
 
 
@@ -176,3 +180,28 @@ def fixture_scores():
 def fixture_identifier(pendulum):
     """An identifier with the default settings."""
     return OnlineIdentifier(pendulum)
+
+
+@pytest.fixture(name='excited_arms', scope='session')
+def fixture_excited_arms():
+    """Hidden arms on their own excitation: ``excited_arms(simulator)`` yields readings.
+
+    The simulator is at its reset; between two readings its parameters may be changed.
+    """
+    profile = load_profile('arm6')
+    trajectory = excite(profile).trajectory
+
+    def run(simulator):
+        runtime = TrajectoryRuntime(trajectory, profile)
+        steps = round(1.0 / profile.rates.joint_state_rate / simulator.timestep)
+        every = round(profile.rates.control_period / (steps * simulator.timestep))
+        seen = np.zeros((1, len(profile.joints)))
+        tick = 0
+        while runtime.report()['motion'] != 'done':
+            if tick % every == 0:
+                simulator.command(np.tile(runtime.infer(seen), (simulator.nsim, 1)))
+            yield simulator.read()
+            simulator.step(steps)
+            tick += 1
+
+    return run

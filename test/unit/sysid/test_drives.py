@@ -248,12 +248,14 @@ def test_friction_is_identified_without_measured_effort(made):
 def test_drives_are_identified_beside_the_joints(made):
     profile, log = made('pusher')
     identifier = OnlineIdentifier(profile)
-    assert not any(a.startswith('actuator') for a in identifier.estimate().parameters)
+    assert not any(
+        a in identifier.estimate().parameters for a in DriveIdentifier(profile).addresses
+    )
     for stamp, position, effort, sent in zip(*log):
         command = sent if np.isfinite(sent).all() else None
         identifier.update(float(stamp), position, effort, command)
     estimate = identifier.estimate()
-    assert scores({a: p for a, p in estimate.parameters.items() if a.startswith('actuator')})
+    assert scores({a: estimate.parameters[a] for a in DriveIdentifier(profile).addresses})
     assert 'joint.axis.coulomb_friction' in estimate.identified
     assert np.sqrt(np.diag(estimate.covariance)) == pytest.approx(
         [estimate.parameters[a].std for a in estimate.order]
