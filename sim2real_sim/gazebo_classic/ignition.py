@@ -165,6 +165,17 @@ class Ignition:
             raise WorldError(f'Gazebo (ignition-transport): {service} refused')
         return self._messages.type(reply).FromString(data)
 
+    def drained(self) -> bool:
+        """Whether every message that has arrived was handed out.
+
+        Raises:
+            WorldError: our own thread does not say so by the deadline.
+        """
+        found: list[bool] = []
+        self._do(lambda: found.append(not self._subscriber.poll(0)))
+        self.wait(lambda: found, 'our own thread')
+        return found[0]
+
     def close(self) -> None:
         """Let go."""
         self._do(self._shut)

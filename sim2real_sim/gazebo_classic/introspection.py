@@ -99,6 +99,10 @@ class Introspection:
         """Time was set back: what the last step made is no more."""
         self._latest = b''
 
+    def drained(self) -> bool:
+        """Whether every step that has arrived here was seen."""
+        return self._ignition.drained()
+
     def wait_time(self, after: int) -> int:
         """Wait until simulated time is later than this, and give it [ns]."""
         what = f'simulated time after {after * 1e-9:.4f} s'

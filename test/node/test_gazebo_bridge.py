@@ -35,6 +35,7 @@ except MissingError as error:
 ARM6 = load_profile('arm6')
 DEFAULT = ARM6.array('default_position')
 LONG = Scene.LONG
+RATE = round(ARM6.rates.joint_state_rate)
 HEAVY = {'link.gripper.mass': 4.0, 'joint.elbow.viscous_friction': 3.0}
 
 
@@ -66,9 +67,14 @@ class Robot(Scene):
         return self.joints[-1].effort[ARM6.joint_names.index(joint)]
 
     def rests(self):
-        """Wait until the arm moves no more."""
+        """Wait until the arm has not moved for a quarter of a simulated second."""
+        self.joints.clear()
         self.until(
-            lambda: self.joints and np.abs(self.joints[-1].velocity).max() < 0.02, 'an arm at rest'
+            lambda: (
+                len(self.joints) >= RATE // 4
+                and np.abs([joint.velocity for joint in self.joints[-RATE // 4 :]]).max() < 0.02
+            ),
+            'an arm at rest',
         )
 
 
