@@ -32,7 +32,7 @@ demo: env  ## Run the whole loop against a surrogate robot; the report is out/de
 	$(BIN)/sim2real demo $(ARGS)
 
 # colcon prints its own closing lines; pytest's summary is shown once more, as the last line.
-# Two workers: what must not run beside its like is grouped in test/conftest.py.
+# Two workers: what must run one after the other is grouped in test/conftest.py.
 test: env  ## Build with colcon and run the tests (ARGS='-k sysid' chooses)
 	$(BIN)/colcon build --packages-select sim2real --event-handlers desktop_notification-
 	@$(BIN)/colcon test --packages-select sim2real --return-code-on-test-failure \

@@ -29,13 +29,12 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Nodes run beside unit tests at most, and one Gazebo at a time (xdist's loadgroup)."""
+    """What has processes of its own runs one after the other, beside the rest (loadgroup)."""
     for item in items:
         folder, file = item.path.parent.relative_to(HERE).parts[:1], item.path.name
-        if 'gazebo' in file or 'gz' in file or file in ('test_classic_world.py',):
-            item.add_marker(pytest.mark.xdist_group('gazebo'))
-        elif folder in (('node',), ('launch',)):
-            item.add_marker(pytest.mark.xdist_group('nodes'))
+        gazebo = 'gazebo' in file or 'gz' in file or file == 'test_classic_world.py'
+        if gazebo or folder in (('node',), ('launch',)):
+            item.add_marker(pytest.mark.xdist_group('processes'))
 
 
 def pytest_report_header(config):

@@ -159,6 +159,16 @@ def test_draws_reach_a_gazebo_that_others_joined_to_ros(world):
         watcher.destroy_node()
 
 
+def trouble(call):
+    """What a call raises, once the service is found: on a busy machine that may take seconds."""
+    end = time.monotonic() + 20.0
+    while True:
+        with pytest.raises(WorldError) as caught:
+            call()
+        if 'nobody serves' not in str(caught.value) or time.monotonic() > end:
+            return str(caught.value)
+
+
 def test_a_service_that_refuses_never_answers_or_is_not_there():
     """Each with its name and the deadline; nothing hangs."""
     context = Context()
@@ -181,10 +191,8 @@ def test_a_service_that_refuses_never_answers_or_is_not_there():
     thread.start()
     world = ClassicServices('broken', timeout=1.0)
     try:
-        with pytest.raises(WorldError, match='/broken/delete_entity refuses: not today'):
-            world.delete('box')
-        with pytest.raises(WorldError, match='/broken/get_model_list does not answer within 1 s'):
-            world.models()
+        assert '/broken/delete_entity refuses: not today' in trouble(lambda: world.delete('box'))
+        assert '/broken/get_model_list does not answer within 1 s' in trouble(world.models)
         with pytest.raises(WorldError, match='nobody serves /broken/pause_physics within 1 s'):
             world.pause(True)
     finally:
