@@ -110,14 +110,16 @@ class KeptExecutor(SingleThreadedExecutor):
         for guard, is_rung in zip(list(self._guards), rung):
             if is_rung:
                 guard.callback()
-        if due:
-            for timer in list(self._timers):
-                # Cancelled ones may seem ready, and are not.
-                if timer.handle.pointer in due and timer.handle.is_timer_ready():
-                    timer.handle.call_timer()
-                    timer.callback()
+        # Once anything came or went, what is left may be gone; what is there stays ready.
+        for timer in self._timers if due else ():
+            # Cancelled ones may seem ready, and are not.
+            if self._changed or timer.handle.pointer not in due:
+                continue
+            if timer.handle.is_timer_ready():
+                timer.handle.call_timer()
+                timer.callback()
         for subscription, is_ready in zip(self._subscriptions, ready):
-            if is_ready and not self._changed:  # else it may be gone; what it has waits
+            if is_ready and not self._changed:
                 taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
                 if taken is not None:
                     subscription.callback(taken[0])
