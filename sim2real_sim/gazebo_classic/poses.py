@@ -80,7 +80,7 @@ def impulse(link: LinkState, inertial: Any) -> tuple[Vector, Vector]:
     """What sets a free body at rest moving as a link does.
 
     Args:
-        link: its motion.
+        link: its motion; what is not known of it (NaN) counts as none.
         inertial: its Inertial message.
 
     Returns:
@@ -93,8 +93,9 @@ def impulse(link: LinkState, inertial: Any) -> tuple[Vector, Vector]:
     axes = (turn * Rotation.from_quat([q.x, q.y, q.z, q.w])).as_matrix()
     i = inertial
     tensor = np.array([[i.ixx, i.ixy, i.ixz], [i.ixy, i.iyy, i.iyz], [i.ixz, i.iyz, i.izz]])
-    speed = np.add(link.linear, np.cross(link.angular, arm))
-    return _vector(i.mass * speed), _vector(axes @ tensor @ axes.T @ np.asarray(link.angular))
+    linear, angular = np.nan_to_num(link.linear), np.nan_to_num(link.angular)
+    speed = linear + np.cross(angular, arm)
+    return _vector(i.mass * speed), _vector(axes @ tensor @ axes.T @ angular)
 
 
 def read_pose(message: Any) -> Pose:
