@@ -229,8 +229,8 @@ class BundleMetadata:
             ('training_range', size, 'as the observation'),
         ):
             part = getattr(self, name)
-            values = {} if part is None else asdict(part)
-            sized += [(f'{name}.{key}', value, count, each) for key, value in values.items()]
+            vectors = {} if part is None else asdict(part)
+            sized += [(f'{name}.{key}', v, count, each) for key, v in vectors.items()]
         for name, values, count, each in sized:
             if len(values) != count:
                 faults.add(name, values, f'must have {count} elements, {each}')
