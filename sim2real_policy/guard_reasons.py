@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 INTERVENTIONS = (
     'position_limit',
@@ -36,7 +36,7 @@ INTERVENTIONS = (
 ) = (1 << bit for bit in range(len(INTERVENTIONS)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def names_of(flags: int) -> tuple[str, ...]:
     """Names of the bits that are set; the same object for the same bits."""
     return tuple(name for bit, name in enumerate(INTERVENTIONS) if flags >> bit & 1)

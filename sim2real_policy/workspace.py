@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.errors import Faults
 from sim2real_policy.guard_limiters import Limiter, braked
 from sim2real_policy.guard_reasons import WORKSPACE
 
