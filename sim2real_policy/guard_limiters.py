@@ -204,7 +204,8 @@ class PositionLimiter(Limiter):
 
     def _near(self, position: Array) -> Array:
         """The position as it is next to the command."""
-        return self.command + shortest(position - self.command, self.continuous)
+        way = position - self.command
+        return position - (way - shortest(way, self.continuous))  # as it is, where nothing turned
 
 
 class VelocityLimiter(Limiter):
