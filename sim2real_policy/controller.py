@@ -19,8 +19,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata, check_robot
 from sim2real_policy.config import PolicyConfig, check_rates
-from sim2real_policy.guard import NOT_FINITE, Guard
-from sim2real_policy.guard_input import Plausibility, RateWatch
+from sim2real_policy.guard import Guard
 from sim2real_policy.observation import INPUT_SIZES, Assembler
 from sim2real_policy.runtime import Runtime
 
@@ -28,9 +27,7 @@ Array = npt.NDArray[np.float64]
 
 NO_SAMPLE = 'no joint state of this robot yet'
 NO_GOAL = 'no goal yet'
-LATCHED = f'{NOT_FINITE}: stopped until reset'
-STANDING = 'the stamps of joint states stand still: the clock that gives them has stopped'
-OVERFLOW = 'what the policy sees is not finite: an input is absurdly large'
+LATCHED = 'the policy gave an action that is not finite: stopped until reset'
 
 
 class Controller:
@@ -54,7 +51,6 @@ class Controller:
         command: (nj,) what was sent last, in the robot's command order.
         observation: (size,) float32, what the policy saw last.
         fault: why it holds; ``''`` when it acts.
-        notice: what happened last that was no reason to hold; ``''`` when nothing did.
         warning: what else a person should know; ``''`` when nothing.
         decided: whether the last command came from the policy, with a new observation.
         missed: control periods that passed without a command since the last reset.
@@ -99,10 +95,11 @@ class Controller:
         if meta.normalizer is not None:
             self._normalizer = np.array(meta.normalizer.mean), np.array(meta.normalizer.std)
         self._order = [meta.joints.index(name) for name in profile.joint_names]
-        self._measured = [n for n in ('position', 'velocity', 'effort') if n in self.required]
-        self._plausibility = Plausibility([profile.joint(name) for name in meta.joints])
-        self._rate = RateWatch(profile.rates.joint_state_rate)
-        self.notice = ''
+        self._measured = [
+            self.inputs[name]
+            for name in ('position', 'velocity', 'effort')
+            if name == 'position' or name in self.required
+        ]
         self._imu = bool({'angular_velocity', 'linear_acceleration'} & meta.observation.inputs)
         self._slack = 0.5 / profile.rates.joint_state_rate
         self.command = np.zeros(joints)
@@ -134,8 +131,6 @@ class Controller:
         self._imu_stamp = -math.inf
         self._due = -math.inf  # stamp at which the next command is due
         self._next = -math.inf  # steady time at which the next command without a sample is due
-        self._repeated = 0  # messages in a row that repeat the newest stamp
-        self._rate.reset()
         self._forget()
         self.decided = False
         self.missed = 0
@@ -174,10 +169,8 @@ class Controller:
         """
         if not is_late(stamp, self._stamp):
             return True
-        if stamp == self._stamp:
-            self._repeated += 1
-            if stamp == 0.0:
-                self.fault = UNSTAMPED
+        if stamp == self._stamp == 0.0:
+            self.fault = UNSTAMPED
         return False
 
     def sample(self, stamp: float, now: float, fault: str = '') -> bool:
@@ -195,14 +188,13 @@ class Controller:
         if not self.newer(stamp):
             return False
         if stamp < self._stamp:
-            self.notice = f'time went backward by {self._stamp - stamp:.3g} s: started afresh'
             self.reset()
-        self._stamp, self._heard, self._repeated = stamp, now, 0
-        self._rate.sample(stamp)
+        self._stamp, self._heard = stamp, now
         self.fault = fault or self._unusable()
         position = self.inputs['position'][0]
-        if not self.fault:
+        if math.isfinite(position.sum()):
             self._position[:] = position
+        if not self.fault:
             if not self.ready:
                 self.guard.reset(position)
             elif self.guard.damping:  # the robot was let go of, and may be anywhere
@@ -230,9 +222,9 @@ class Controller:
         self._due = stamp + period
 
     def _unusable(self) -> str:
-        fault = self._plausibility.fault(self.inputs, self._measured)
-        if fault:
-            return fault
+        for values in self._measured:
+            if not math.isfinite(values.sum()):
+                return 'a joint state is not finite'
         if self._imu and not self._stamp - self._imu_stamp <= self._config.stale_after:
             return 'no recent, finite IMU sample'
         return ''
@@ -254,11 +246,6 @@ class Controller:
             inputs['tool'][0] = self._tool(position)
         inputs['command'][0] = guard.command
         observation = self._assembler.update(inputs)
-        if not math.isfinite(observation.sum()):
-            self.fault = OVERFLOW
-            self._assembler.reset()  # nor shall its histories keep that
-            guard.hold()
-            return self._sent()
         if self._normalizer is not None:
             mean, std = self._normalizer
             observation = ((observation - mean) / std).astype(np.float32)
@@ -294,7 +281,7 @@ class Controller:
             self.act()
             return True
         if self.fault != UNSTAMPED:
-            self.fault = STANDING if self._repeated > 1 else f'no new joint state for {age:.1f} s'
+            self.fault = f'no new joint state for {age:.1f} s'
         self.decided = False
         bad = age + self._stamp - self._good - self._config.stale_after
         self.guard.stale(bad, self._position)
@@ -313,14 +300,16 @@ class Controller:
     def stop(self) -> bool:
         """Make the next command of a stop; whether it still changes anything."""
         before = self.command.copy()
-        self.guard.let_go()
+        if self._by_effort:  # an effort that is kept would go on pushing
+            self.guard.stale(math.inf, self._position)
+        else:
+            self.guard.hold()
         return bool(np.abs(self._sent() - before).max() > 1e-6)
 
     def report(self) -> dict[str, object]:
         """For diagnostics."""
         return {
-            'warning': self.warning or self._rate.warning,
-            'notice': self.notice,
+            'warning': self.warning,
             'deadline_misses': self.missed,
             'latched': self.guard.latched,
             **self.guard.counts,

@@ -240,7 +240,7 @@ class Guard:
         """What is sent when there is nothing to do: rest."""
         return self._rest(0)
 
-    def let_go(self) -> Array:
+    def let_go(self, position: Array) -> Array:
         """What is sent when the policy's work is over: rest, and efforts that decay."""
         self._rested = math.inf
         return self._rest(0)

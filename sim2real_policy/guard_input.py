@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from sim2real_core.profile import Joint
+from sim2real_policy.guard_limits import Limits
 
 Array = npt.NDArray[np.float64]
 
@@ -19,10 +17,6 @@ FASTER = 10.0
 """How many times its limit a measured speed or effort may be; limits below 0.1 count as 0.1."""
 FAR = 1e9
 """Largest value of what has no limit."""
-RATE_SHARE = 0.6
-"""Joint states that come less often than this share of the profile's rate are too few."""
-RATE_SAMPLES = 200
-"""Over how many of them the rate is taken."""
 
 
 class Plausibility:
@@ -32,20 +26,24 @@ class Plausibility:
     values far outside what the robot can do; acting on them would be worse than waiting.
 
     Args:
-        joints: in the order of the samples.
+        joints: names, in the order of the samples.
+        limits: of these joints, as the robot has them.
     """
 
-    def __init__(self, joints: Sequence[Joint]) -> None:
-        self._joints = tuple(joint.name for joint in joints)
-        bounds = []
-        for joint in joints:
-            room = max(BEYOND * (joint.upper - joint.lower), BEYOND)
-            speed, effort = (FASTER * max(x, 0.1) for x in (joint.velocity, joint.effort))
-            low = (joint.lower - room, -speed, -effort)
-            bounds.append((low, (joint.upper + room, speed, effort)))
-        low, high = np.clip(bounds, -FAR, FAR).transpose(1, 2, 0)
-        names = ('position', 'velocity', 'effort')
-        self._bounds = {name: (low[index], high[index]) for index, name in enumerate(names)}
+    def __init__(self, joints: Sequence[str], limits: Limits) -> None:
+        self._joints = tuple(joints)
+        lower, upper = limits.array('lower'), limits.array('upper')
+        room = np.maximum(BEYOND * (upper - lower), BEYOND)
+        speed = FASTER * np.maximum(limits.array('velocity'), 0.1)
+        effort = FASTER * np.maximum(limits.array('effort'), 0.1)
+        self._bounds: dict[str, tuple[Array, Array]] = {
+            name: (np.maximum(low, -FAR), np.minimum(high, FAR))
+            for name, low, high in (
+                ('position', lower - room, upper + room),
+                ('velocity', -speed, speed),
+                ('effort', -effort, effort),
+            )
+        }
 
     def fault(self, sample: Mapping[str, Array], names: Iterable[str]) -> str:
         """What is wrong with a sample, or ``''``.
@@ -66,39 +64,3 @@ class Plausibility:
         if not np.isfinite(value):
             return f'the {name} of {joint} is not finite'
         return f'the {name} of {joint}, {value:g}, is beyond [{low[index]:.4g}, {high[index]:.4g}]'
-
-
-class RateWatch:
-    """Says when samples come at another rate than they should.
-
-    Args:
-        rate: at which they should [Hz].
-
-    Attributes:
-        warning: what is wrong; ``''`` while nothing is.
-    """
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self.warning = ''
-        self.reset()
-
-    def reset(self) -> None:
-        """Time starts afresh."""
-        self._count, self._since = -1, 0.0
-
-    def sample(self, stamp: float) -> None:
-        """Take note of a sample, by its stamp [s]; stamps increase."""
-        if self._count < 0:
-            self._since = stamp
-        self._count += 1
-        if self._count < RATE_SAMPLES:
-            return
-        found = self._count / (stamp - self._since)
-        self.warning = ''
-        if not RATE_SHARE <= found / self._rate <= 1.0 / RATE_SHARE:
-            self.warning = (
-                f'joint states come at {found:.3g} Hz, not at {self._rate:g} Hz '
-                'as rates.joint_state_rate of the profile says'
-            )
-        self._count, self._since = 0, stamp
