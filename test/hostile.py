@@ -199,12 +199,11 @@ class Robot:
             return None
         afresh = controller.guard.damping or not controller.ready or stamp < self.newest
         self.newest = stamp
-        before, controller.notice = controller.notice, ''
+        restarts = controller.restarts
         due = controller.sample(stamp, self.now, fault)
         if afresh and not controller.fault:  # it starts from what was measured, at rest
             self.last, self.speed = controller.guard.command.copy(), np.zeros(6)
-        said = controller.fault or controller.notice
-        controller.notice = controller.notice or before
+        said = controller.fault or 'time went backward' * (controller.restarts - restarts)
         if due:
             controller.act()
             self.obey()
