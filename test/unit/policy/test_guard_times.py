@@ -1,7 +1,6 @@
 """When the guard holds, damps and stops, on a line that is overloaded, late and full of holes."""
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
@@ -56,10 +55,7 @@ def controller(robot, metadata):
 def first_times(controller, messages, fault_after, until):
     """Steady time at which each intervention was first in force, and when commands were sent."""
     messages, seen, sent = list(messages), {}, []
-    for step in itertools.count():
-        now = 0.0005 * step
-        if now > until:
-            return seen, np.array(sent)
+    for now in np.arange(0.0, until, 0.0005):
         acted = False
         while messages and messages[0][0] <= now:
             _, stamp = messages.pop(0)
@@ -74,6 +70,7 @@ def first_times(controller, messages, fault_after, until):
             sent.append(now)
             for reason in controller.guard.reasons:
                 seen.setdefault(reason, now)
+    return seen, np.array(sent)
 
 
 LINES = {
