@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Fault, Faults, InputError
-from sim2real_core.profile import Rates
+from sim2real_core.profile_sections import Rates
 
 LEAST_SAMPLES = 2.5  # joint states that must be missing before an input is stale
 

@@ -9,13 +9,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from geometry_msgs.msg import (
+    Point,
+    Quaternion,
+    TransformStamped,
+    Twist,
+    TwistStamped,
+    Vector3,
+)
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
-from sim2real_sim.simulator import ImuReading, JointReading
+from sim2real_sim.simulator import BodyReading, ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
 FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
@@ -45,6 +54,24 @@ def imu(link: str, reading: ImuReading, stamp: Time) -> Imu:
     )
     message.header.stamp = stamp
     message.header.frame_id = link
+    return message
+
+
+def odometry(frames: tuple[str, str], reading: BodyReading, stamp: Time) -> Odometry:
+    """The first simulation's body as a message; covariances unknown.
+
+    Args:
+        frames: the fixed frame, and the body's link.
+        reading: where the body is.
+        stamp: of the message.
+    """
+    message = Odometry(child_frame_id=frames[1])
+    message.header.frame_id, message.header.stamp = frames[0], stamp
+    x, y, z = (float(v) for v in reading.position[0])
+    message.pose.pose.position = Point(x=x, y=y, z=z)
+    message.pose.pose.orientation = _quaternion(reading.orientation[0])
+    message.twist.twist.linear = _vector(reading.linear_velocity[0])
+    message.twist.twist.angular = _vector(reading.angular_velocity[0])
     return message
 
 
@@ -105,33 +132,52 @@ def _quaternion(values: Sequence[float] | Array) -> Quaternion:
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
+COMMAND_MESSAGES: dict[str, Any] = {
+    'std_msgs/msg/Float64MultiArray': Float64MultiArray,
+    'trajectory_msgs/msg/JointTrajectory': JointTrajectory,
+    'geometry_msgs/msg/Twist': Twist,
+    'geometry_msgs/msg/TwistStamped': TwistStamped,
+}
+
+
 class CommandReader:
-    """Reads commands of the profile's type into an array, in command order.
+    """Reads commands of the profile's type into an array for the joints, in command order.
 
     Attributes:
         type: message type.
 
     Args:
         profile: the robot.
+
+    Raises:
+        InputError: a robot that is told a twist has nothing here to obey it.
     """
 
     def __init__(self, profile: RobotProfile) -> None:
         self._names = profile.joint_names
-        self._field = FIELDS[profile.command.interface]
-        trajectory = profile.command.type == 'trajectory_msgs/msg/JointTrajectory'
-        self.type: Any = JointTrajectory if trajectory else Float64MultiArray
+        self.type = COMMAND_MESSAGES[profile.command.type]
+        self._field = FIELDS[profile.command.drives]
+        if profile.twist:
+            if profile.wheels is None:
+                mend = 'a simulator needs them to obey a twist: name joints, radius, separation'
+                raise InputError(Fault('wheels', None, mend, str(profile.path)))
+            self._elements = profile.command_names
+            self._speeds = profile.wheels.speeds(self._names, self._elements)
 
     def read(self, message: Any, present: Array) -> tuple[Array, str]:
         """The command that a message means.
 
         Args:
             message: a trajectory names its joints and has one point, which is the command; an
-                array has a value for each joint, in the profile's order.
+                array has a value for each joint, in the profile's order; a twist becomes wheel
+                speeds.
             present: (nj,) the command in force, for joints that a trajectory does not name.
 
         Returns:
             The command (nj,) and what is wrong with the message, or ``''``.
         """
+        if self.type in (Twist, TwistStamped):
+            return self._twist(message.twist if self.type is TwistStamped else message, present)
         if self.type is Float64MultiArray:
             values, index = message.data, list(range(len(self._names)))
         else:
@@ -149,3 +195,16 @@ class CommandReader:
         command = present.copy()
         command[index] = values
         return command, ''
+
+    def _twist(self, message: Twist, present: Array) -> tuple[Array, str]:
+        given = {
+            f'{part}.{axis}': getattr(getattr(message, part), axis)
+            for part in ('linear', 'angular')
+            for axis in ('x', 'y', 'z')
+        }
+        if not np.isfinite(list(given.values())).all():
+            return present, 'a value is not finite'
+        others = [name for name, v in given.items() if v and name not in self._elements]
+        if others:
+            return present, f'{", ".join(others)} of a twist: the robot cannot do that'
+        return self._speeds @ [given[name] for name in self._elements], ''
