@@ -20,6 +20,7 @@ effort    the motion's effort, plus the profile's ``stiffness`` and ``damping`` 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ from sim2real_core.trajectory import Motion, Trajectory
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.observation import Term
+from sim2real_policy.runtime import NOTHING
 
 Array = npt.NDArray[np.float64]
 Array32 = npt.NDArray[np.float32]
@@ -77,6 +79,8 @@ class TrajectoryRuntime:
         MissingError: pinocchio is not installed.
     """
 
+    name = 'trajectory'
+
     def __init__(self, trajectory: Trajectory, profile: RobotProfile, periods: int = 0) -> None:
         self._trajectory = trajectory
         self._interface = profile.command.interface
@@ -106,7 +110,7 @@ class TrajectoryRuntime:
         """Periods that are done."""
         return int(self._time / self._length + 1e-9)
 
-    def infer(self, observation: Array32) -> Array:
+    def infer(self, observation: Array32, others: Mapping[str, Array32] = NOTHING) -> Array:
         """The next order (1, nj) for what is seen (1, d); one call is one control period."""
         seen = observation[0].astype(np.float64).reshape(-1, len(self._default))
         here = seen[0] + self._default  # commanded or measured
@@ -159,6 +163,9 @@ class TrajectoryRuntime:
         """What the robot's own loop must be told for a motion (nj,)."""
         effort = self._dynamics.efforts(*motion)
         return self._loop.command(motion.position, motion.velocity, effort)
+
+    def close(self) -> None:
+        """Nothing to free."""
 
     def report(self) -> dict[str, object]:
         """For diagnostics."""
