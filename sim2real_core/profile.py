@@ -163,9 +163,10 @@ class RobotProfile:
         """The actuated joint of this name (KeyError when there is none)."""
         return self.joints[self.joint_names.index(name)]
 
-    def commanded(self, name: str) -> Joint | TwistElement:
-        """What a command names: the joint or the twist's element (ValueError when neither)."""
-        return (self.twist or self.joints)[self.command_names.index(name)]
+    def limited(self, name: str) -> Joint | TwistElement:
+        """What has limits under this name: an element of the twist, or else a joint."""
+        elements = {element.name: element for element in self.twist}
+        return elements[name] if name in elements else self.joint(name)
 
     def array(self, attribute: str) -> npt.NDArray[np.float64]:
         """One attribute of all joints, (nj,), in command order."""

@@ -13,21 +13,17 @@ from geometry_msgs.msg import (
     Point,
     Quaternion,
     TransformStamped,
-    Twist,
-    TwistStamped,
     Vector3,
 )
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
-from std_msgs.msg import Float64MultiArray
-from trajectory_msgs.msg import JointTrajectory
 
+from sim2real_core import command_messages_ros
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.simulator import BodyReading, ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
-FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
 
 
 def to_stamp(nanoseconds: int) -> Time:
@@ -132,79 +128,41 @@ def _quaternion(values: Sequence[float] | Array) -> Quaternion:
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
-COMMAND_MESSAGES: dict[str, Any] = {
-    'std_msgs/msg/Float64MultiArray': Float64MultiArray,
-    'trajectory_msgs/msg/JointTrajectory': JointTrajectory,
-    'geometry_msgs/msg/Twist': Twist,
-    'geometry_msgs/msg/TwistStamped': TwistStamped,
-}
-
-
 class CommandReader:
-    """Reads commands of the profile's type into an array for the joints, in command order.
-
-    Attributes:
-        type: message type.
+    """Reads commands of the profile's type into an array for the joints, in the profile's order.
 
     Args:
         profile: the robot.
+
+    Attributes:
+        type: message type.
 
     Raises:
         InputError: a robot that is told a twist has nothing here to obey it.
     """
 
     def __init__(self, profile: RobotProfile) -> None:
-        self._names = profile.joint_names
-        self.type = COMMAND_MESSAGES[profile.command.type]
-        self._field = FIELDS[profile.command.drives]
+        self._reader = command_messages_ros.CommandReader(profile)
+        self.type = self._reader.type
+        self._twist = np.zeros(len(profile.twist))
         if profile.twist:
             if profile.wheels is None:
                 mend = 'a simulator needs them to obey a twist: name joints, radius, separation'
                 raise InputError(Fault('wheels', None, mend, str(profile.path)))
-            self._elements = profile.command_names
-            self._speeds = profile.wheels.speeds(self._names, self._elements)
+            self._speeds = profile.wheels.speeds(profile.joint_names, profile.command_names)
 
     def read(self, message: Any, present: Array) -> tuple[Array, str]:
         """The command that a message means.
 
         Args:
-            message: a trajectory names its joints and has one point, which is the command; an
-                array has a value for each joint, in the profile's order; a twist becomes wheel
-                speeds.
+            message: as :class:`sim2real_core.command_messages_ros.CommandReader` takes it; a
+                twist becomes wheel speeds.
             present: (nj,) the command in force, for joints that a trajectory does not name.
 
         Returns:
             The command (nj,) and what is wrong with the message, or ``''``.
         """
-        if self.type in (Twist, TwistStamped):
-            return self._twist(message.twist if self.type is TwistStamped else message, present)
-        if self.type is Float64MultiArray:
-            values, index = message.data, list(range(len(self._names)))
-        else:
-            unknown = set(message.joint_names) - set(self._names)
-            if unknown:
-                return present, f'unknown joints {", ".join(sorted(unknown))}'
-            if len(message.points) != 1:
-                return present, f'{len(message.points)} trajectory points; one is right'
-            values = getattr(message.points[0], self._field)
-            index = [self._names.index(name) for name in message.joint_names]
-        if len(values) != len(index):
-            return present, f'{len(values)} values for {len(index)} joints'
-        if not np.isfinite(values).all():
-            return present, 'a value is not finite'
-        command = present.copy()
-        command[index] = values
-        return command, ''
-
-    def _twist(self, message: Twist, present: Array) -> tuple[Array, str]:
-        given = {
-            f'{part}.{axis}': getattr(getattr(message, part), axis)
-            for part in ('linear', 'angular')
-            for axis in ('x', 'y', 'z')
-        }
-        if not np.isfinite(list(given.values())).all():
-            return present, 'a value is not finite'
-        others = [name for name, v in given.items() if v and name not in self._elements]
-        if others:
-            return present, f'{", ".join(others)} of a twist: the robot cannot do that'
-        return self._speeds @ [given[name] for name in self._elements], ''
+        if not len(self._twist):
+            return self._reader.read(message, present)
+        twist, fault = self._reader.read(message, self._twist)
+        return (present, fault) if fault else (self._speeds @ twist, '')

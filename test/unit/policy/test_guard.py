@@ -124,7 +124,9 @@ def test_starts_outside_its_limits_and_comes_back_slowly():
 def test_a_non_finite_order_holds_and_latches(interface, bad):
     made = guard(interface)
     good = apply(made, 0.1)
-    kept = good if interface in ('position', 'effort') else 0.0  # a held velocity would go on moving
+    kept = (
+        good if interface in ('position', 'effort') else 0.0
+    )  # a held velocity would go on moving
     assert apply(made, bad) == kept
     assert made.names == ('non_finite', 'hold')
     assert apply(made, 0.15) == kept
