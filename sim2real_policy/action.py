@@ -17,25 +17,27 @@ MEANINGS = {
     'delta': 'position',
     'velocity': 'velocity',
     'effort': 'effort',
+    'twist': 'twist',
 }
 """Meaning of an action -> the command interface that it needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """How an action becomes an order to the joints; one element for each joint.
+    """How an action becomes an order; one element for each joint, of a twist for each element.
 
     ========  ==============================================================
     position  ``default position + offset + scale * action`` [rad or m]
     delta     ``last command + offset + scale * action`` [rad or m]
     velocity  ``offset + scale * action`` [rad/s or m/s]
     effort    ``offset + scale * action`` [N*m or N]
+    twist     ``offset + scale * action`` of the base [m/s or rad/s]
     ========  ==============================================================
 
     Attributes:
         meaning: one of the above.
-        scale: (nj,) in the unit of the order.
-        offset: (nj,) in the unit of the order; zeros when empty.
+        scale: (a,) in the unit of the order.
+        offset: (a,) in the unit of the order; zeros when empty.
         clip: the network's output is first limited to +/- this; None leaves it alone.
     """
 
@@ -82,11 +84,11 @@ class ActionMap:
         """Orders for actions that went through :meth:`limited`.
 
         Args:
-            action: (..., nj) network output.
-            command: (..., nj) the last command that was really sent.
+            action: (..., a) network output.
+            command: (..., a) the last command that was really sent.
 
         Returns:
-            (..., nj) in the unit of the command interface.
+            (..., a) in the unit of the command interface.
         """
         order = action * self._scale
         order += self._offset

@@ -52,10 +52,10 @@ class Limits:
         faults.check()
 
     @classmethod
-    def of(cls, profile: RobotProfile, joints: Sequence[str] | None = None) -> Limits:
-        """Those of a robot, for some joints in this order (all, in command order, when None)."""
-        chosen = [profile.joint(name) for name in joints or profile.joint_names]
-        return cls(**{n: tuple(getattr(joint, n) for joint in chosen) for n in LIMITS})
+    def of(cls, profile: RobotProfile, names: Sequence[str] | None = None) -> Limits:
+        """Those of a robot, for some joints or elements of a twist (of a command when None)."""
+        chosen = [profile.limited(name) for name in names or profile.command_names]
+        return cls(**{n: tuple(getattr(one, n) for one in chosen) for n in LIMITS})
 
     def tightest(self, other: Limits) -> Limits:
         """The narrower of both, limit by limit.

@@ -11,11 +11,15 @@ from sim2real_core.joint_states import UNSTAMPED
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import Normalizer
 from sim2real_policy.config import PolicyConfig
-from sim2real_policy.controller import LATCHED, NO_GOAL, NO_SAMPLE, Controller, tool_position
+from sim2real_policy.controller import NO_GOAL, NO_SAMPLE, UNTIL_RESET, Controller
+from sim2real_policy.controller_parts import tool_position
+from sim2real_policy.guard import NOT_FINITE
 from sim2real_policy.observation import Term
 
 START = (0.25, 0.5)
 STEP = 0.01  # between samples; the control period is 0.02
+
+LATCHED = f'{NOT_FINITE}: {UNTIL_RESET}'
 
 
 class Rig:
@@ -262,16 +266,16 @@ def test_imu_must_be_recent_and_finite(rig, robot, metadata, tmp_path):
     profile = load_profile(path)
     made = Rig(lambda interface: profile, metadata, terms=[Term(kind='imu_linear_acceleration')])
     made.sample()
-    assert 'IMU' in made.controller.fault
+    assert 'imu' in made.controller.fault
     vector = np.array([0.0, 0.0, 9.81])
-    made.controller.imu(made.stamp, vector * math.nan, vector)
+    made.controller.sense('imu', made.stamp, dict(linear_acceleration=vector * math.nan))
     made.sample()
-    assert 'IMU' in made.controller.fault
-    made.controller.imu(made.stamp, vector, vector)
+    assert 'imu' in made.controller.fault
+    made.controller.sense('imu', made.stamp, dict(linear_acceleration=vector))
     assert made.sample() is not None and made.controller.fault == ''
     np.testing.assert_allclose(made.controller.observation, vector)
     made.sample(step=1.0)
-    assert 'IMU' in made.controller.fault
+    assert 'imu' in made.controller.fault
 
 
 def test_stop_brings_the_robot_to_rest(rig):
