@@ -113,7 +113,7 @@ class Play:
         elif way < 0.85:
             guard.hold()
         elif way < 0.9:
-            guard.let_go(seen)
+            guard.let_go()
         else:
             guard.stale(rng.choice([0.0, 0.4, 0.6, 30.0, INF]), seen)
         self.seen = seen
