@@ -12,6 +12,7 @@ They serve one robot in a guard, and thousands at once in training.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +31,8 @@ _LEAST = 1e-100  # a change of speed that formulas can still divide by
 _SAME = 1e-9  # two speeds closer than this share of the limits differ by rounding
 
 
-class Limiter:
-    """What all have in common; here a command that rests.
+class Limiter(ABC):
+    """What all have in common.
 
     Args:
         limits: of the command's elements.
@@ -64,6 +65,7 @@ class Limiter:
         """Take an order as it is, if that is sure to be within the limits."""
         return False
 
+    @abstractmethod
     def follow(self, order: Array, position: Array, velocity: Array) -> int:
         """Move ``command`` towards a finite order (*batch, nj); returns the limits that acted.
 
@@ -72,11 +74,10 @@ class Limiter:
             position: as measured [rad or m].
             velocity: as measured.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def hold(self, fraction: float = 0.0) -> None:
         """Come to rest and stay there; what cannot rest decays by this fraction."""
-        raise NotImplementedError
 
     def damp(self, position: Array, fraction: float) -> int:
         """Let go by this fraction; a velocity or an effort has only itself to let go of.
