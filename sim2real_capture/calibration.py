@@ -33,7 +33,7 @@ from sim2real_core.profile import RobotProfile
 Array = npt.NDArray[np.float64]
 SCHEMA = 1
 LEARNING, REFERENCE = 0.2, 0.2
-"""Parts of the episodes that scorers learn from, and that give references; all others calibrate."""
+"""Parts of the episodes that are learned from, and that give references; the rest calibrates."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How well detectors do: false alarms on nominal episodes, detections of faults, with intervals."""
+"""How well detectors do: false alarms of nominal episodes and detections of faults."""
 
 from __future__ import annotations
 
@@ -51,12 +51,14 @@ class Trial:
         recording: the episodes.
         fault: what was done, e.g. ``payload``.
         magnitude: how much of it, in a unit of its own.
-        at: (episodes,) when it took effect [s], on the recording's time line.
+        since: (episodes,) when it was there [s], on the recording's time line.
+        at: (episodes,) when it took effect [s], e.g. friction once the joint moved.
     """
 
     recording: Recording
     fault: str
     magnitude: float
+    since: Array
     at: Array
 
 
@@ -134,10 +136,8 @@ def alarms(
             if raised is None or not raised.any():
                 continue
             now = np.broadcast_to(raised.any(axis=-1), recording.episodes)
-            stamps = first[detector.name]
-            stamps[now & (signal.stamp >= since)] = np.minimum(stamps, signal.stamp)[
-                now & (signal.stamp >= since)
-            ]
+            new = now & (signal.stamp >= since) & np.isinf(first[detector.name])
+            first[detector.name][new] = signal.stamp
     return first
 
 
@@ -150,6 +150,8 @@ def evaluate(
     tell: Callable[[float], None] = lambda share: None,
 ) -> Evaluation:
     """False alarms on nominal episodes, and detections within a time after faults took effect.
+
+    An alarm counts as a detection from the moment that the fault is there.
 
     Args:
         detectors: all that run together.
@@ -170,7 +172,7 @@ def evaluate(
     delays: dict[tuple[str, float], list[dict[str, Array]]] = {}
     for index, trial in enumerate(trials):
         tell((len(nominal) + index) / work)
-        first = alarms(detectors, trial.recording, trial.at)
+        first = alarms(detectors, trial.recording, trial.since)
         late = {name: stamps - trial.at for name, stamps in first.items()}
         delays.setdefault((trial.fault, trial.magnitude), []).append(late)
     detections = {
@@ -184,7 +186,7 @@ def evaluate(
 def _detection(late: Mapping[str, Array], within: float) -> Detection:
     earliest = _earliest(late, len(next(iter(late.values()))) if late else 0)
     caught = earliest <= within + 1e-9
-    delay = float(np.median(earliest[caught])) if caught.any() else float('nan')
+    delay = float(np.median(np.maximum(earliest[caught], 0.0))) if caught.any() else float('nan')
     by = {name: int((delays <= within + 1e-9).sum()) for name, delays in late.items()}
     return Detection(Rate(int(caught.sum()), len(caught)), delay, by)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,14 @@ from sim2real_core.joint_states import shortest
 Array = npt.NDArray[np.float64]
 Learned = Mapping[str, Array]
 
+MEAGRE = 0.01
+"""What is known of less than this share of the time is not learned from."""
 RIDGE = 1e-6
 """Weight of the ridge, in parts of a feature's mean square."""
 PERIOD = 0.0079
 """Residuals are looked at this often at most [s]: drives answer no faster."""
+WARM_UP = 4.0
+"""Time constants until an average counts."""
 HORIZON, TAPS = 0.1, 11
 """How far back commands may act on an effort [s], and in how many steps."""
 
@@ -70,11 +74,26 @@ class LearningScorer(Protocol):
         ...
 
 
+class Row(NamedTuple):
+    """What a residual is made of at one instant.
+
+    Attributes:
+        effort: (*batch, nj) as measured [N*m or N].
+        doubt: (*batch, nj) from 0 to 1, how much of what is only known at times is not known.
+        features: gives (*batch, nj, f), when it is asked.
+    """
+
+    effort: Array
+    doubt: Array
+    features: Callable[[], Array]
+
+
 class Residual:
     """What a linear model of each joint's effort does not explain, in its usual deviations.
 
-    Subclasses make the features. Scores are one per joint, and one of all joints together,
-    which counts how unusual the deviations are as they belong together (Hotelling's T^2).
+    Subclasses make the features. The variance that is usual is learned as ``a + b * doubt``.
+    Scores are one per joint, and one of all joints together, which counts how unusual the
+    deviations are as they belong together (Hotelling's T^2).
 
     Args:
         names: (nj,) joint names.
@@ -88,73 +107,87 @@ class Residual:
         self.elements = (*names, 'together')
         self.learned: Learned = {}
         self._average = Average(time)
+        # The past that features need, and the average: it begins as a single, noisy residual.
+        self._warm_up = HORIZON + WARM_UP * time
         self.reset()
 
     def reset(self) -> None:
         """See :class:`~sim2real_capture.detectors.Scorer`."""
-        self._average.reset()
+        self._begin()
+        self._restart()
+
+    def _begin(self) -> None:
         self._begun: float | None = None
         self._looked = -math.inf
-        self._restart()
+        self._average.reset()
 
     def _restart(self) -> None:
         """Forget the history that features need."""
         raise NotImplementedError
 
-    def _row(self, sample: Sample) -> tuple[Array, Callable[[], Array]] | None:
-        """Efforts (*batch, nj), and what makes their features (*batch, nj, f)."""
+    def _row(self, sample: Sample) -> Row | None:
+        """What there is to say of a sample; None where it lacks something."""
         raise NotImplementedError
 
-    def _look(self, sample: Sample) -> tuple[Array, Array] | None:
-        """Efforts and features, now and then, once enough of the past is known."""
+    def _look(self, sample: Sample) -> tuple[Array, Array, Array] | None:
+        """Effort, doubt and features, now and then, once enough of the past is known."""
         row = self._row(sample)
         if row is None:
-            self._begun = None
+            self._begin()
             return None
         if self._begun is None:
             self._begun = sample.stamp
         if sample.stamp - self._begun < HORIZON or sample.stamp - self._looked < PERIOD:
             return None
         self._looked = sample.stamp
-        return row[0], row[1]()
+        return row.effort, row.doubt, row.features()
 
-    def _residual(self, sample: Sample) -> Array | None:
-        """Averaged unexplained effort (*batch, nj)."""
+    def _residual(self, sample: Sample) -> tuple[Array, Array] | None:
+        """Averages of the unexplained effort and of the doubt, (*batch, nj) each."""
         seen = self._look(sample)
-        if seen is None:
+        if seen is None or self._begun is None:
             return None
-        effort, features = seen
+        effort, doubt, features = seen
         unexplained = effort - np.einsum('...jf,jf->...j', features, self.learned['weights'])
-        return self._average.update(sample.stamp, unexplained)
+        both = self._average.update(sample.stamp, np.stack([unexplained, doubt]))
+        return None if sample.stamp - self._begun < self._warm_up else (both[0], both[1])
+
+    def _standard(self, residual: Array, doubt: Array) -> Array:
+        """In usual deviations."""
+        sure, unsure = self.learned['variance']
+        return (residual - self.learned['mean']) / np.sqrt(sure + unsure * doubt)
 
     def score(self, sample: Sample) -> Array | None:
         """See :class:`~sim2real_capture.detectors.Scorer`; nothing without efforts."""
-        residual = self._residual(sample) if self.learned else None
-        if residual is None:
+        found = self._residual(sample) if self.learned else None
+        if found is None:
             return None
-        centred = residual - self.learned['mean']
-        whitened = centred @ self.learned['whitening']
-        together = np.linalg.norm(whitened, axis=-1, keepdims=True)
-        return np.concatenate([np.abs(centred) / self.learned['deviation'], together], axis=-1)
+        standard = self._standard(*found)
+        together = np.linalg.norm(standard @ self.learned['whitening'], axis=-1, keepdims=True)
+        return np.concatenate([np.abs(standard), together], axis=-1)
 
     def fit(self, recordings: Sequence[Recording], rng: np.random.Generator) -> None:
         """See :class:`LearningScorer`."""
         self.learned = {'weights': self._regress(recordings)}
-        rows = [
-            residual.reshape(-1, residual.shape[-1])
-            for residual in self._through(recordings, self._residual)
+        found = [
+            np.stack(both).reshape(2, -1, len(self.elements) - 1)
+            for both in self._through(recordings, self._residual)
         ]
-        residuals = np.concatenate(rows)
-        mean, covariance = residuals.mean(axis=0), np.atleast_2d(np.cov(residuals.T))
-        deviation = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
-        self.learned = {**self.learned, 'mean': mean, 'deviation': deviation,
-                        'whitening': _whitening(covariance)}  # fmt: skip
+        if not found:
+            mend = f'all are shorter than the {self._warm_up:g} s that an average takes'
+            raise InputError(Fault('recordings', 'too short', mend))
+        residuals, doubts = np.concatenate(found, axis=1)
+        mean = residuals.mean(axis=0)
+        variance = _variance(residuals - mean, doubts)
+        self.learned = {**self.learned, 'mean': mean, 'variance': variance}
+        spread = np.atleast_2d(np.cov(self._standard(residuals, doubts).T))
+        self.learned = {**self.learned, 'whitening': _whitening(spread)}
         self.reset()
 
     def load(self, learned: Learned) -> None:
         """See :class:`LearningScorer`."""
         count = len(self.elements) - 1
-        shapes = {'mean': (count,), 'deviation': (count,), 'whitening': (count, count)}
+        shapes = {'mean': (count,), 'variance': (2, count), 'whitening': (count, count)}
         for name, shape in shapes.items():
             if name not in learned or learned[name].shape != shape:
                 found = learned[name].shape if name in learned else None
@@ -173,7 +206,7 @@ class Residual:
     def _regress(self, recordings: Sequence[Recording]) -> Array:
         """Weights (nj, f) by ridge regression, one joint at a time."""
         products: Array | None = None
-        for effort, features in self._through(recordings, self._look):
+        for effort, _, features in self._through(recordings, self._look):
             x = features.reshape(-1, *features.shape[-2:])
             xy = np.concatenate([x, effort.reshape(len(x), -1, 1)], axis=2)
             found = np.einsum('njf,njg->jfg', xy, xy)
@@ -192,7 +225,8 @@ class DynamicsResidual(Residual):
 
     Features of a joint: its effort by inverse dynamics, its acceleration and velocity, the sign
     of its velocity (smooth), and a constant. Everything passes the same first-order filter, from
-    which the acceleration comes without differentiating noise.
+    which the acceleration comes without differentiating noise. At rest dry friction is anything
+    up to break-away, so there is doubt where a joint hardly moves.
 
     Args:
         names: (nj,) joint names.
@@ -219,21 +253,21 @@ class DynamicsResidual(Residual):
     def _restart(self) -> None:
         self._filter.reset()
 
-    def _row(self, sample: Sample) -> tuple[Array, Callable[[], Array]] | None:
+    def _row(self, sample: Sample) -> Row | None:
         if sample.position is None or sample.velocity is None or sample.effort is None:
             self._filter.reset()
             return None
         now = np.stack([sample.position, sample.velocity, sample.effort])
         position, velocity, effort = self._filter.update(sample.stamp, now)
         acceleration = (sample.velocity - velocity) / self._smoothing
+        sign = np.tanh(velocity / self._slow)
 
         def features() -> Array:
             flat = [a.reshape(-1, a.shape[-1]) for a in (position, velocity, acceleration)]
             rigid = np.array([self._inverse(*row) for row in zip(*flat)]).reshape(position.shape)
-            sign = np.tanh(velocity / self._slow)
             return np.stack([rigid, acceleration, velocity, sign, np.ones_like(velocity)], axis=-1)
 
-        return effort, features
+        return Row(effort, 1.0 - sign**2, features)
 
 
 class DriveResidual(Residual):
@@ -260,7 +294,7 @@ class DriveResidual(Residual):
     def _restart(self) -> None:
         self._past: deque[tuple[float, Array]] = deque()
 
-    def _row(self, sample: Sample) -> tuple[Array, Callable[[], Array]] | None:
+    def _row(self, sample: Sample) -> Row | None:
         if sample.command is None or sample.velocity is None or sample.effort is None:
             self._past.clear()
             return None
@@ -276,7 +310,7 @@ class DriveResidual(Residual):
                 given = [shortest(u - sample.measured, self._continuous) for u in given]
             return np.stack([*given, sample.velocity, np.ones_like(sample.velocity)], axis=-1)
 
-        return sample.effort, features
+        return Row(sample.effort, np.zeros_like(sample.effort), features)
 
 
 class Novelty:
@@ -414,6 +448,18 @@ class Distillation(Novelty):
     def _distance(self, seen: Array) -> Array:
         told = self._student(seen, self.learned) @ self.learned['fitted']
         return np.asarray(np.linalg.norm(told - self._teacher(seen, self.learned), axis=-1))
+
+
+def _variance(residuals: Array, doubts: Array) -> Array:
+    """The ``a`` and ``b`` (2, nj) of the variance ``a + b * doubt`` of residuals (n, nj)."""
+    square = residuals**2
+    sure = 1.0 - doubts
+    tiny = np.finfo(float).tiny
+    # Means over the sure and the unsure share of the time; a joint may never move, or rest.
+    known = (sure * square).sum(axis=0) / np.maximum(sure.sum(axis=0), tiny)
+    unknown = (doubts * square).sum(axis=0) / np.maximum(doubts.sum(axis=0), tiny)
+    known = np.where(sure.sum(axis=0) > MEAGRE * len(square), known, unknown)
+    return np.stack([np.maximum(known, tiny), np.maximum(unknown - known, 0.0)])
 
 
 def _whitening(covariance: Array) -> Array:
