@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from sim2real_capture import decoding
 from sim2real_capture.commands import Commands
 from sim2real_capture.detection import Trial
 from sim2real_capture.detectors_file import Entry
-from sim2real_capture.detectors_kinds import KINDS
 from sim2real_capture.ring import SensorClock
 from sim2real_capture.signals import Sample, Signal
 from sim2real_core.errors import Fault, Faults, InputError
@@ -140,7 +140,7 @@ def read_episodes(
     for path in found:
         with open_bag(path) as bag:
             edges = np.arange(bag.start, bag.end + 1, round(length * S)).tolist()
-        for start, stop in zip(edges, edges[1:]):
+        for start, stop in pairwise(edges):
             episodes.append(BagEpisode(path, profile, entries, start, stop))
     return episodes
 

@@ -125,8 +125,8 @@ class JointLimit:
     def __init__(self, names: Sequence[str], lower: Array, upper: Array, margin: float) -> None:
         self.elements = tuple(names)
         self._lower, self._upper = lower, upper
-        width = margin * (upper - lower)
-        self._width = np.where(np.isfinite(width) & (width > 0), width, np.inf)
+        self._limited = np.isfinite(lower) & np.isfinite(upper)
+        self._width = np.where(self._limited, margin * (upper - lower), 1.0)
 
     def reset(self) -> None:
         """See :class:`~sim2real_capture.detectors.Scorer`; it has no history."""
@@ -136,8 +136,7 @@ class JointLimit:
         if sample.position is None:
             return None
         room = np.minimum(sample.position - self._lower, self._upper - sample.position)
-        share = np.where(np.isfinite(self._width), 1.0 - room / self._width, 0.0)
-        return np.asarray(np.maximum(share, 0.0))
+        return np.where(self._limited, np.maximum(1.0 - room / self._width, 0.0), 0.0)
 
 
 class ImuShock:

@@ -8,10 +8,10 @@ from pathlib import Path
 from sim2real_bringup.cli import _common
 
 HELP = 'set the thresholds of detectors by nominal episodes, to a stated rate of false alarms'
-DETAILS = """Each bag or clip is one nominal episode, and all must be like those to come: the same robot, the
-same work, about as long. Part of them teach the detectors that learn, the others set thresholds
-by split conformal prediction on the episode maximum, so that at most the stated share of fresh
-nominal episodes raises an alarm of any detector."""
+DETAILS = """Each bag or clip is one nominal episode, and all must be like those to come: the same
+robot, the same work, about as long. Part of them teach the detectors that learn, the others set
+thresholds by split conformal prediction on the episode maximum, so that at most the stated share
+of fresh nominal episodes raises an alarm of any detector."""
 EXAMPLE = """
 sim2real capture calibrate bags/nominal --robot arm6 --out thresholds.json
 sim2real capture calibrate long_run --episode 10 --alpha 0.01 --detectors all --out thresholds.json

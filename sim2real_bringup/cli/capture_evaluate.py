@@ -7,14 +7,16 @@ import argparse
 from sim2real_bringup.cli import _common
 
 HELP = 'false alarms and detections of calibrated detectors, with intervals'
-DETAILS = """The nominal episodes must be others than those of the calibration. Faults are listed in a YAML file:
+DETAILS = """The nominal episodes must be others than those of the calibration. Faults are listed
+in a YAML file:
 
   trials:
     - {bag: payload_1, fault: payload, magnitude: 0.3, at: 12.5}
 
 `at` is when the fault took effect [s], by the stamps of the joint states. Intervals are those of
 Clopper and Pearson, 95 %. The status is 1 when the stated rate of false alarms is below the
-interval of those that were seen, or when fewer than --at-least of a fault's episodes are caught."""
+interval of those that were seen, or when fewer than --at-least of a fault's episodes are
+caught."""
 EXAMPLE = """
 sim2real capture evaluate bags/fresh --robot arm6 --thresholds thresholds.json
 sim2real capture evaluate bags/fresh --robot arm6 --thresholds thresholds.json --trials faults.yaml
