@@ -62,29 +62,13 @@ class CaptureConfig(Config):
         4096 * MIB, 'The most all clips here may take; what the receiver has makes room first.',
         unit='B', low=MIB, high=1 << 44, read_only=True,
     )  # fmt: skip
-    threshold: tuple[float, ...] = parameter(
-        (0.0,),
-        'Tracking error that raises the alarm, one or one per joint, in the unit of the command; '
-        '0 takes what the profile suggests.',
-        low=0.0,
-        read_only=True,
-    )
-    lag: tuple[float, ...] = parameter(
-        (0.0,),
-        'Time from command to motion, one or one per joint; 0 takes what the profile suggests.',
-        unit='s',
-        low=0.0,
-        high=10.0,
-        read_only=True,
-    )
-    persistence: float = parameter(
-        0.1, 'An alarm needs the error for this long.', unit='s', low=1e-3, high=60.0,
+    detectors: str = parameter(
+        'default', 'File of the detectors, or the name of a shipped one (default, all).',
         read_only=True,
     )  # fmt: skip
-    settling: float = parameter(
-        1.5, 'Averaging time of the steady error (sag), which is no alarm.', unit='s', low=1e-2,
-        high=600.0, read_only=True,
-    )  # fmt: skip
+    thresholds: str = parameter(
+        '', 'File of sim2real capture calibrate; empty: as the detectors suggest.', read_only=True
+    )
     paced: bool = parameter(
         False, 'Acknowledge every joint state on `pace` (replay, lockstep).', read_only=True
     )
