@@ -11,7 +11,7 @@ from sim2real_capture.capture import Capture, tracking_detector
 from sim2real_capture.config import CaptureConfig
 from sim2real_capture.detectors import default_threshold
 from sim2real_capture.library import list_clips
-from sim2real_capture.receiver import ReceiverServer
+from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
 from sim2real_core.errors import InputError
