@@ -38,7 +38,7 @@ EXTRAS = {
     's3': ['boto3'],
     'sftp': ['asyncssh'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
-    'test': ['hypothesis', 'pytest', 'pytest-timeout', 'pytest-xdist'],
+    'test': ['hypothesis', 'playwright', 'pytest', 'pytest-timeout', 'pytest-xdist'],
 }
 
 

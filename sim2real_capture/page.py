@@ -35,7 +35,11 @@ HEADERS = {
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'same-origin',
 }
-ASSETS = {'style.css': 'text/css', 'page.js': 'text/javascript'}
+ASSETS = {
+    'style.css': 'text/css',
+    'page.js': 'text/javascript',
+    'icon.svg': 'image/svg+xml',
+}
 
 
 class Page:
@@ -175,7 +179,7 @@ def _templates() -> Any:
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
     made = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        loader=loader, autoescape=True, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     made.filters['size'] = _bytes
