@@ -227,7 +227,8 @@ def fit(
     own = first[:, None] + np.arange(model.local)
     shared = np.tile(np.arange(model.local * nj, n), (nj, 1))
     used = np.concatenate([own, shared], axis=1)  # (nj, p - 2)
-    size = np.sqrt(np.einsum('jaa->ja', noisy) / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
+    power = np.maximum(np.einsum('jaa->ja', noisy), 0.0)  # sums of columns may cancel
+    size = np.sqrt(power / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
     ratio = np.full((nj, p - 2), np.inf)
     np.divide(size[:, -1:], size[:, : p - 2], out=ratio, where=size[:, : p - 2] > NOTHING)
     effect = np.full(n, np.inf)
