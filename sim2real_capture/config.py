@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from sim2real_capture.transports import check_address
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Faults
 
 MIB = 1 << 20
+
+SCHEMES = ('http', 'https', 's3', 'sftp')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,3 +142,10 @@ class ReceiverConfig(Config):
             faults.add('key', self.key, 'certificate and key go together')
         if self.authority and not self.certificate:
             faults.add('authority', self.authority, 'needs certificate and key')
+
+
+def check_address(url: str, faults: Faults, field: str) -> None:
+    """Add a fault when this is the address of no transport."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        faults.add(field, url, 'must be like http://127.0.0.1:8378, s3://bucket or sftp://host')
