@@ -27,8 +27,8 @@ DEADLINE = 30.0  # [s] for one probe
 LITTLE_DISK = 5e9  # [bytes]
 INTERFACES = (
     'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'nav_msgs',
-    'rcl_interfaces', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_msgs', 'trajectory_msgs',
-    'visualization_msgs',
+    'rcl_interfaces', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_msgs',
+    'trajectory_msgs', 'visualization_msgs',
 )  # fmt: skip
 
 
