@@ -21,13 +21,9 @@ DEFAULT = np.array([0.25, 0.5])  # of the robot: turn, reach
 
 
 def port(name, shape, kind='', names=None, **more):
-    found = {'name': name, 'dtype': 'float32', 'shape': shape, 'type': 'tensor'}
-    return (
-        found
-        | ({'kind': kind} if kind else {})
-        | ({'element_names': names} if names else {})
-        | more
-    )
+    found = {'name': name, 'dtype': 'float32', 'shape': shape, 'type': 'tensor', **more}
+    said = {'kind': kind, 'element_names': names}
+    return found | {key: value for key, value in said.items() if value}
 
 
 @pytest.fixture
@@ -105,7 +101,7 @@ def leapp(tmp_path):
 
 def export(path, robot, told=()):
     profile = robot()
-    network = read_leapp(path, profile)
+    network = read_leapp(path, profile, dict(told))
     return export_network(network, Description(dict(told)), profile, path, path.parent / 'a.onnx')
 
 
@@ -241,8 +237,15 @@ def test_what_is_fed_back_must_start_at_zero(leapp, robot, tmp_path, start):
         export(path, robot)
 
 
+def test_a_default_pose_of_its_own_would_shift_absolute_positions(leapp, robot):
+    path, _ = leapp()
+    with pytest.raises(InputError) as caught:
+        export(path, robot, {'default_position': [0.0, 0.0]})
+    assert fields(caught) == {'default_position'}
+
+
 def test_another_yaml_is_no_export_of_leapp(tmp_path, robot):
     path = tmp_path / 'a.yaml'
     path.write_text('name: arm6\n')
     with pytest.raises(InputError, match='not a file of LEAPP'):
-        read_leapp(path, robot())
+        read_leapp(path, robot(), {})
