@@ -33,6 +33,7 @@ Array = npt.NDArray[np.float64]
 NO_SAMPLE = 'no joint state of this robot yet'
 NO_GOAL = 'no goal yet'
 STARTING = 'moves to the start pose'
+OVERFLOW = 'the observation is not finite: a goal or a sensor is absurdly large'
 UNTIL_RESET = 'stopped until reset'
 HARMLESS = ('', NO_GOAL, STARTING)
 """Reasons to hold that are no faults."""
@@ -97,7 +98,7 @@ class Controller:
         self._by_effort = interface == 'effort'
         self._by_position = interface == 'position'
         self.guard = make_guard(meta, profile, config)
-        self._position = np.zeros(len(meta.joints))  # newest finite one
+        self._position = np.zeros(len(meta.joints))  # newest usable one
         self.inputs = input_arrays(meta)
         self.images = {i.name: np.zeros((1, *i.shape), np.float32) for i in meta.images}
         self._default = default = np.array(meta.default_position)
@@ -242,10 +243,11 @@ class Controller:
         if self._asked == math.inf:
             self._asked = stamp + self._config.goal_time
         self._stamp, self._heard = stamp, now
-        self.fault = self._unusable = fault or self._why_unusable()
         position = self.inputs['position'][0]
-        if math.isfinite(position.sum()):
+        fault = fault or self._plausible.fault(self.inputs, self._measured)
+        if not fault:  # else damping would lead to where the robot cannot be
             self._position[:] = position
+        self.fault = self._unusable = fault or self._why_unheard()
         if not self.fault:
             if not self.ready:
                 self.guard.reset(position)
@@ -283,10 +285,7 @@ class Controller:
         self._ramped = 0.0
         return Ramp(position, way, self._speed, self._config.start_speed)
 
-    def _why_unusable(self) -> str:
-        fault = self._plausible.fault(self.inputs, self._measured)
-        if fault:
-            return fault
+    def _why_unheard(self) -> str:
         for source, stamp in self._sensed.items():
             if not self._stamp - stamp <= self._config.stale_after:
                 return f'no recent, finite {source} sample'
@@ -315,6 +314,11 @@ class Controller:
         before = position if self._config.shadow and self._by_position else guard.command
         inputs['command'][0] = before
         observation = self._assembler.update(inputs)
+        if not math.isfinite(observation.sum()):
+            self.fault = OVERFLOW
+            self._assembler.reset()  # nor shall its histories keep it
+            guard.hold()
+            return self._sent()
         guard.see(observation[0])
         if self._normalizer is not None:
             mean, std = self._normalizer
@@ -389,7 +393,7 @@ class Controller:
     def stop(self) -> bool:
         """Make the next command of a stop; whether it still changes anything."""
         before = self.command.copy()
-        self.guard.let_go(self._position)
+        self.guard.let_go()
         return bool(np.abs(self._sent() - before).max() > 1e-6)
 
     def report(self) -> dict[str, object]:

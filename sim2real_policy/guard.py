@@ -115,11 +115,6 @@ class Guard:
         return names_of(self.flags)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """As :attr:`reasons`."""
-        return names_of(self.flags)
-
-    @property
     def latched(self) -> bool:
         """Whether it stopped until :meth:`release`."""
         return bool(self.stopped)
@@ -240,7 +235,7 @@ class Guard:
         """What is sent when there is nothing to do: rest."""
         return self._rest(0)
 
-    def let_go(self, position: Array) -> Array:
+    def let_go(self) -> Array:
         """What is sent when the policy's work is over: rest, and efforts that decay."""
         self._rested = math.inf
         return self._rest(0)

@@ -1,4 +1,4 @@
-"""Names what cannot be true about the samples a robot sends."""
+"""Names what is wrong with the samples that a robot sends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Plausibility:
 
     Args:
         joints: names, in the order of the samples.
-        limits: of these joints.
+        limits: of these joints, as the robot has them.
     """
 
     def __init__(self, joints: Sequence[str], limits: Limits) -> None:

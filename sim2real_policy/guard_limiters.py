@@ -12,6 +12,7 @@ They serve one robot in a guard, and thousands at once in training.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +31,8 @@ _LEAST = 1e-100  # a change of speed that formulas can still divide by
 _SAME = 1e-9  # two speeds closer than this share of the limits differ by rounding
 
 
-class Limiter:
-    """What all have in common; here a command that rests.
+class Limiter(ABC):
+    """What all have in common.
 
     Args:
         limits: of the command's elements.
@@ -64,6 +65,7 @@ class Limiter:
         """Take an order as it is, if that is sure to be within the limits."""
         return False
 
+    @abstractmethod
     def follow(self, order: Array, position: Array, velocity: Array) -> int:
         """Move ``command`` towards a finite order (*batch, nj); returns the limits that acted.
 
@@ -72,11 +74,10 @@ class Limiter:
             position: as measured [rad or m].
             velocity: as measured.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def hold(self, fraction: float = 0.0) -> None:
         """Come to rest and stay there; what cannot rest decays by this fraction."""
-        raise NotImplementedError
 
     def damp(self, position: Array, fraction: float) -> int:
         """Let go by this fraction; a velocity or an effort has only itself to let go of.
@@ -204,7 +205,8 @@ class PositionLimiter(Limiter):
 
     def _near(self, position: Array) -> Array:
         """The position as it is next to the command."""
-        return self.command + shortest(position - self.command, self.continuous)
+        way = position - self.command
+        return position - (way - shortest(way, self.continuous))  # as it is, where nothing turned
 
 
 class VelocityLimiter(Limiter):
@@ -220,7 +222,7 @@ class VelocityLimiter(Limiter):
         self._bounded = bool(np.isfinite([limits.lower, limits.upper]).any())
         self._lower = np.maximum(limits.array('lower'), -FAR)
         self._upper = np.minimum(limits.array('upper'), FAR)
-        self._velocity = limits.array('velocity')
+        self._velocity = np.minimum(limits.array('velocity'), FAR)
 
     def follow(self, order: Array, position: Array, velocity: Array) -> int:
         """Send a velocity from which the robot can still stop before its position limits."""
@@ -230,8 +232,8 @@ class VelocityLimiter(Limiter):
         flags = VELOCITY if (speed != order).any() else 0
         flags |= ACCELERATION if (smooth != speed).any() else 0
         if self._bounded:
-            up = np.maximum(self._upper - position, 0.0)
-            down = np.maximum(position - self._lower, 0.0)
+            up = _clipped(self._upper - position, 0.0, 2.0 * FAR)
+            down = _clipped(position - self._lower, 0.0, 2.0 * FAR)
             sent = _clipped(
                 smooth,
                 -stopping_speed(down, self.step, self.period),
@@ -260,7 +262,7 @@ class EffortLimiter(Limiter):
 
     def __init__(self, limits: Limits, period: float, batch: tuple[int, ...] = ()) -> None:
         super().__init__(limits, period, batch)
-        self._effort = limits.array('effort')
+        self._effort = np.minimum(limits.array('effort'), FAR)
         self._lower, self._upper = limits.array('lower'), limits.array('upper')
         self._velocity = limits.array('velocity')
         self.rate_step = np.full(len(limits.lower), np.inf)
@@ -322,7 +324,7 @@ def braked(speed: Array, step: Array) -> Array:
     return _clipped(0.0, speed - step, speed + step)
 
 
-def _clipped(value: Array | float, low: Array, high: Array) -> Array:
+def _clipped(value: Array | float, low: Array | float, high: Array | float) -> Array:
     """As ``np.clip``, in a third of the time for a handful of numbers."""
     clipped: Array = np.minimum(np.maximum(value, low), high)
     return clipped

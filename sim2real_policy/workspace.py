@@ -96,7 +96,7 @@ class Workspace:
             depth = self.depth(path[index])
             if depth > 0.0:
                 bound = max(0.0, self.depth(now)) if bound is None else bound
-                if depth > bound + _ROUNDING:
+                if depth == math.inf or depth > bound + _ROUNDING:
                     return False
             index += 1
             if travel is not None:  # the tool cannot leave before it has moved that far

@@ -155,9 +155,9 @@ def test_an_unusable_sample_holds_at_once_and_recovers(rig, bad):
     sent = made.sample()
     sent_bad = made.sample(step=0.02, **bad)
     np.testing.assert_array_equal(sent_bad, sent)
-    assert made.controller.guard.names == ('hold',) and made.controller.fault
+    assert made.controller.guard.reasons == ('hold',) and made.controller.fault
     assert made.sample(step=0.02) is not None
-    assert made.controller.fault == '' and made.controller.guard.names == ()
+    assert made.controller.fault == '' and made.controller.guard.reasons == ()
 
 
 def test_unusable_for_long_turns_into_damping(rig):
@@ -168,7 +168,7 @@ def test_unusable_for_long_turns_into_damping(rig):
     names = []
     for _ in range(20):
         made.sample(fault='lacks reach', step=0.02)
-        names.append(made.controller.guard.names)
+        names.append(made.controller.guard.reasons)
     assert names == [('hold',)] * 15 + [('damp',)] * 5
 
 
@@ -183,7 +183,7 @@ def test_a_dead_sensor_is_noticed_on_steady_time(rig):
     names = []
     for _ in range(400):
         if made.watch(0.001) is not None:
-            names.append(made.controller.guard.names)
+            names.append(made.controller.guard.reasons)
     # From 0.1 to 0.3 s hold, until 0.45 s damp.
     assert set(names[:10]) == {('hold',)} and set(names[11:]) == {('damp',)}
     assert len(names) in (17, 18)
@@ -199,7 +199,7 @@ def test_a_stamp_that_stands_still_is_a_dead_sensor(rig):
         made.now += STEP
         assert made.sample(step=0.0) is None
     assert made.watch(0.0) is not None
-    assert made.controller.guard.names == ('hold',)
+    assert made.controller.guard.reasons == ('hold',)
 
 
 def test_a_stamp_that_goes_backward_starts_afresh(rig):
@@ -229,7 +229,7 @@ def test_a_non_finite_action_latches_until_released(rig):
     held = made.sample(step=0.02)
     np.testing.assert_array_equal(held, sent)
     assert made.controller.fault == LATCHED
-    assert made.controller.guard.names == ('non_finite', 'hold')
+    assert made.controller.guard.reasons == ('non_finite', 'hold')
     made.action = [0.01, 0.0]
     np.testing.assert_array_equal(made.sample(step=0.02), sent)
     assert made.controller.fault == LATCHED
@@ -246,7 +246,7 @@ def test_a_timer_acts_on_the_newest_sample(rig):
     sent = [made.watch(0.005) for _ in range(12)]
     assert [s is not None for s in sent] == [True, False, False, False] * 3
     assert sent[8][0] == pytest.approx(0.28)
-    assert made.watch(0.2) is not None and made.controller.guard.names == ('hold',)
+    assert made.watch(0.2) is not None and made.controller.guard.reasons == ('hold',)
     assert made.controller.missed > 0
 
 
@@ -315,7 +315,7 @@ def test_samples_that_are_not_finite_never_reach_the_robot(rig, interface):
     made.action = [0.0, 0.004]
     made.repeat(10)
     sent = made.repeat(60, position=(math.nan, 0.5))
-    assert np.isfinite(sent).all() and made.controller.guard.names == ('damp',)
+    assert np.isfinite(sent).all() and made.controller.guard.reasons == ('damp',)
     rest = START if interface == 'position' else (0.0, 0.0)
     np.testing.assert_allclose(sent[-1], rest, atol=0.01)  # where it was when last seen
     assert np.isfinite([made.watch(0.2) for _ in range(10)]).all()
@@ -349,7 +349,7 @@ def test_joint_states_without_a_stamp_are_named_as_the_cause(rig):
     assert made.controller.fault == ''
     made.sample(step=0.0)
     assert made.controller.fault == UNSTAMPED
-    assert made.watch(0.2) is not None and made.controller.guard.names == ('hold',)
+    assert made.watch(0.2) is not None and made.controller.guard.reasons == ('hold',)
     assert made.controller.fault == UNSTAMPED
     made.stamp = 5.0
     assert made.sample() is not None and made.controller.fault == ''
@@ -358,7 +358,7 @@ def test_joint_states_without_a_stamp_are_named_as_the_cause(rig):
 def test_a_robot_that_was_let_go_of_is_taken_where_it_is(rig):
     made = rig(stale_after=0.1, hold_time=0.2)
     made.sample()
-    while made.controller.guard.names != ('damp',):
+    while made.controller.guard.reasons != ('damp',):
         made.watch(0.02)
     made.action = [0.01, 0.0]
     elsewhere = (0.75, 0.9)  # somebody moved it meanwhile
