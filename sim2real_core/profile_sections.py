@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Faults, InputError
 from sim2real_core.mobile import TWIST_TYPES, TWIST_UNITS, TwistElement
 from sim2real_core.yaml_file import YamlFile
 
+Section = TypeVar('Section', bound=Config)
 COMMAND_TYPES = (
     'std_msgs/msg/Float64MultiArray',
     'trajectory_msgs/msg/JointTrajectory',
@@ -96,8 +97,8 @@ def _relative(section: Config, names: tuple[str, ...], faults: Faults) -> None:
 
 
 def read_section(
-    section: type[Config], given: Any, key: str, file: YamlFile, faults: Faults
-) -> Config | None:
+    section: type[Section], given: Any, key: str, file: YamlFile, faults: Faults
+) -> Section | None:
     """A section of a profile; None after a fault."""
     if not isinstance(given, Mapping):
         faults.add(key, given, 'must be a mapping', path=(key,))
