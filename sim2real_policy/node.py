@@ -107,7 +107,7 @@ class PolicyNode(LifecycleNode):
         loop.start()
         self._operator.serve(controller, meta, profile, lambda: self._state == 'active')
         self._help = {
-            'realtime_priority': realtime.schedule(loop.thread, config.realtime_priority),
+            'realtime_priority': realtime.schedule(config.realtime_priority),
             'processors': realtime.pin(loop.thread, config.processors),
             'memory': realtime.lock_memory(config.lock_memory),
         }
