@@ -81,8 +81,11 @@ class Inputs:
             'angular_velocity': xyz(message.angular_velocity),
             'linear_acceleration': xyz(message.linear_acceleration),
         }
+        turned = message.orientation
         if 'gravity' in self._sees:
-            values['gravity'] = downward(message.orientation)
+            values['gravity'] = downward(turned)
+        if 'orientation' in self._sees:
+            values['orientation'] = np.array([turned.x, turned.y, turned.z, turned.w])
         self._controller.sense('imu', to_seconds(message.header.stamp), values)
 
     def _on_odometry(self, message: Odometry, noticed: float) -> None:

@@ -228,3 +228,4 @@ def test_a_person_leads_the_rover_by_hand(world, tmp_path):
     made.until(lambda: sent(-0.2), lambda: push(1.0))
     made.until(lambda: sent(0.1), lambda: push(0.5))
     made.until(lambda: sent(0.4), lambda: push(0.0))
+    assert made.policy._controller.guard.counts['override'] > 0
