@@ -71,30 +71,34 @@ def cache_folder() -> Path:
     return Path(base) / 'sim2real' / 'engines'
 
 
-def store(engine: bytes, key: EngineKey, folder: Path, about: Mapping[str, object]) -> Path:
-    """Keep an engine, whole or not at all; returns its file."""
-    path = folder / f'{key.stem}.engine'
-    folder.mkdir(parents=True, exist_ok=True)
+def store(engine: bytes, key: EngineKey, path: Path, about: Mapping[str, object]) -> None:
+    """Keep an engine and what is known of it; either file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f'.{os.getpid()}.part')
     part.write_bytes(engine)
     part.replace(path)
     digest = hashlib.sha256(engine).hexdigest()
     write_json(path.with_suffix('.json'), {**about, 'key': asdict(key), 'sha256': digest})
-    return path
 
 
-def cached(key: EngineKey, folder: Path) -> bytes | None:
-    """The engine of this key, or None when there is none that is whole."""
-    path = folder / f'{key.stem}.engine'
+def about(path: Path) -> dict[str, Any]:
+    """What is known of an engine; nothing, when that cannot be read."""
     try:
-        about = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
-        engine = path.read_bytes()
+        known = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
     except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def cached(key: EngineKey, path: Path) -> bytes | None:
+    """The engine of this key, or None when there is none that is whole."""
+    known = about(path)
+    try:
+        engine = path.read_bytes()
+    except OSError:
         return None
-    whole = isinstance(about, dict) and about.get('key') == asdict(key)
-    if not whole or about.get('sha256') != hashlib.sha256(engine).hexdigest():
-        return None
-    return engine
+    whole = known.get('sha256') == hashlib.sha256(engine).hexdigest()
+    return engine if whole and known.get('key') == asdict(key) else None
 
 
 def build(trt: Any, logger: Any, bundle: Bundle, precision: str) -> bytes:
@@ -112,6 +116,9 @@ def build(trt: Any, logger: Any, bundle: Bundle, precision: str) -> bytes:
         MissingError: the model must be converted first, and onnx is not installed.
         Sim2RealError: the build failed.
     """
+    if precision == 'int8' and not quantized(bundle):
+        mend = 'has no QuantizeLinear nodes: quantize it before export, or build fp16'
+        raise InputError(Fault('precision', precision, mend, str(bundle.path)))
     builder, flags = trt.Builder(logger), 0
     if precision == 'int8':  # types are as the model says; always so from TensorRT 11 on
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -125,9 +132,6 @@ def build(trt: Any, logger: Any, bundle: Bundle, precision: str) -> bytes:
         else:
             model = half_precision(model)
     _parse(trt, logger, network, model, str(bundle.path))
-    if precision == 'int8' and not _quantized(trt, network):
-        mend = 'has no QuantizeLinear nodes: quantize it before export, or build fp16'
-        raise InputError(Fault('precision', precision, mend, str(bundle.path)))
     profile = builder.create_optimization_profile()
     for name, shape in bundle.ends.inputs.items():
         profile.set_shape(name, shape, shape, shape)
@@ -147,9 +151,9 @@ def _parse(trt: Any, logger: Any, network: Any, model: bytes, file: str) -> None
     raise InputError(*(told or [Fault('model', '', 'TensorRT cannot take it', file)]))
 
 
-def _quantized(trt: Any, network: Any) -> bool:
-    layers = (network.get_layer(index) for index in range(network.num_layers))
-    return any(layer.type == trt.LayerType.QUANTIZE for layer in layers)
+def quantized(bundle: Bundle) -> bool:
+    """Whether a model says itself how it is quantized."""
+    return b'QuantizeLinear' in bundle.model
 
 
 def half_precision(model: bytes) -> bytes:

@@ -16,7 +16,7 @@ from sim2real_policy.bundle import Bundle
 from sim2real_policy.cuda import ALIGNMENT, Buffer, Cuda, CudaError, open_cuda
 from sim2real_policy.engine import EngineKey
 from sim2real_policy.gpu import probe
-from sim2real_policy.parity import TOLERANCE, Parity, ParityError, compare
+from sim2real_policy.parity import TOLERANCE, ParityError, compare
 from sim2real_policy.runtime import NOTHING, Array32, OnnxRuntime
 
 BUILD_WITHIN = 3600.0  # [s]
@@ -52,6 +52,7 @@ class TensorRtRuntime:
         folder: of the engines; ``engine.cache_folder()`` if not given.
         tolerance: of the parity with ONNX Runtime; ``parity.TOLERANCE`` if not given.
         graph: replay a CUDA graph, where it can be recorded.
+        rebuild: build the engine even if it is there.
         warm_up: steps done at once, so that the first real one is not slow.
 
     Raises:
@@ -60,9 +61,9 @@ class TensorRtRuntime:
         ParityError: a new engine's actions differ too much; it is not kept.
 
     Attributes:
-        built: seconds that the build took; 0 when the engine was there.
-        parity: of a new engine with ONNX Runtime; None when it was there.
         key: of the engine.
+        engine: its file.
+        built: seconds that the build took; 0 when the engine was there.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class TensorRtRuntime:
         folder: Path | None = None,
         tolerance: float | None = None,
         graph: bool = True,
+        rebuild: bool = False,
         warm_up: int = 20,
     ) -> None:
         gpu = probe(device)  # before anything of TensorRT
@@ -81,14 +83,14 @@ class TensorRtRuntime:
         self.name = 'tensorrt' if precision == 'fp32' else f'tensorrt-{precision}'
         self.key = EngineKey.of(bundle, precision, gpu, trt.__version__)
         self.built = 0.0
-        self.parity: Parity | None = None
         self._recurrent = bool(bundle.meta.state)
         self._about = {'gpu': gpu.name, 'tensorrt': trt.__version__, 'precision': precision}
         folder = folder or engines.cache_folder()
+        self.engine = folder / f'{self.key.stem}.engine'
         self._cuda = cuda = open_cuda(device)
         self._step: _Step | None = None
         try:
-            plan, new = self._plan(trt, bundle, folder)
+            plan, new = self._plan(trt, bundle, rebuild)
             self._step = step = _Step(trt, cuda, plan, bundle, gpu.integrated and gpu.mappable)
             self._observation = step.host[bundle.ends.observation]
             self._action = step.host[bundle.ends.action]
@@ -102,14 +104,14 @@ class TensorRtRuntime:
                 step.record()
             self.reset()
             if new:
-                self._keep(bundle, plan, folder, tolerance or TOLERANCE[precision])
+                self._keep(bundle, plan, tolerance or TOLERANCE[precision])
         except BaseException:
             self.close()
             raise
 
-    def _plan(self, trt: Any, bundle: Bundle, folder: Path) -> tuple[bytes, bool]:
+    def _plan(self, trt: Any, bundle: Bundle, rebuild: bool) -> tuple[bytes, bool]:
         """The serialized engine, and whether it is a new one."""
-        plan = engines.cached(self.key, folder)
+        plan = None if rebuild else engines.cached(self.key, self.engine)
         if plan is not None:
             return plan, False
         start = time.monotonic()
@@ -119,15 +121,20 @@ class TensorRtRuntime:
         self.built = time.monotonic() - start
         return plan, True
 
-    def _keep(self, bundle: Bundle, plan: bytes, folder: Path, tolerance: float) -> None:
+    def _keep(self, bundle: Bundle, plan: bytes, tolerance: float) -> None:
         """Store a new engine, if its actions are right."""
         rng = np.random.default_rng(SEED)
         parity = compare(OnnxRuntime(bundle), self, bundle, rng, tolerance=tolerance)
-        self.parity = parity
         if not parity.ok:
             raise ParityError(self.name, parity)
         self.reset()
-        engines.store(plan, self.key, folder, {'built_in': self.built, 'parity': parity.as_json()})
+        about = {'built_in': self.built, 'parity': parity.as_json()}
+        engines.store(plan, self.key, self.engine, about)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What lies beside the engine: ``key``, ``parity`` (as measured when it was new), ..."""
+        return engines.about(self.engine)
 
     def infer(self, observation: Array32, others: Mapping[str, Array32] = NOTHING) -> Array32:
         """Actions (n, a) for observations (n, d); see :class:`sim2real_policy.runtime.Runtime`.

@@ -87,7 +87,7 @@ def same(runtime, bundle, count=4):
 def test_gives_what_onnx_runtime_gives_and_replays_a_graph(device, bundle, tmp_path):
     runtime = TensorRtRuntime(bundle, folder=tmp_path)
     assert runtime.replays and runtime.report()['cuda_graph'] == 'replayed'
-    assert runtime.parity.ok and runtime.parity.tolerance == 1e-4
+    assert runtime.about['parity']['ok'] and runtime.about['parity']['tolerance'] == 1e-4
     same(runtime, bundle)
     many = observations(bundle, 3)
     np.testing.assert_allclose(runtime.infer(many), OnnxRuntime(bundle).infer(many), rtol=1e-5)
@@ -152,14 +152,17 @@ def test_takes_no_more_memory_with_more_calls_and_frees_all(device, bundle, tmp_
 def test_an_engine_is_kept_and_a_damaged_one_is_built_again(device, bundle, tmp_path):
     built = tensorrt_double.Builder
     first = TensorRtRuntime(bundle, folder=tmp_path)
-    assert TensorRtRuntime(bundle, folder=tmp_path).parity is None and built.built == 1
+    assert first.built > 0 == TensorRtRuntime(bundle, folder=tmp_path).built
+    assert built.built == 1
     (engine,) = tmp_path.glob('*.engine')
     about = json.loads(engine.with_suffix('.json').read_text())
     assert about['key']['model'] == bundle.content_hash and about['parity']['ok']
-    assert first.key.stem == engine.stem
+    assert first.engine == engine
     engine.write_bytes(engine.read_bytes()[:-1])
     same(TensorRtRuntime(bundle, folder=tmp_path), bundle)
     assert built.built == 2
+    TensorRtRuntime(bundle, folder=tmp_path, rebuild=True)
+    assert built.built == 3
 
 
 def test_another_precision_tensorrt_or_gpu_is_another_engine(
@@ -185,7 +188,7 @@ def test_half_precision_is_measured_and_refused_where_it_is_too_coarse(
         monkeypatch.setattr(tensorrt_double, '__version__', version)
     runtime = TensorRtRuntime(bundle, 'fp16', folder=tmp_path)
     assert runtime.name == 'tensorrt-fp16'
-    assert 1e-6 < runtime.parity.relative < 1e-2
+    assert 1e-6 < runtime.about['parity']['relative'] < 1e-2
     with pytest.raises(ParityError, match='fp16 differs from ONNX Runtime'):
         TensorRtRuntime(bundle, 'fp16', folder=tmp_path / 'b', tolerance=1e-6)
     assert not list((tmp_path / 'b').glob('*')) and device.calls[-1] == 'cudaStreamDestroy'

@@ -7,7 +7,6 @@ TensorRT; that its classes, members and their parameters are the real ones is ch
 
 import ctypes
 import enum
-import types
 
 import numpy as np
 
@@ -33,11 +32,6 @@ class DataType(enum.Enum):
     HALF = 1
 
 
-class LayerType(enum.Enum):
-    QUANTIZE = 1
-    FULLY_CONNECTED = 2
-
-
 class Logger:
     WARNING = 2
 
@@ -47,14 +41,7 @@ class Logger:
 
 class INetworkDefinition:
     def __init__(self, flags):
-        self.model, self.flags, self.layers = None, flags, []
-
-    @property
-    def num_layers(self):
-        return len(self.layers)
-
-    def get_layer(self, index):
-        return types.SimpleNamespace(type=self.layers[index])
+        self.model, self.flags = None, flags
 
 
 class IOptimizationProfile:
@@ -106,8 +93,6 @@ class OnnxParser:
         graph = onnx.load_from_string(bytes(model)).graph
         unknown = [node.op_type for node in graph.node if node.op_type == 'NonZero']
         self.errors = [ParserError(f'No importer registered for op: {name}') for name in unknown]
-        quantize = {True: LayerType.QUANTIZE, False: LayerType.FULLY_CONNECTED}
-        self.network.layers = [quantize[n.op_type == 'QuantizeLinear'] for n in graph.node]
         self.network.model = bytes(model)
         return not self.errors
 
