@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from sim2real_capture.detectors import Detector
 from sim2real_capture.detectors_learned import Recording
@@ -34,6 +33,8 @@ class Rate:
         """95 % interval of Clopper and Pearson (1934), which covers at least as often."""
         if not self.total:
             return 0.0, 1.0
+        from scipy import stats
+
         found = stats.binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method='exact')
         return float(found.low), float(found.high)
 
