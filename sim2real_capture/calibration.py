@@ -23,8 +23,7 @@ import numpy.typing as npt
 
 from sim2real_capture.detectors import Level, Scorer
 from sim2real_capture.detectors_file import Entry
-from sim2real_capture.detectors_kinds import KINDS
-from sim2real_capture.detectors_learned import Recording
+from sim2real_capture.detectors_learned import LearningScorer, Recording
 from sim2real_capture.signals import Signal
 from sim2real_core.errors import Fault, InputError, MissingError
 from sim2real_core.files import write_json
@@ -214,7 +213,7 @@ def calibrate(
         name: Calibrated(
             dict(zip(scorer.elements, thresholds[name])),
             entry.settings.persistence,
-            getattr(scorer, 'learned', {}),
+            scorer.learned if isinstance(scorer, LearningScorer) else {},
         )
         for name, (entry, scorer) in scorers.items()
         if name in thresholds
@@ -236,7 +235,7 @@ def _taught(
             continue
         try:
             scorer = entry.scorer(robot)
-            if hasattr(scorer, 'fit'):
+            if isinstance(scorer, LearningScorer):
                 scorer.fit(recordings, rng)
         except (InputError, MissingError) as error:
             skipped[entry.name] = str(error)
@@ -262,16 +261,15 @@ def _thresholds(
     share = alpha / sum(rows.shape[1] for rows in levels.values())
     references, ratio = {}, np.zeros(len(next(iter(levels.values()))) - given)
     for name, rows in levels.items():
-        least = KINDS[scorers[name][0].kind].least
         usual = np.zeros(rows.shape[1])
         if given:
             # By hand: NumPy names the method of a quantile differently from version to version.
             rank = min(given - 1, math.ceil((1.0 - share) * given) - 1)
             usual = np.sort(rows[:given], axis=0)[rank]
-        references[name] = np.maximum(usual, least)
+        references[name] = np.maximum(usual, scorers[name][0].least)
         ratio = np.maximum(ratio, (rows[given:] / references[name]).max(axis=1))
     factor = np.sort(ratio)[conformal_rank(len(ratio), alpha) - 1]
     return {
-        name: np.maximum(factor * reference, KINDS[scorers[name][0].kind].least)
+        name: np.maximum(factor * reference, scorers[name][0].least)
         for name, reference in references.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,22 +35,23 @@ def decoders(
     Returns:
         Full topic name to what makes signals of a message and its stamp [s].
     """
-    found: dict[str, Decoder] = {}
-    for kind, topic, decode in (
+    made: tuple[tuple[type, str, Callable[[Any, float], Signal]], ...] = (
         (ImuSample, robot.topics.imu, imu_sample),
         (Seen, 'policy/observation', seen),
         (Statuses, '/diagnostics', statuses),
         (Changes, 'sysid/estimate', changes),
-    ):
-        if kind in takes:
-            found[resolve(topic)] = lambda message, stamp, make=decode: (make(message, stamp),)
+    )
+    found: dict[str, Decoder] = {
+        resolve(topic): partial(_single, make) for kind, topic, make in made if kind in takes
+    }
     for entry in entries:
         if entry.kind == 'button':
-            index = entry.settings.index
-            found[resolve(entry.settings.topic)] = lambda message, stamp, index=index: presses(
-                message, index, stamp
-            )
+            found[resolve(entry.settings.topic)] = partial(presses, entry.settings.index)
     return found
+
+
+def _single(make: Callable[[Any, float], Signal], message: Any, stamp: float) -> tuple[Signal]:
+    return (make(message, stamp),)
 
 
 def quantities(message: Any, names: Sequence[str]) -> dict[str, Array | None]:
@@ -146,7 +148,7 @@ def changes(message: Any, stamp: float) -> Changes:
     return Changes(stamp, tuple(found))
 
 
-def presses(message: Any, index: int, stamp: float) -> tuple[Press, ...]:
+def presses(index: int, message: Any, stamp: float) -> tuple[Press, ...]:
     """What a button says: sensor_msgs/Joy, std_msgs/Bool, or std_msgs/Empty for a short press."""
     if hasattr(message, 'buttons'):
         return (Press(stamp, index < len(message.buttons) and bool(message.buttons[index])),)

@@ -34,17 +34,22 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Scorer(Protocol):
-    """What makes one detector differ from another.
+    """What makes one detector differ from another."""
 
-    Attributes:
-        takes: the class of signals it scores.
-        elements: names of the score's elements, e.g. the joints; may grow.
-        suggested: thresholds (k,) without calibration, or None when there are none to suggest.
-    """
+    @property
+    def takes(self) -> type:
+        """The class of signals it scores."""
+        ...
 
-    takes: type
-    elements: Sequence[str]
-    suggested: Array | None
+    @property
+    def elements(self) -> Sequence[str]:
+        """Names of the score's elements, e.g. the joints; may grow."""
+        ...
+
+    @property
+    def suggested(self) -> Array | None:
+        """Thresholds (k,) or () without calibration, or None when there are none to suggest."""
+        ...
 
     def score(self, signal: Any) -> Array | None:
         """Scores (*batch, k) at this instant, stamps increasing; None when it says nothing."""

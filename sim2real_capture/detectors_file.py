@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from sim2real_capture.detectors import Detector, Scorer
 from sim2real_capture.detectors_kinds import KINDS
+from sim2real_capture.detectors_learned import LearningScorer
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.files import find
 from sim2real_core.yaml_file import read_yaml
@@ -53,6 +54,11 @@ class Entry:
             MissingError: a library that it needs is not installed.
         """
         return KINDS[self.kind].make(self.settings, robot, resolve)
+
+    @property
+    def least(self) -> float:
+        """The smallest threshold that calibration may set."""
+        return KINDS[self.kind].least or 0.0
 
     @property
     def calibrated(self) -> bool:
@@ -170,7 +176,7 @@ def _made(
 ) -> Detector | str:
     """The detector, or why it is dormant."""
     scorer = entry.scorer(robot, resolve)
-    if hasattr(scorer, 'learned'):
+    if isinstance(scorer, LearningScorer):
         if known is None or not known.learned:
             return 'has not learned: sim2real capture calibrate'
         scorer.load({name: np.asarray(value) for name, value in known.learned.items()})

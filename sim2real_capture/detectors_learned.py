@@ -7,9 +7,10 @@ What was learned is a mapping of arrays, kept in the thresholds file.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,27 +36,26 @@ HORIZON, TAPS = 0.1, 11
 
 
 class Recording(Protocol):
-    """Episodes to learn from: signals in order of time, that may be gone through again.
+    """Episodes to learn from: signals in order of time, that may be gone through again."""
 
-    Attributes:
-        episodes: how many lie side by side in the signals' arrays.
-    """
-
-    episodes: int
+    @property
+    def episodes(self) -> int:
+        """How many lie side by side in the signals' arrays."""
+        ...
 
     def __iter__(self) -> Iterator[Signal]:
         """The signals."""
         ...
 
 
+@runtime_checkable
 class LearningScorer(Protocol):
-    """A scorer that says nothing before it has learned.
+    """A scorer that says nothing before it has learned."""
 
-    Attributes:
-        learned: what it knows, empty before.
-    """
-
-    learned: Learned
+    @property
+    def learned(self) -> Learned:
+        """What it knows; empty before it has learned."""
+        ...
 
     def fit(self, recordings: Sequence[Recording], rng: np.random.Generator) -> None:
         """Learn from nominal episodes; each may be gone through more than once.
@@ -88,7 +88,7 @@ class Row(NamedTuple):
     features: Callable[[], Array]
 
 
-class Residual:
+class Residual(ABC):
     """What a linear model of each joint's effort does not explain, in its usual deviations.
 
     Subclasses make the features. The variance that is usual is learned as ``a + b * doubt``.
@@ -121,13 +121,13 @@ class Residual:
         self._looked = -math.inf
         self._average.reset()
 
+    @abstractmethod
     def _restart(self) -> None:
         """Forget the history that features need."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _row(self, sample: Sample) -> Row | None:
         """What there is to say of a sample; None where it lacks something."""
-        raise NotImplementedError
 
     def _look(self, sample: Sample) -> tuple[Array, Array, Array] | None:
         """Effort, doubt and features, now and then, once enough of the past is known."""
@@ -295,7 +295,8 @@ class DriveResidual(Residual):
         self._past: deque[tuple[float, Array]] = deque()
 
     def _row(self, sample: Sample) -> Row | None:
-        if sample.command is None or sample.velocity is None or sample.effort is None:
+        velocity = sample.velocity
+        if sample.command is None or velocity is None or sample.effort is None:
             self._past.clear()
             return None
         self._past.append((sample.stamp, np.array(sample.command)))
@@ -308,12 +309,12 @@ class DriveResidual(Residual):
             given = [self._past[max(i, 0)][1] for i in index]
             if self._closed:
                 given = [shortest(u - sample.measured, self._continuous) for u in given]
-            return np.stack([*given, sample.velocity, np.ones_like(sample.velocity)], axis=-1)
+            return np.stack([*given, velocity, np.ones_like(velocity)], axis=-1)
 
         return Row(sample.effort, np.zeros_like(sample.effort), features)
 
 
-class Novelty:
+class Novelty(ABC):
     """Base of scores of observations: how far one is from those of nominal episodes.
 
     Args:
@@ -328,7 +329,7 @@ class Novelty:
         self.learned: Learned = {}
         self._most = most
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027
         """See :class:`~sim2real_capture.detectors.Scorer`; it has no history."""
 
     def fit(self, recordings: Sequence[Recording], rng: np.random.Generator) -> None:
@@ -353,9 +354,9 @@ class Novelty:
         self.learned = {'mean': mean, 'deviation': deviation}
         self.learned = {**self.learned, **self._learn((seen - mean) / deviation, rng)}
 
+    @abstractmethod
     def _learn(self, seen: Array, rng: np.random.Generator) -> Learned:
         """From standardized observations (n, size)."""
-        raise NotImplementedError
 
     def load(self, learned: Learned) -> None:
         """See :class:`LearningScorer`."""
@@ -370,9 +371,9 @@ class Novelty:
         standard = (signal.values - self.learned['mean']) / self.learned['deviation']
         return np.asarray(self._distance(standard))[..., None]
 
+    @abstractmethod
     def _distance(self, seen: Array) -> Array:
         """Of standardized observations (*batch, size): (*batch,)."""
-        raise NotImplementedError
 
 
 class Mahalanobis(Novelty):
