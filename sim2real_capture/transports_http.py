@@ -45,7 +45,7 @@ class HttpTransport:
 
     def __init__(self, url: str, credentials: Credentials, deadline: float) -> None:
         self.address = url.rstrip('/')
-        self.block = 1 << 16
+        self.block, self.least = 1 << 16, 1
         self._deadline = deadline
         self._headers = (
             {'Authorization': f'Bearer {credentials.token}'} if credentials.token else {}
