@@ -42,6 +42,8 @@ HOW_TO_GET = {
     **dict.fromkeys(
         ('onnx', 'onnxscript', 'rsl_rl', 'tensordict', 'torch'), EXTRA.format('learning')
     ),
+    'asyncssh': EXTRA.format('sftp'),
+    'boto3': EXTRA.format('s3'),
     'cma': EXTRA.format('sysid'),
     'sbi': EXTRA.format('sbi'),
     'cv2': EXTRA.format('vision'),

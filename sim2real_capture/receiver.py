@@ -22,6 +22,7 @@ import errno
 import json
 import math
 import os
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
@@ -85,6 +86,7 @@ class Receiver:
         self._store = Store(folder, clip_bytes)
         self._store.forget_older(time.time() - KEPT_FOR)
         self._catalogue = Catalogue(folder)
+        self._behind = False
         self._committing = asyncio.Lock()
 
     def close(self) -> None:
@@ -177,9 +179,20 @@ class Receiver:
             except SpoiledError as error:
                 self.refused += 1
                 return _answer(422, error=str(error))
-            await asyncio.to_thread(self._catalogue.add, folder)
+            await asyncio.to_thread(self._enter, folder)
             self.received += 1
         return _answer(201, **acknowledgement)
+
+    def _enter(self, folder: Path) -> None:
+        """Into the catalogue, which may be behind for as long as the disk is full."""
+        try:
+            if self._behind:
+                self._catalogue.refresh()
+            else:
+                self._catalogue.add(folder)
+            self._behind = False
+        except sqlite3.Error:
+            self._behind = True
 
     async def _patch_file(self, request: web.Request) -> web.Response:
         offset = request.headers.get(OFFSET, '')

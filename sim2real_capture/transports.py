@@ -80,15 +80,17 @@ class Outgoing:
 class Transport(Protocol):
     """A way to a place that keeps clips.
 
-    All but ``address`` and ``block`` raise UnreachableError, or RefusedError for good.
+    All methods raise UnreachableError, or RefusedError for good.
 
     Attributes:
         address: of the place, for people.
         block: bytes to be appended at once.
+        least: no fewer, but at a file's end.
     """
 
     address: str
     block: int
+    least: int
 
     async def begin(self, clip: Outgoing) -> Mapping[str, int]:
         """How many bytes of each file are there."""
@@ -119,6 +121,10 @@ class Credentials:
     certificate: str = ''
     key: str = ''
     authority: str = ''
+
+
+NOBODY = Credentials()
+"""Shows nothing."""
 
 
 def load_credentials(path: str | Path) -> Credentials:
@@ -152,7 +158,7 @@ def load_credentials(path: str | Path) -> Credentials:
 
 
 def open_transport(
-    url: str, credentials: Credentials = Credentials(), deadline: float = 60.0
+    url: str, credentials: Credentials = NOBODY, deadline: float = 60.0
 ) -> Transport:
     """The transport of an address.
 
@@ -165,11 +171,10 @@ def open_transport(
         InputError: no such transport, or a file of the credentials is not what it should be.
         MissingError: its library is not installed.
     """
+    faults = Faults()
+    check_address(url, faults, 'receiver')
+    faults.check()
     scheme = urlsplit(url).scheme
-    if scheme in ('http', 'https'):
-        from sim2real_capture.transports_http import HttpTransport
-
-        return HttpTransport(url, credentials, deadline)
     if scheme == 's3':
         from sim2real_capture.transports_s3 import S3Transport
 
@@ -178,9 +183,9 @@ def open_transport(
         from sim2real_capture.transports_sftp import SftpTransport
 
         return SftpTransport(url, credentials, deadline)
-    faults = Faults()
-    check_address(url, faults, 'receiver')
-    raise AssertionError(url)
+    from sim2real_capture.transports_http import HttpTransport
+
+    return HttpTransport(url, credentials, deadline)
 
 
 def outgoing(folder: Path) -> Outgoing:

@@ -45,7 +45,7 @@ class HttpTransport:
 
     def __init__(self, url: str, credentials: Credentials, deadline: float) -> None:
         self.address = url.rstrip('/')
-        self.block = 1 << 16
+        self.block, self.least = 1 << 16, 1
         self._deadline = deadline
         self._headers = (
             {'Authorization': f'Bearer {credentials.token}'} if credentials.token else {}
@@ -68,7 +68,11 @@ class HttpTransport:
         """Append to a file."""
         start = time.monotonic()
         address, headers = f'/clips/{clip.clip}/{name}', {'Upload-Offset': str(offset)}
-        _, answer, said = await self._ask('PATCH', address, block, headers)
+        try:
+            _, answer, said = await self._ask('PATCH', address, block, headers)
+        except UnreachableError:
+            self.block = max(self.block // 2, LEAST)
+            raise
         took = time.monotonic() - start
         if took < QUICK and len(block) == self.block:
             self.block = min(2 * self.block, MOST)

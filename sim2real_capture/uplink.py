@@ -24,6 +24,7 @@ from pathlib import Path
 from sim2real_capture.clip import MANIFEST, PART, SHIPPED, write_synced
 from sim2real_capture.library import ClipInfo, clip_info, sealed_folders, verify
 from sim2real_capture.transports import (
+    NOBODY,
     Credentials,
     Outgoing,
     RefusedError,
@@ -38,7 +39,6 @@ from sim2real_core.errors import InputError
 
 STUCK = 3
 """Times in a row the receiver may put a file back before that is an error."""
-NOBODY = Credentials()
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,8 @@ async def _send(
             if preempted():
                 raise Preempted(clip.clip)
             stream.seek(offset)
-            block = stream.read(min(throttle.fit(transport.block), clip.sizes[name] - offset))
+            most = max(throttle.fit(transport.block), transport.least)
+            block = stream.read(min(most, clip.sizes[name] - offset))
             if not block:
                 raise RefusedError(f'{clip.clip}: damaged here: {name} is cut short')
             await asyncio.sleep(throttle.take(len(block)))
