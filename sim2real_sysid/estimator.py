@@ -337,8 +337,7 @@ class OnlineIdentifier:
         self._extra = self._mass(found)
         model = self._model(self._curves, self._extra)
         recent = self._moments.blocks(-newest - 1, -1)
-        products = (model.apply(moments) for moments in (recent.cross, recent.mean))
-        scores, information = found.scores(*products)
+        scores, information = found.scores(model.apply(recent.cross), model.apply(recent.own))
         raw, own = found.mean * found.scale, MAIN * np.arange(len(self._idle))
         late = raw[own + DELAY]
         self._play.learn(raw[own + ARMATURE], raw[own + VISCOUS], late, self._extra)

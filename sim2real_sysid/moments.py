@@ -38,6 +38,11 @@ class Block(NamedTuple):
     mean: Array
     rows: Array
 
+    @property
+    def own(self) -> Array:
+        """Products of each twin with itself, their mean."""
+        return 2.0 * self.mean - self.cross
+
     def __add__(self, other: Block) -> Block:  # type: ignore[override]
         return Block(*(one + two for one, two in zip(self, other)))
 

@@ -208,7 +208,7 @@ class Fit:
 
         Args:
             cross: (b, nj, m, m) products of twins, as the model has them.
-            noisy: likewise, of the twins' mean.
+            noisy: likewise, of each twin with itself.
         """
         normal, right, _ = self.system.stack(cross * self.wide)
         normal, right = normal - self.system.precision, right - self.system.pull

@@ -57,15 +57,20 @@ def write_report(result: FitResult, path: Path) -> None:
             'residuals': _residual_plots(residuals),
         }
         images = {name: _encoded(figure) for name, figure in figures.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(numbers, images, residuals), encoding='utf-8')
+
+
+def page(
+    numbers: Mapping[str, Any], images: Mapping[str, str], residuals: Mapping[str, Residuals]
+) -> str:
+    """The page, from a result's JSON, its plots (PNG, base64) and the joints' residuals."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent / 'templates')
     environment = jinja2.Environment(loader=loader, autoescape=True)
     environment.filters['si'] = si
     environment.filters['percent'] = lambda value: f'{si(100.0 * value)} %'
-    page = environment.get_template('fit.html').render(
-        numbers=numbers, images=images, residuals=residuals, lags=LAGS
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding='utf-8')
+    template = environment.get_template('fit.html')
+    return template.render(numbers=numbers, images=images, residuals=residuals, lags=LAGS)
 
 
 def si(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sim2real_sysid.batch.bodies import QUANTITIES, SIZE, Bodies, Link, possible
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording
 from sim2real_sysid.batch.fit import fit
+from sim2real_sysid.batch.report import page, si
 from sim2real_sysid.batch.scores import Scores
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.export import to_urdf
@@ -265,3 +267,19 @@ def test_bodies_can_exist_and_say_what_is_not_known_of_them(loaded):
     assert bodies['upper'].status['mass'] == 'not_identified'
     assert bodies['tool'].com == pytest.approx(TOOL[1:4], abs=0.02)
     assert json.loads(json.dumps(loaded.as_json()))['bodies']['tool']['mass'] > 0
+
+
+def test_the_report_shows_bodies_and_sums(loaded):
+    numbers = loaded.as_json() | {'models': []}  # nothing was simulated
+    shown = page(numbers, defaultdict(str), {})
+    assert '<h2>Bodies</h2>' in shown and '<h2>Base parameters</h2>' in shown
+    for link, body in numbers['bodies'].items():
+        assert f'<tr><td>{link}</td>' in shown
+        assert f'{si(body["mass"])} ± {si(body["std"][0])}' in shown
+        assert f'{si(body["inertia"][5])} ± {si(body["std"][9])}' in shown
+    for one in numbers['base']:
+        assert all(address in shown for address in one['terms'])
+        assert f'<td class="n">{si(one["mean"])}</td>' in shown
+    for name in ('base', 'bodies'):
+        del numbers[name]
+    assert 'Bodies' not in page(numbers, defaultdict(str), {})

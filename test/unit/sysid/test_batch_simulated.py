@@ -15,7 +15,7 @@ from sim2real_core.profile import load_profile
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.batch import least_squares
 from sim2real_sysid.batch.bodies import Bodies
-from sim2real_sysid.batch.data import clean
+from sim2real_sysid.batch.data import RawRecording, clean
 from sim2real_sysid.batch.fit import course
 from sim2real_sysid.batch.inference import simulation_based
 from sim2real_sysid.batch.least_squares import Regression
@@ -177,3 +177,22 @@ def test_verb_fits_and_reports(bag, tmp_path, capsys):
 def test_verb_refuses_what_does_not_fit(bag, arguments, said, capsys):
     assert cli.main(['sysid', 'fit', str(bag), *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_late_efforts_act_in_rollouts_when_they_did():
+    profile, stamp, late = load_profile('slider'), 0.001 * np.arange(1500), 0.0025
+    names = ('joint.slider.armature', 'sensor.slider_effort.delay')
+
+    def moved(effort, *vectors):
+        raw = RawRecording(
+            'log', stamp, np.zeros((1500, 1)), effort[:, None], np.zeros(0), np.zeros((0, 1))
+        )
+        rollouts = Rollouts(profile, cut([clean(raw, profile)]), names, threads=1)
+        return rollouts(np.array(vectors))[0][:, 0, :-10, 0, 0]
+
+    force = 60.0 * np.sin(9.0 * stamp)
+    (truth,) = moved(force, (95.0, 0.0))
+    put_right, as_it_is = moved(60.0 * np.sin(9.0 * (stamp - late)), (95.0, late), (95.0, 0.0))
+    off = np.abs(as_it_is - truth).max()
+    assert off > 1e-4
+    assert put_right == pytest.approx(truth, abs=0.05 * off)

@@ -12,6 +12,7 @@ from sim2real_sysid.posterior import (
     Carried,
     Model,
     Uncertainty,
+    fit,
     solve,
     steepest,
 )
@@ -197,3 +198,22 @@ def test_what_is_not_valid_need_not_be_a_number():
         row.values[:] = np.nan
         found.add(row._replace(valid=np.array([[False]])))
     assert np.isfinite(solved(found).mean).all()
+
+
+def test_noise_of_a_joint_that_hardly_moves_is_no_score():
+    """Accelerations of it are noise; between twins these cancel, but no score is sure there."""
+    model = Model.of(np.array([USUAL]), COLUMNS, False)
+    whole = moments(2000, noise=0.3, regressor_noise=2.0).sums()
+    found = fit(whole, model, np.zeros(MAIN), UNCERTAINTY)
+    rng, ratios = np.random.default_rng(5), []
+    for seed in range(200):
+        creeping = Moments(1, COLUMNS, 600.0)
+        for row in rows(9, noise=0.3, seed=seed):
+            row.values[..., -1] -= TRUTH[0] * row.values[..., 0]
+            row.values[..., 0] = 2.0 * rng.normal(size=(1, 2, 1))
+            creeping.add(row)
+        block = creeping.blocks()
+        scores, information = found.scores(model.apply(block.cross), model.apply(block.own))
+        ratios.append(float(scores[0, 0] ** 2 / information[0, 0]))
+    assert max(ratios) < 25.0  # five standard deviations
+    assert np.mean(ratios) < 2.0
