@@ -137,6 +137,12 @@ class Range:
                 faults.add(f'low[{index}]', low, f'must be at most high ({high:g})')
         faults.check()
 
+    def union(self, other: Range) -> Range:
+        """What either covers."""
+        return Range(
+            low=tuple(map(min, self.low, other.low)), high=tuple(map(max, self.high, other.high))
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class BundleMetadata:
