@@ -33,7 +33,11 @@ from sim2real_policy.metadata import (
 )
 from sim2real_policy.observation import ObservationLayout, Term
 
-KEYS = (*(n for n in BundleMetadata.__dataclass_fields__ if n != 'suite_version'), 'network')
+KEYS = (
+    *(n for n in BundleMetadata.__dataclass_fields__ if n != 'suite_version'),
+    'network',
+    'stacking',
+)
 ASKED = ('control_period', 'observation', 'action')
 HOW = 'say it in the YAML (--about); sim2real policy export --template shows how'
 
