@@ -34,6 +34,7 @@ from sim2real_policy.metadata import (
 from sim2real_policy.metadata_reader import HASH_KEY
 from sim2real_policy.model_ends import Ends, model_ends
 from sim2real_policy.observation import KINDS, TOPICS
+from sim2real_policy.onnx_graph import onnx_package
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
@@ -90,10 +91,7 @@ def write_bundle(model: bytes | str | Path, meta: BundleMetadata, path: str | Pa
         InputError: the model does not fit the metadata.
         MissingError: onnx or onnxruntime is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingError('onnx is needed to write a bundle: pip install onnx') from error
+    onnx = onnx_package()
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
     kept = [p for p in proto.metadata_props if not p.key.startswith(PREFIX)]
     del proto.metadata_props[:]
