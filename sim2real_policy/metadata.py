@@ -297,7 +297,7 @@ class BundleMetadata:
             observation=terms,
             action=action,
             limits=Limits.of(profile),
-            commands=getattr(profile, 'command_names', ()) if action.meaning == 'twist' else (),
+            commands=profile.command_names if action.meaning == 'twist' else (),
             default_position=tuple(joint.default_position for joint in profile.joints),
             control_period=control_period or profile.rates.control_period,
             goal=natural_goal(terms, profile),

@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     'projected_gravity': ('gravity',),
     'base_linear_velocity': ('base_linear_velocity',),
     'base_angular_velocity': ('base_angular_velocity',),
+    'base_position': ('base_position',),
     'velocity_command': ('velocity_goal',),
 }
 """Kind of a term -> the inputs it is made of (the second is subtracted from the first).
@@ -51,8 +52,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 ``goal`` and ``tool`` are positions [m] in the base frame; ``action`` is the network's last output,
 ``command`` what was commanded last. ``orientation`` is the IMU's (x, y, z, w), ``gravity`` the
 unit vector downward in its frame; ``base_linear_velocity`` [m/s] and ``base_angular_velocity``
-[rad/s] are the odometry's twist, in the base frame; ``velocity_goal`` is the twist asked for:
-(linear.x, linear.y, angular.z).
+[rad/s] are the odometry's twist, in the base frame, ``base_position`` [m] its position in its own
+fixed frame; ``velocity_goal`` is the twist asked for: (linear.x, linear.y, angular.z).
 """
 
 INPUT_SIZES = {
@@ -69,6 +70,7 @@ INPUT_SIZES = {
     'gravity': 3,
     'base_linear_velocity': 3,
     'base_angular_velocity': 3,
+    'base_position': 3,
     'velocity_goal': 3,
 }
 """Input -> its number of elements; 0 stands for one for each joint, or each command element."""
@@ -84,6 +86,7 @@ TOPICS = {
     'gravity': 'imu',
     'base_linear_velocity': 'odometry',
     'base_angular_velocity': 'odometry',
+    'base_position': 'odometry',
     'velocity_goal': 'velocity_goal',
 }
 """Input -> the topic it comes from, as a robot profile's ``topics`` calls it."""
