@@ -31,6 +31,7 @@ from sim2real_policy.metadata import (
     Normalizer,
     Range,
     RecurrentState,
+    goal_frame,
 )
 from sim2real_policy.metadata_reader import HASH_KEY
 from sim2real_policy.model_ends import Ends, model_ends
@@ -214,9 +215,9 @@ def check_robot(meta: BundleMetadata, profile: RobotProfile) -> Limits:
     if period * profile.rates.joint_state_rate < 0.999:
         mend = f'needs a joint state each; rates.joint_state_rate is {1 / period:g} Hz at least'
         faults.add('bundle.control_period', period, mend)
-    in_base = meta.goal.kind in ('tool_position', 'base_velocity')
-    if in_base and meta.goal.frame != profile.base_link:
-        mend = f'the base link of {profile.name} is {profile.base_link}'
+    frame = goal_frame(meta.goal.kind, profile)
+    if frame and meta.goal.frame != frame:
+        mend = f'goals of {profile.name} are given in {frame}'
         faults.add('bundle.goal.frame', meta.goal.frame, mend)
     link = meta.observation.tool_link
     if link and link not in profile.link_names:

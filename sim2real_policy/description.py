@@ -110,7 +110,7 @@ class _Builder(Faults):
                 self.add('joints', name, mend, path=('joints',))
         self.check()
         commands = self.names('commands', self.twist())
-        takes: Sequence[str] = getattr(self.profile, 'command_names', self.profile.joint_names)
+        takes = self.profile.command_names
         for name in commands:
             if name not in takes:
                 mend = f'{self.profile.name} takes {", ".join(takes)}'
@@ -158,7 +158,7 @@ class _Builder(Faults):
         """What a robot takes that is told a twist."""
         action = self.values['action']
         told = isinstance(action, Mapping) and action.get('meaning') == 'twist'
-        return getattr(self.profile, 'command_names', ()) if told else ()
+        return self.profile.command_names if told else ()
 
     def action(self, elements: Sequence[str]) -> Mapping[str, Any]:
         """Scale and offset for each element."""
