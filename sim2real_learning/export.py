@@ -45,8 +45,15 @@ def export(checkpoint: Mapping[str, Any], metadata: BundleMetadata, path: Path) 
 
 
 def read_torch(source: str, told: Description) -> Network:
-    """A network of torch, to make a bundle of; see :func:`read_network`."""
-    network = read_network(source, told)
+    """A network of torch from a file, to make a bundle of; see :func:`read_network`."""
+    return exportable(read_network(source, told))
+
+
+def exportable(network: TorchNetwork) -> Network:
+    """A network of torch, to make a bundle of with :func:`sim2real_policy.export.export_network`.
+
+    For a module at hand: ``exportable(TorchNetwork(module.eval()))``.
+    """
     return Network(
         lambda meta: to_onnx(network, meta),
         network.described,

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class TorchNetwork:
     """
 
     module: Any
-    described: Description
+    described: Description = field(default_factory=Description)
 
 
 def read_network(source: str, told: Description) -> TorchNetwork:

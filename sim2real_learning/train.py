@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,17 @@ def runner_settings(config: TrainConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gives: the checkpoint, and the mean reward of each iteration."""
+    """What training gives.
+
+    Attributes:
+        checkpoint: of actor, critic and curriculum.
+        rewards: mean one of each iteration.
+        metadata: with the range of all observations, those of earlier trainings included.
+    """
 
     checkpoint: dict[str, Any]
     rewards: list[float]
+    metadata: BundleMetadata
 
 
 def train(
@@ -136,10 +143,12 @@ def train(
         runner.learn(config.iterations - config.critic_only)
     state = runner.alg.save()
     checkpoint = {key: state[key] for key in ('actor_state_dict', 'critic_state_dict')}
+    before = metadata.training_range
+    metadata = replace(metadata, training_range=env.seen.union(before) if before else env.seen)
     checkpoint['metadata'] = metadata.to_properties()
     if curriculum := env.worlds.state():
         checkpoint['curriculum'] = curriculum
-    return Trained(checkpoint, rewards)
+    return Trained(checkpoint, rewards, metadata)
 
 
 def _fit_critic(runner: OnPolicyRunner, iterations: int) -> None:

@@ -28,7 +28,7 @@ from sim2real_learning.config import ReachTask
 from sim2real_learning.reach import Goals, draw_goals, reward
 from sim2real_learning.worlds import Worlds
 from sim2real_policy.action import ActionMap
-from sim2real_policy.bundle import BundleMetadata
+from sim2real_policy.bundle import BundleMetadata, Range
 from sim2real_policy.guard import LIMITERS
 from sim2real_policy.observation import Assembler
 from sim2real_sim.mujoco_simulator import MujocoSimulator
@@ -111,6 +111,8 @@ class ReachEnv(VecEnv):
         self._seen_link = metadata.observation.tool_link or profile.tool_link
         self.goal = np.empty((count, 3))
         self._last_action = np.zeros((count, self.num_actions))
+        self._low = np.full(metadata.observation.size, np.inf)
+        self._high = np.full(metadata.observation.size, -np.inf)
         self.reset_all()
 
     def _check(self, metadata: BundleMetadata) -> None:
@@ -159,6 +161,13 @@ class ReachEnv(VecEnv):
                 'tool': self.simulator.link_position(self._seen_link),
             }
         )
+        np.minimum(self._low, self.observation.min(axis=0), out=self._low)
+        np.maximum(self._high, self.observation.max(axis=0), out=self._high)
+
+    @property
+    def seen(self) -> Range:
+        """Of all observations so far."""
+        return Range(low=tuple(self._low.tolist()), high=tuple(self._high.tolist()))
 
     def advance(self, action: Array) -> None:
         """Apply one action (n, nj) for a control period and sense what came of it."""

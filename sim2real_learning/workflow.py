@@ -98,7 +98,7 @@ def train_bundle(
         progress=progress,
     )
     save_checkpoint(trained_result.checkpoint, out.with_suffix('.pt'))
-    parity = export(trained_result.checkpoint, metadata, out)
+    parity = export(trained_result.checkpoint, trained_result.metadata, out)
     return {
         'bundle': str(out),
         'iterations': config.iterations,

@@ -31,10 +31,12 @@ from sim2real_policy.metadata import (
     Normalizer,
     Range,
     RecurrentState,
+    goal_frame,
 )
 from sim2real_policy.metadata_reader import HASH_KEY
 from sim2real_policy.model_ends import Ends, model_ends
 from sim2real_policy.observation import KINDS, TOPICS
+from sim2real_policy.onnx_graph import onnx_package
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
@@ -93,10 +95,7 @@ def write_bundle(model: bytes | str | Path, meta: BundleMetadata, path: str | Pa
         InputError: the model does not fit the metadata.
         MissingError: onnx or onnxruntime is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingError('onnx is needed to write a bundle: pip install onnx') from error
+    onnx = onnx_package()
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
     kept = [p for p in proto.metadata_props if not p.key.startswith(PREFIX)]
     del proto.metadata_props[:]
@@ -216,9 +215,9 @@ def check_robot(meta: BundleMetadata, profile: RobotProfile) -> Limits:
     if period * profile.rates.joint_state_rate < 0.999:
         mend = f'needs a joint state each; rates.joint_state_rate is {1 / period:g} Hz at least'
         faults.add('bundle.control_period', period, mend)
-    in_base = meta.goal.kind in ('tool_position', 'base_velocity')
-    if in_base and meta.goal.frame != profile.base_link:
-        mend = f'the base link of {profile.name} is {profile.base_link}'
+    frame = goal_frame(meta.goal.kind, profile)
+    if frame and meta.goal.frame != frame:
+        mend = f'goals of {profile.name} are given in {frame}'
         faults.add('bundle.goal.frame', meta.goal.frame, mend)
     link = meta.observation.tool_link
     if link and link not in profile.link_names:

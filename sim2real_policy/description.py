@@ -33,7 +33,11 @@ from sim2real_policy.metadata import (
 )
 from sim2real_policy.observation import ObservationLayout, Term
 
-KEYS = (*(n for n in BundleMetadata.__dataclass_fields__ if n != 'suite_version'), 'network')
+KEYS = (
+    *(n for n in BundleMetadata.__dataclass_fields__ if n != 'suite_version'),
+    'network',
+    'stacking',
+)
 ASKED = ('control_period', 'observation', 'action')
 HOW = 'say it in the YAML (--about); sim2real policy export --template shows how'
 
@@ -106,7 +110,7 @@ class _Builder(Faults):
                 self.add('joints', name, mend, path=('joints',))
         self.check()
         commands = self.names('commands', self.twist())
-        takes: Sequence[str] = getattr(self.profile, 'command_names', self.profile.joint_names)
+        takes = self.profile.command_names
         for name in commands:
             if name not in takes:
                 mend = f'{self.profile.name} takes {", ".join(takes)}'
@@ -154,7 +158,7 @@ class _Builder(Faults):
         """What a robot takes that is told a twist."""
         action = self.values['action']
         told = isinstance(action, Mapping) and action.get('meaning') == 'twist'
-        return getattr(self.profile, 'command_names', ()) if told else ()
+        return self.profile.command_names if told else ()
 
     def action(self, elements: Sequence[str]) -> Mapping[str, Any]:
         """Scale and offset for each element."""

@@ -14,6 +14,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_policy.agreement import Reference, agreement, check_agreement
 from sim2real_policy.bundle import Bundle, BundleMetadata, check_robot, write_bundle
 from sim2real_policy.description import Description, metadata_of
+from sim2real_policy.stacking import BY_TERM, Stacked, network_order
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,18 @@ def export_network(
         Sim2RealError: bundle and network differ by more than 1e-5.
     """
     described = told.over(network.described)
-    meta = metadata_of(described, profile)
+    stacking = described.values.get('stacking', BY_TERM)
+    told_meta = metadata_of(described, profile)
+    stacked = Stacked(told_meta, network_order(stacking, told_meta.observation))
+    meta = stacked.meta
     made_of = {'file': source.name, 'sha256': hashlib.sha256(source.read_bytes()).hexdigest()}
     meta = dataclasses.replace(meta, training={**meta.training, 'source': made_of})
     check_robot(meta, profile)
     part = path.with_name(path.name + '.unchecked')
     try:
-        bundle = write_bundle(network.model(meta), meta, part)
-        difference = agreement(network.reference(meta), bundle, np.random.default_rng(0))
-        check_agreement(difference)
+        bundle = write_bundle(stacked.model(network.model), meta, part)
+        reference = stacked.reference(network.reference)
+        difference = check_agreement(agreement(reference, bundle, np.random.default_rng(0)))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -85,7 +85,10 @@ def read_mjlab(
         remarks.append('the action is taken for positions about the default pose, unclipped')
     if 'observation' not in told:
         values['observation'] = _terms(properties, size, profile, faults)
-        remarks.append('observations are taken as unscaled, unclipped and without history')
+        remarks.append(
+            'observations are taken as unscaled, unclipped and without history, base_ang_vel from '
+            'the IMU where there is one, base_lin_vel from the odometry'
+        )
     faults.check()
     return Description(values, remarks=tuple(remarks))
 

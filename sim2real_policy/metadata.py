@@ -67,12 +67,21 @@ class Goal:
 
 
 def natural_goal(terms: Iterable[Term], profile: RobotProfile) -> Goal:
-    """The goal that an observation implies, in the robot's base link."""
+    """The goal that an observation implies."""
     seen = {name for term in terms for name in KINDS[term.kind]}
     for name, kind in (('goal', 'tool_position'), ('velocity_goal', 'base_velocity')):
         if name in seen:
-            return Goal(kind=kind, frame=profile.base_link)
+            return Goal(kind=kind, frame=goal_frame(kind, profile))
     return Goal()
+
+
+def goal_frame(kind: str, profile: RobotProfile) -> str:
+    """Frame that a robot's goals of a kind are given in; ``''`` is whatever the odometry has."""
+    frames = {
+        'tool_position': profile.base_link,
+        'base_velocity': profile.body_link or profile.base_link,
+    }
+    return frames.get(kind, '')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +145,12 @@ class Range:
             if low > high:
                 faults.add(f'low[{index}]', low, f'must be at most high ({high:g})')
         faults.check()
+
+    def union(self, other: Range) -> Range:
+        """What either covers."""
+        return Range(
+            low=tuple(map(min, self.low, other.low)), high=tuple(map(max, self.high, other.high))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,13 +123,12 @@ class Term:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        if not one_of(faults, 'kind', self.kind, KINDS):
-            faults.check()
+        known = one_of(faults, 'kind', self.kind, KINDS)
         if not isinstance(self.source, str):
             faults.add('source', self.source, 'must be the name of a link')
-        elif self.source and 'tool' not in KINDS[self.kind]:
+        elif self.source and known and 'tool' not in KINDS[self.kind]:
             faults.add('source', self.source, 'only a tool term has a source')
-        if not isinstance(self.topic, str) or (self.topic and not self.senses):
+        if not isinstance(self.topic, str) or (self.topic and known and not self.senses):
             faults.add('topic', self.topic, 'name the topic of a term that comes from one')
         for name in ('scale', 'offset'):
             value = getattr(self, name)

@@ -138,6 +138,24 @@ def picked_inputs(
     _replace(graph.node, [*nodes, *graph.node])
 
 
+def reordered_input(model: Any, end: Any, order: Sequence[int]) -> None:
+    """Let an input (n, size) be reordered before the model sees it.
+
+    Args:
+        model: changed in place; the input keeps its name, type and shape.
+        end: the input.
+        order: index in the new input of each element of the old one.
+    """
+    onnx = onnx_package()
+    inner = f'{end.name}.reordered'
+    for node in model.graph.node:
+        names = [inner if name == end.name else name for name in node.input]
+        _replace(node.input, names)
+    _constant(model.graph, f'{end.name}.order', np.array(order, np.int64))
+    gather = onnx.helper.make_node('Gather', [end.name, f'{end.name}.order'], [inner], axis=1)
+    _replace(model.graph.node, [gather, *model.graph.node])
+
+
 def picked_output(model: Any, name: str, sources: Sequence[str], indices: Sequence[int]) -> None:
     """Make one output (1, len(indices)) of several, flattened one after the other and picked.
 

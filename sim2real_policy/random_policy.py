@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sim2real_core.errors import MissingError
 from sim2real_policy.bundle import Bundle, BundleMetadata, write_bundle
+from sim2real_policy.onnx_graph import onnx_package
 
 
 def random_policy(
@@ -30,10 +30,8 @@ def random_policy(
     Raises:
         MissingError: onnx is not installed.
     """
-    try:
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError as error:
-        raise MissingError('onnx is needed to make a policy: pip install onnx') from error
+    onnx = onnx_package()
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
     sizes = (meta.observation.size, *hidden, len(meta.command_names))
     nodes, weights, name = [], [], 'observation'
     for layer, (rows, columns) in enumerate(pairwise(sizes)):
@@ -51,7 +49,7 @@ def random_policy(
             nodes.append(helper.make_node('Elu', [out], [f'e{layer}']))
             name = f'e{layer}'
     ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ['n', size])
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ['n', size])
         for name, size in (('observation', sizes[0]), ('action', sizes[-1]))
     ]
     graph = helper.make_graph(nodes, 'policy', ends[:1], ends[1:], weights)

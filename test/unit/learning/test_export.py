@@ -6,7 +6,8 @@ import torch
 
 from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
-from sim2real_learning.export import read_torch
+from sim2real_learning.export import exportable, read_torch
+from sim2real_learning.torch_network import TorchNetwork
 from sim2real_policy.description import Description
 from sim2real_policy.export import export_network
 from sim2real_policy.runtime import OnnxRuntime
@@ -77,6 +78,14 @@ def test_torchscript_becomes_a_bundle_for_any_number_of_robots(tmp_path, arm6):
     np.testing.assert_allclose(*acted(module, made), atol=1e-5)
     assert not made.bundle.ends.single
     assert OnnxRuntime(made.bundle).infer(np.zeros((3, SIZE), np.float32)).shape == (3, JOINTS)
+
+
+def test_a_module_at_hand_needs_no_file_of_its_own(tmp_path, arm6):
+    module, here = perceptron().eval(), tmp_path / 'train.py'
+    here.write_text('...')
+    network = exportable(TorchNetwork(module))
+    made = export_network(network, Description(TOLD), arm6, here, tmp_path / 'a.onnx')
+    np.testing.assert_allclose(*acted(module, made), atol=1e-5)
 
 
 def checkpoint_5(actor, norm):

@@ -88,6 +88,19 @@ def test_bundle_says_where_it_comes_from(trained, arm6):
     assert path.with_suffix('.pt').is_file()
 
 
+def test_bundle_says_what_was_seen_in_training(trained, arm6, tmp_path):
+    path, _ = trained
+    seen = load_bundle(path).meta.training_range
+    width = np.subtract(seen.high, seen.low)
+    assert (width > 0.1).all() and np.isfinite(width).all()
+    start = path.with_suffix('.pt')
+    config = TrainConfig(**{**vars(SMALL), 'iterations': 1})
+    train_bundle(arm6, None, tmp_path / 'tuned.onnx', config, start=start, seed=9)
+    wider = load_bundle(tmp_path / 'tuned.onnx').meta.training_range
+    assert (np.array(wider.low) <= seen.low).all() and (np.array(wider.high) >= seen.high).all()
+    assert wider != seen
+
+
 def test_training_repeats_bit_for_bit(trained, arm6, tmp_path):
     path, _ = trained
     train_bundle(arm6, None, tmp_path / 'again.onnx', SMALL, seed=3)

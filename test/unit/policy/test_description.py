@@ -6,6 +6,7 @@ from sim2real_core.files import find
 from sim2real_core.profile import load_profile
 from sim2real_policy.description import KEYS, Description, metadata_of, read_description
 from sim2real_policy.metadata import Gains, Goal
+from sim2real_policy.observation import KINDS
 
 MINIMAL = """control_period: 0.02
 observation: [{kind: joint_position}, {kind: joint_velocity, history: 2}]
@@ -132,3 +133,5 @@ def test_the_template_is_a_whole_description_of_a_policy_for_the_shipped_arm():
     text = path.read_text()
     for key in set(KEYS) - {'robot', 'profile', 'space'}:
         assert f'{key}:' in text, f'the template does not show {key}'
+    for kind in KINDS:
+        assert kind in text, f'the template does not name {kind}'

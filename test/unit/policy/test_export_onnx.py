@@ -9,9 +9,11 @@ import pytest
 from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.files import find
 from sim2real_core.profile import load_profile
+from sim2real_policy.agreement import normalized
 from sim2real_policy.bundle import load_bundle
 from sim2real_policy.description import Description
 from sim2real_policy.export import export_network
+from sim2real_policy.observation import Assembler
 from sim2real_policy.onnx_source import read_onnx
 from sim2real_policy.runtime import OnnxRuntime
 
@@ -134,6 +136,45 @@ def test_nothing_is_written_that_differs_from_its_network(tmp_path, robot):
     with pytest.raises(Sim2RealError, match='2.0e-05'):
         export_network(network, told, profile, source, out)
     assert list(tmp_path.glob('a*')) == []
+
+
+@pytest.mark.parametrize('stacking', ['by_step', 'by_step_newest_first'])
+def test_whole_observations_one_after_the_other_are_seen_as_in_training(tmp_path, robot, stacking):
+    source, profile = tmp_path / 'net.onnx', robot()
+    weights = plain(source, 12)
+    mean = np.arange(12.0)
+    told = TOLD | {
+        'observation': [
+            {'kind': 'joint_position', 'history': 3},
+            {'kind': 'joint_velocity', 'history': 3},
+        ],
+        'stacking': stacking,
+        'normalizer': {'mean': mean.tolist(), 'std': 2.0},
+    }
+    made = export(source, tmp_path / 'a.onnx', profile, told)
+    assert made.difference < 1e-5
+    meta, runtime = made.bundle.meta, OnnxRuntime(made.bundle)
+    default = np.array(meta.default_position)
+    assembler, past = Assembler(meta.observation, default), []
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        position, velocity = rng.normal(size=(1, 2)), rng.normal(size=(1, 2))
+        seen = assembler.update({'position': position, 'velocity': velocity})
+        step = np.concatenate([position[0] - default, velocity[0]])
+        past = [*past[1:], step] if past else [step] * 3
+        whole = np.concatenate(past if stacking == 'by_step' else past[::-1])
+        expected = ((whole - mean) / 2.0).astype(np.float32) @ weights
+        action = runtime.infer(normalized(meta, seen))
+        np.testing.assert_allclose(action[0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('stacking', ['by_step', 'sideways', None, ['by_step']])
+def test_a_stacking_that_cannot_be_is_named(tmp_path, robot, stacking):
+    source = tmp_path / 'net.onnx'
+    plain(source)
+    with pytest.raises(InputError) as caught:
+        export(source, tmp_path / 'a.onnx', robot(), TOLD | {'stacking': stacking})
+    assert fields(caught) == ['stacking']
 
 
 # mjlab and BeyondMimic

@@ -1,11 +1,11 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from sim2real_core.errors import InputError
-from sim2real_core.files import find
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import load_bundle
 from sim2real_policy.description import Description, metadata_of
@@ -70,10 +70,11 @@ def test_schema_1_loads_with_defaults_for_what_it_lacks(metadata):
     assert json.loads(meta.to_properties()['sim2real.schema']) == SCHEMA == 2
 
 
-def test_the_shipped_schema_1_bundle_reads_as_it_always_did():
+def test_a_bundle_of_schema_1_reads_as_it_always_did():
+    """The file is one that the last version with schema 1 wrote of `metadata()`."""
     import onnxruntime
 
-    path = find('policies', 'arm6', '.onnx')
+    path = Path(__file__).parents[2] / 'golden' / 'bundle_schema_1.onnx'
     bundle = load_bundle(path)
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     written = session.get_modelmeta().custom_metadata_map
@@ -83,6 +84,7 @@ def test_the_shipped_schema_1_bundle_reads_as_it_always_did():
     assert len(kept) == len(written) - 2  # all but schema and hash
     for key in kept:
         assert json.loads(as_schema_1(new)[key]) == json.loads(written[key]), key
+    assert bundle.content_hash.startswith('7bf42b45f0feb103')
     assert bundle.meta.command_names == bundle.meta.joints
     assert not bundle.ends.single
 

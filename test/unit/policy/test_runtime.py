@@ -1,10 +1,10 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
-from sim2real_core.files import find
 from sim2real_policy.bundle import ImageInput, RecurrentState, load_bundle, write_bundle
 from sim2real_policy.random_policy import random_policy
 from sim2real_policy.runtime import OnnxRuntime
@@ -159,10 +159,12 @@ def test_shapes_that_a_file_leaves_open_are_found_when_it_is_made_ready(metadata
         OnnxRuntime(bundle)
 
 
-def test_the_shipped_bundle_of_schema_1_acts_bit_for_bit_as_its_network():
+@pytest.mark.parametrize('schema', [1, 2])
+def test_a_bundle_of_any_schema_acts_bit_for_bit_as_its_network(schema, bundle):
     import onnxruntime
 
-    bundle = load_bundle(find('policies', 'arm6', '.onnx'))
+    if schema == 1:
+        bundle = load_bundle(Path(__file__).parents[2] / 'golden' / 'bundle_schema_1.onnx')
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
