@@ -63,3 +63,42 @@ def test_it_lives_through_garbled_and_malformed_messages(world):
     for applied in world.applied:
         position = np.array(applied.position)
         assert (position >= ARM6.array('lower')).all() and (position <= ARM6.array('upper')).all()
+
+
+@pytest.mark.soak
+def test_times_of_the_guard_on_real_topics(tmp_path):
+    """Samples at 1 kHz, in bursts, a third lost, up to 50 ms late; then the robot dies."""
+    rng, period = np.random.default_rng(1), ARM6.rates.control_period
+    times = {'stale_after': 0.15, 'hold_time': 0.3, 'stop_time': 0.9}
+    made = World(
+        bundle=write(tmp_path / 'policy.onnx', bias=0.1),
+        autostart=True,
+        start_speed=0.0,
+        **times,
+    )
+    made.connect()
+    seen = {}
+    guard = made.policy._controller.guard
+    begin = time.monotonic()
+    waiting, stamp, last = [], 100.0, 0.0
+    while time.monotonic() - begin < 5.0:
+        now = time.monotonic() - begin
+        while stamp < 100.0 + min(now, 3.0):
+            stamp += 0.001
+            if rng.random() >= 0.3:
+                waiting.append((now + rng.uniform(0.0, 0.05), stamp))
+        for due, one in [entry for entry in waiting if entry[0] <= now]:
+            waiting.remove((due, one))
+            message = JointState(name=list(ARM6.joint_names), position=START)
+            message.velocity, message.header.stamp = np.zeros(6), to_time(one)
+            made.sensor.publish(message)
+            last = time.monotonic() - begin
+        for reason in guard.reasons:
+            seen.setdefault(reason, time.monotonic() - begin)
+        time.sleep(0.001)
+    made.close()
+    assert made.failure is None
+    for reason, when in (('hold', 0.0), ('damp', 0.3), ('stop', 0.9)):
+        asked = last + times['stale_after'] + when
+        # A late message of an older stamp is no news, so silence may have begun 50 ms earlier.
+        assert asked - 0.05 <= seen[reason] <= asked + period + 0.005, (reason, asked, seen)
