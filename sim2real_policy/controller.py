@@ -191,7 +191,8 @@ class Controller:
         if not math.isfinite(twist.sum()):
             return False
         self.inputs['velocity_goal'][0] = twist
-        self._asked = self._stamp + self._config.goal_time
+        ready = math.isfinite(self._stamp)
+        self._asked = self._stamp + self._config.goal_time if ready else math.inf
         return True
 
     def sense(self, source: str, stamp: float, values: Mapping[str, Array]) -> None:
