@@ -191,7 +191,8 @@ class Controller:
         if not math.isfinite(twist.sum()):
             return False
         self.inputs['velocity_goal'][0] = twist
-        self._asked = self._stamp + self._config.goal_time
+        ready = math.isfinite(self._stamp)
+        self._asked = self._stamp + self._config.goal_time if ready else math.inf
         return True
 
     def sense(self, source: str, stamp: float, values: Mapping[str, Array]) -> None:
@@ -314,7 +315,7 @@ class Controller:
         before = position if self._config.shadow and self._by_position else guard.command
         inputs['command'][0] = before
         observation = self._assembler.update(inputs)
-        if not math.isfinite(observation.sum()):
+        if not math.isfinite(observation[0].dot(observation[0])):
             self.fault = OVERFLOW
             self._assembler.reset()  # nor shall its histories keep it
             guard.hold()

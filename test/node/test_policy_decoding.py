@@ -1,4 +1,4 @@
-"""Joint states decoded from their bytes: the same as rclpy gives, whatever they look like."""
+"""Joint states from their bytes and commands to theirs: the same as rclpy's own, whatever."""
 
 from array import array
 
@@ -8,7 +8,9 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import JointState
 
+from sim2real_core.command_messages_ros import COMMANDS, MESSAGES
 from sim2real_policy.decoding_ros import JointStateDecoder, find_layout
+from sim2real_policy.encoding_ros import CommandEncoder
 
 
 def joint_state(rng, names, sizes, frame=''):
@@ -82,3 +84,19 @@ def test_bytes_that_are_no_message_raise_or_decode_as_rclpy_does():
         found = decode(bytes(data))
         assert serialize_message(found) == serialize_message(expected)
     assert refused > 100
+
+
+NAMES = ('linear.x', 'angular.z')
+
+
+@pytest.mark.parametrize('interface', ['position', 'velocity', 'effort'])
+@pytest.mark.parametrize('kind', COMMANDS)
+def test_commands_are_encoded_as_rclpy_does(kind, interface):
+    encode = CommandEncoder(COMMANDS[kind](NAMES, interface, 0.02), len(NAMES))
+    messages = COMMANDS[kind](NAMES, interface, 0.02)
+    for second in range(3):
+        command, stamp = np.array([0.1 * second, -0.5]), Time(sec=second)
+        given, expected = encode(command, stamp), messages.fill(command, stamp)
+        if isinstance(given, bytes):
+            given = deserialize_message(given, MESSAGES[kind])
+        assert given == expected

@@ -10,9 +10,7 @@ from sim2real_core.errors import InputError
 from sim2real_core.joint_states import UNSTAMPED
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import Normalizer
-from sim2real_policy.config import PolicyConfig
-from sim2real_policy.controller import NO_GOAL, NO_SAMPLE, UNTIL_RESET, Controller
-from sim2real_policy.controller_parts import tool_position
+from sim2real_policy.controller import NO_GOAL, NO_SAMPLE, UNTIL_RESET
 from sim2real_policy.guard import NOT_FINITE
 from sim2real_policy.observation import Term
 
@@ -20,58 +18,6 @@ START = (0.25, 0.5)
 STEP = 0.01  # between samples; the control period is 0.02
 
 LATCHED = f'{NOT_FINITE}: {UNTIL_RESET}'
-
-
-class Rig:
-    """A controller, and a network that says what the test wants."""
-
-    def __init__(self, robot, metadata, *, interface='position', terms=None, order=None, **config):
-        meta = metadata(interface, terms=terms or [Term(kind='joint_position')])
-        meaning = 'delta' if interface == 'position' else interface
-        action = Action(meaning=meaning, scale=(1.0, 1.0))
-        meta = dataclasses.replace(meta, **({'action': action} | (order or {})))
-        self.action = [0.0, 0.0]
-        self.seen = []
-        config = PolicyConfig(bundle='given', **config)
-        profile = robot(interface)
-        tool = tool_position(meta, profile)
-        self.controller = Controller(meta, profile, self, config, tool)
-        self.stamp = 10.0
-        self.now = 1000.0
-
-    def infer(self, observation):
-        self.seen.append(observation[0].copy())
-        return np.array([self.action], np.float32)
-
-    def reset(self):
-        self.resets = getattr(self, 'resets', 0) + 1
-
-    def report(self):
-        return {'network': 'told'}
-
-    def sample(self, position=START, fault='', step=STEP):
-        """One sample; the command when one is due, else None."""
-        self.stamp += step
-        self.now += max(step, 0.0)
-        self.controller.inputs['position'][0] = position
-        if self.controller.sample(self.stamp, self.now, fault):
-            return self.controller.act().copy()
-        return None
-
-    def repeat(self, times, **given):
-        """As many samples, a control period apart; the commands (times, 2)."""
-        return np.array([self.sample(step=0.02, **given) for _ in range(times)])
-
-    def watch(self, later):
-        self.now += later
-        if self.controller.watch(self.now):
-            return self.controller.command.copy()
-        return None
-
-
-@pytest.fixture
-def rig(robot, metadata):
-    return lambda **given: Rig(robot, metadata, **given)
 
 
 def test_acts_once_a_control_period(rig):
@@ -264,7 +210,7 @@ def test_imu_must_be_recent_and_finite(rig, robot, metadata, tmp_path):
     from sim2real_core.profile import load_profile
 
     profile = load_profile(path)
-    made = Rig(lambda interface: profile, metadata, terms=[Term(kind='imu_linear_acceleration')])
+    made = rig(robot=lambda interface: profile, terms=[Term(kind='imu_linear_acceleration')])
     made.sample()
     assert 'imu' in made.controller.fault
     vector = np.array([0.0, 0.0, 9.81])
