@@ -60,9 +60,14 @@ class Coordinates:
         self.map[columns] = coupling.map
         self.shift = np.zeros(model.nv)
         self.shift[columns] = coupling.shift
+        # Most arms: the joints are the coordinates, in the same order.
+        same = model.nq == model.nv == len(profile.joints) and not self.shift.any()
+        self._same = bool(same and (self.map == np.eye(model.nv)).all())
 
     def configuration(self, position: Array) -> Array:
         """Positions of the actuated joints (nj,) as pinocchio's configuration (nq,)."""
+        if self._same:
+            return position
         tangent = self.map @ position + self.shift
         if self._model.nq == self._model.nv:
             return np.asarray(tangent)
@@ -115,16 +120,18 @@ class Kinematics:
         Raises:
             InputError: no such link.
         """
+        pose = self._placement(position, link)
+        return np.array(pose.translation), np.array(pose.rotation)
+
+    def _placement(self, position: Array, link: str | None) -> Any:
         name = link or self._profile.tool_link
         frame = self._frames.get(name)
         if frame is None:
             frame = self._frames[name] = self._frame(name)
         self._pin.forwardKinematics(self.model, self.data, self.configuration(position))
         pose = self._pin.updateFramePlacement(self.model, self.data, frame)
-        if self._base is not None:
-            pose = self._base.actInv(pose)
-        return np.array(pose.translation), np.array(pose.rotation)
+        return pose if self._base is None else self._base.actInv(pose)
 
     def position(self, position: Array, link: str | None = None) -> Array:
         """Translation (3,) [m] of a link in the base frame. See :meth:`pose`."""
-        return self.pose(position, link)[0]
+        return np.array(self._placement(position, link).translation)

@@ -315,7 +315,7 @@ class Controller:
         before = position if self._config.shadow and self._by_position else guard.command
         inputs['command'][0] = before
         observation = self._assembler.update(inputs)
-        if not math.isfinite(observation.sum()):
+        if not math.isfinite(observation[0].dot(observation[0])):
             self.fault = OVERFLOW
             self._assembler.reset()  # nor shall its histories keep it
             guard.hold()

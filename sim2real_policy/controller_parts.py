@@ -88,4 +88,6 @@ def tool_position(meta: BundleMetadata, profile: RobotProfile) -> Callable[[Arra
     kinematics = Kinematics(profile)
     order = [meta.joints.index(name) for name in profile.joint_names]
     link = meta.observation.tool_link or None
+    if order == sorted(order):
+        return lambda position: kinematics.position(position, link)
     return lambda position: kinematics.position(position[order], link)

@@ -15,6 +15,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import ANSWERS, COMMAND, RELIABLE
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.conversions import AppliedAction, ObservationMessage
+from sim2real_policy.encoding_ros import CommandEncoder
 
 Array = npt.NDArray[np.float64]
 
@@ -42,14 +43,15 @@ class Outputs:
     ) -> None:
         self._node = node
         names, drives = profile.command_names, profile.command.drives
-        self._command = COMMANDS[profile.command.type](names, drives, meta.control_period)
+        command = COMMANDS[profile.command.type](names, drives, meta.control_period)
+        self._encoded = CommandEncoder(command, len(names))
         self._applied = AppliedAction(names, drives)
         self._observation = ObservationMessage(meta.observation.labels)
         create = node.create_publisher
         sent, told = (ANSWERS, ANSWERS) if paced else (COMMAND, RELIABLE)
         self._to_robot: Any = None
         if not shadow:
-            self._to_robot = create(self._command.type, profile.command.topic, sent)
+            self._to_robot = create(command.type, profile.command.topic, sent)
         topic = 'policy/action_shadow' if shadow else 'policy/action_applied'
         self._to_applied = create(JointState, topic, told)
         self._to_observation = create(Float64MultiArray, 'policy/observation', RELIABLE)
@@ -66,7 +68,7 @@ class Outputs:
         """
         if self._to_robot is None:
             return False
-        self._to_robot.publish(self._command.fill(command, stamp))
+        self._to_robot.publish(self._encoded(command, stamp))
         return True
 
     def tell(

@@ -1,6 +1,8 @@
 """What the system gives a control loop, and what it says when it does not."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -19,7 +21,7 @@ def test_lists_of_processors():
 def test_nothing_is_done_that_was_not_asked_for():
     me = threading.get_native_id()
     before = os.sched_getaffinity(me), os.sched_getscheduler(me)
-    assert (schedule(me, 0), pin(me, ''), lock_memory(False)) == ('off', 'off', 'off')
+    assert (schedule(0), pin(me, ''), lock_memory(False)) == ('off', 'off', 'off')
     assert (os.sched_getaffinity(me), os.sched_getscheduler(me)) == before
 
 
@@ -43,10 +45,23 @@ def test_what_cannot_be_had_is_said_with_the_reason():
     me = threading.get_native_id()
     assert pin(me, 'first').startswith('refused: ')
     assert 'this process may use' in pin(me, '1000-1010')
-    said = schedule(me, 1)
+
+
+SCHEDULES = """
+import os, threading
+from sim2real_policy.realtime import schedule
+wait = threading.Event()
+threading.Thread(target=wait.wait, daemon=True).start()
+print(schedule(1))
+print({os.sched_getscheduler(int(thread)) for thread in os.listdir('/proc/self/task')})
+"""
+
+
+def test_all_threads_come_first_or_it_is_said_why_not():
+    done = subprocess.run([sys.executable, '-c', SCHEDULES], capture_output=True, text=True)
+    said, policies = done.stdout.splitlines()
     if said == 'SCHED_FIFO 1':  # this user may
-        assert os.sched_getscheduler(me) == os.SCHED_FIFO
-        os.sched_setscheduler(me, os.SCHED_OTHER, os.sched_param(0))
+        assert policies == str({os.SCHED_FIFO})
     else:
         assert said.startswith('refused: ') and 'rtprio' in said
 
