@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ __all__ = [
 _HASH_ENTRY = re.compile(re.escape(HASH_KEY).encode() + rb'\x12\x40([0-9a-f]{64})')
 _ZEROS = '0' * 64
 _HOW = 'sim2real policy export makes one of a network'
+
+CPU = ('CPUExecutionProvider',)
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,13 @@ def _verified(model: bytes, path: Path) -> Bundle:
     return Bundle(meta, path, digest, model, model_ends(session, meta, str(path)))
 
 
-def open_session(model: bytes, name: str) -> Any:
-    """An ONNX Runtime session: CPU, one thread, the same bits every time.
+def open_session(model: bytes, name: str, providers: Sequence[Any] = CPU) -> Any:
+    """An ONNX Runtime session: one thread, the same bits every time.
+
+    Args:
+        model: an ONNX model.
+        name: named in faults.
+        providers: what runs it, as ONNX Runtime takes them; the CPU if not given.
 
     Raises:
         InputError: not a model that ONNX Runtime can run.
@@ -166,7 +174,7 @@ def open_session(model: bytes, name: str) -> Any:
     options.use_deterministic_compute = True
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+        return onnxruntime.InferenceSession(model, options, providers=[*providers])
     except Exception as error:  # its errors have no common base but this
         raise InputError(Fault('model', name, f'ONNX Runtime refuses it: {error}')) from error
 
@@ -188,7 +196,7 @@ def check_robot(meta: BundleMetadata, profile: RobotProfile) -> Limits:
     absent = [name for name in meta.joints if name not in profile.joint_names]
     for name in absent:
         faults.add('bundle.joints', name, f'{profile.name} has no such joint; it has: {has}')
-    takes: tuple[str, ...] = getattr(profile, 'command_names', profile.joint_names)
+    takes = profile.command_names
     for name in takes:
         if name not in meta.command_names:
             mend = f'{name} of {profile.name} gets no command'
@@ -216,13 +224,9 @@ def check_robot(meta: BundleMetadata, profile: RobotProfile) -> Limits:
     if link and link not in profile.link_names:
         faults.add('bundle.observation.source', link, f'{profile.name} has no such link')
     for kind, inputs in KINDS.items():
-        topics = {TOPICS[name] for name in inputs if name in TOPICS} & {'imu', 'odometry'}
-        if not topics or not set(inputs) <= meta.observation.inputs:
-            continue
-        if 'imu' in topics and not profile.imu_link:
+        from_imu = 'imu' in {TOPICS.get(name) for name in inputs}
+        if from_imu and set(inputs) <= meta.observation.inputs and not profile.imu_link:
             faults.add('bundle.observation', kind, f'{profile.name} names no imu_link')
-        if 'odometry' in topics and not hasattr(profile.topics, 'odometry'):
-            faults.add('bundle.observation', kind, f'{profile.name} has no odometry')
     limits = meta.limits
     if not absent:
         try:

@@ -71,7 +71,7 @@ class OnnxRuntime:
     name = 'onnxruntime'
 
     def __init__(self, bundle: Bundle, warm_up: int = 20) -> None:
-        self._session = open_session(bundle.model, str(bundle.path))
+        self._session = self._open(bundle)
         self._ends = ends = bundle.ends
         self._inputs = ends.zeros()
         self._outputs: dict[str, Array32] = {
@@ -95,6 +95,9 @@ class OnnxRuntime:
         for _ in range(warm_up):
             self._step()
         self.reset()
+
+    def _open(self, bundle: Bundle) -> Any:
+        return open_session(bundle.model, str(bundle.path))
 
     def _try(self, bundle: Bundle) -> None:
         """Run it once where nothing is bound: its shapes are then what they really are."""
