@@ -1,5 +1,6 @@
 """The policy node over real topics: transitions, faults of its input, and how it stops."""
 
+import array
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, Header
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -39,6 +40,7 @@ from sim2real_policy.conversions import (
     JointStateReader,
     ObservationMessage,
 )
+from sim2real_policy.images import ImageInput
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.node import PolicyNode
 from sim2real_policy.observation import Term
@@ -421,6 +423,69 @@ def test_a_timer_repeats_the_newest_sample(running):
     made.sample()
     made.until(lambda: len(made.applied) > 10)
     assert len({to_seconds(applied.header.stamp) for applied in made.applied}) == 1
+
+
+def seeing(path):
+    """A bundle whose network moves every joint by what its camera sees in one pixel."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    count, size = len(ARM6.joints), (2, 3)
+    nodes = [
+        helper.make_node('Slice', ['camera', 'begin', 'end'], ['pixel']),
+        helper.make_node('Reshape', ['pixel', 'shape'], ['value']),
+        helper.make_node('Mul', ['observation', 'zero'], ['none']),
+        helper.make_node('Add', ['none', 'value'], ['action']),
+    ]
+    weights = [
+        numpy_helper.from_array(np.array([0, 0, 1, 2]), 'begin'),
+        numpy_helper.from_array(np.array([1, 1, 2, 3]), 'end'),
+        numpy_helper.from_array(np.array([1, 1]), 'shape'),
+        numpy_helper.from_array(np.zeros(1, np.float32), 'zero'),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (
+            ('observation', [1, count]),
+            ('camera', [1, 1, *size]),
+            ('action', [1, count]),
+        )
+    ]
+    graph = helper.make_graph(nodes, 'seeing', ends[:2], ends[2:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    image = ImageInput(
+        name='camera', topic='eye', height=2, width=3, encoding='mono8', scale=1 / 255
+    )
+    action = Action(meaning='delta', scale=(0.01,) * count)
+    meta = BundleMetadata.for_robot(ARM6, [Term(kind='joint_position')], action, images=(image,))
+    write_bundle(model.SerializeToString(), meta, path)
+    return str(path)
+
+
+def test_images_are_seen(world, tmp_path):
+    made = world(bundle=seeing(tmp_path / 'seeing.onnx'), autostart=True)
+    made.connect()
+    eye = made.robot.create_publisher(Image, 'eye', SENSOR_RELIABLE)
+    made.until(lambda: eye.get_subscription_count() > 0)
+    status = made.status(lambda s: 'camera' in s.message, feed={})
+    assert status.level == DiagnosticStatus.ERROR and made.applied == []
+
+    def show(value, width=3):
+        message = Image(height=2, width=width, step=width, encoding='mono8')
+        message.data = array.array('B', [0] * (2 * width - 1) + [value])
+        message.header.stamp = to_time(made.stamp + 0.02)
+        eye.publish(message)
+
+    made.until(lambda: show(255) or made.sample() or made.applied)
+    made.until(lambda: show(255) or made.ask()[0] > START[0] + 0.01)
+    before = made.ask()
+    made.until(lambda: show(0) or abs(made.ask() - made.ask()).max() < 1e-9)
+    assert (made.ask() >= before - 1e-9).all(), 'a black pixel moves nothing'
+    report = made.status(lambda s: show(0) or s.message == 'active', feed={})
+    assert float(values(report)['age_camera [s]']) < 0.2
+    for _ in range(20):  # of another size: as if there were none
+        show(255, width=4)
+        made.ask()
+    made.status(lambda s: 'camera' in s.message, feed={})
 
 
 def test_trajectories_to_a_robot_that_wants_them(world, tmp_path):
