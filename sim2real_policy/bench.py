@@ -13,6 +13,7 @@ from sim2real_policy.parity import random_inputs
 from sim2real_policy.runtime import OnnxRuntime
 
 Clock = Callable[[], float]
+OVERHEAD = 20e-6  # bar on what the runtime adds to ONNX Runtime's own run [s]
 BLOCK = 100  # calls of one side before it is the other's turn
 SEED = 2
 

@@ -40,6 +40,15 @@ def _provider(provider: str) -> Callable[[Bundle], Runtime]:
     return make
 
 
+def _torch(device: str) -> Callable[[Bundle], Runtime]:
+    def make(bundle: Bundle) -> Runtime:
+        from sim2real_policy.runtime_torch import TorchRuntime
+
+        return TorchRuntime(bundle, device)
+
+    return make
+
+
 RUNTIMES: Mapping[str, Callable[[Bundle], Runtime]] = {
     REFERENCE: OnnxRuntime,
     'onnxruntime-cuda': _provider('cuda'),
@@ -47,6 +56,8 @@ RUNTIMES: Mapping[str, Callable[[Bundle], Runtime]] = {
     'tensorrt': _tensorrt('fp32'),
     'tensorrt-fp16': _tensorrt('fp16'),
     'tensorrt-int8': _tensorrt('int8'),
+    'torch': _torch('cpu'),
+    'torch-cuda': _torch('cuda'),
 }
 """Makes each, by name."""
 
