@@ -9,8 +9,8 @@ HOW_TO_GET = {
     **dict.fromkeys(
         (
             'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
-            'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs',
-            'trajectory_msgs',
+            'nav_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs',
+            'std_srvs', 'trajectory_msgs',
         ),
         ROS,
     ),

@@ -57,6 +57,7 @@ __all__ = [
 # The entry as protobuf writes it: key, tag of the value, its length (64), 64 hexadecimal digits.
 _HASH_ENTRY = re.compile(re.escape(HASH_KEY).encode() + rb'\x12\x40([0-9a-f]{64})')
 _ZEROS = '0' * 64
+_HOW = 'sim2real policy export makes one of a network'
 
 CPU = ('CPUExecutionProvider',)
 
@@ -135,9 +136,7 @@ def load_bundle(path: str | Path) -> Bundle:
 def _verified(model: bytes, path: Path) -> Bundle:
     found = list(_HASH_ENTRY.finditer(model))
     if len(found) != 1:
-        raise InputError(
-            Fault(HASH_KEY, len(found), 'not a bundle: write it with write_bundle', str(path))
-        )
+        raise InputError(Fault(HASH_KEY, len(found), f'not a bundle: {_HOW}', str(path)))
     start = found[0].start(1)
     unsigned = model[:start] + _ZEROS.encode() + model[start + 64 :]
     digest = hashlib.sha256(unsigned).hexdigest()

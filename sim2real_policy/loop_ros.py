@@ -103,6 +103,11 @@ class FastLoop:
         """Begin to wait."""
         self._thread.start()
 
+    @property
+    def thread(self) -> int:
+        """Native id of the thread, once it was started."""
+        return self._thread.native_id or 0
+
     def close(self) -> None:
         """End the thread, wait until it has, and drop the subscriptions."""
         self._stop = True

@@ -67,6 +67,15 @@ class Goal:
         faults.check()
 
 
+def natural_goal(terms: Iterable[Term], profile: RobotProfile) -> Goal:
+    """The goal that an observation implies, in the robot's base link."""
+    seen = {name for term in terms for name in KINDS[term.kind]}
+    for name, kind in (('goal', 'tool_position'), ('velocity_goal', 'base_velocity')):
+        if name in seen:
+            return Goal(kind=kind, frame=profile.base_link)
+    return Goal()
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecurrentState:
     """What a model hands to itself from one step to the next; zeros after a reset.
@@ -229,8 +238,8 @@ class BundleMetadata:
             ('training_range', size, 'as the observation'),
         ):
             part = getattr(self, name)
-            values = {} if part is None else asdict(part)
-            sized += [(f'{name}.{key}', value, count, each) for key, value in values.items()]
+            vectors = {} if part is None else asdict(part)
+            sized += [(f'{name}.{key}', v, count, each) for key, v in vectors.items()]
         for name, values, count, each in sized:
             if len(values) != count:
                 faults.add(name, values, f'must have {count} elements, {each}')
@@ -276,9 +285,6 @@ class BundleMetadata:
             others: further fields of :class:`BundleMetadata`; they go before the robot's.
         """
         terms = tuple(observation)
-        seen = {name for term in terms for name in KINDS[term.kind]}
-        aims = {'goal': 'tool_position', 'velocity_goal': 'base_velocity'}
-        aim = next((kind for name, kind in aims.items() if name in seen), '')
         gains = {n: tuple(profile.array(n).tolist()) for n in ('stiffness', 'damping')}
         values: dict[str, Any] = dict(
             robot=profile.name,
@@ -289,7 +295,7 @@ class BundleMetadata:
             commands=getattr(profile, 'command_names', ()) if action.meaning == 'twist' else (),
             default_position=tuple(joint.default_position for joint in profile.joints),
             control_period=control_period or profile.rates.control_period,
-            goal=Goal(kind=aim, frame=profile.base_link) if aim else Goal(),
+            goal=natural_goal(terms, profile),
             gains=Gains(**gains) if any(map(any, gains.values())) else None,
             profile=profile.content_hash,
             suite_version=version(),

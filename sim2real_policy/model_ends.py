@@ -46,7 +46,7 @@ def model_ends(session: Any, meta: BundleMetadata, file: str) -> Ends:
         InputError: inputs or outputs are missing, too many, or of another type or shape.
     """
     faults = Faults(file)
-    inputs = {image.name: (1, *image.shape) for image in meta.images}
+    inputs: dict[str, tuple[int, ...]] = {i.name: (1, *i.shape) for i in meta.images}
     inputs |= {state.input: state.shape for state in meta.state}
     outputs = {state.output: state.shape for state in meta.state}
     entries, results = session.get_inputs(), session.get_outputs()

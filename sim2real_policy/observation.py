@@ -39,18 +39,21 @@ KINDS: dict[str, tuple[str, ...]] = {
     'tool_position': ('tool',),
     'imu_angular_velocity': ('angular_velocity',),
     'imu_linear_acceleration': ('linear_acceleration',),
+    'imu_orientation': ('orientation',),
     'projected_gravity': ('gravity',),
     'base_linear_velocity': ('base_linear_velocity',),
     'base_angular_velocity': ('base_angular_velocity',),
+    'base_position': ('base_position',),
     'velocity_command': ('velocity_goal',),
 }
 """Kind of a term -> the inputs it is made of (the second is subtracted from the first).
 
 ``joint_position``, and ``joint_command`` of a position interface, count from the default pose;
 ``goal`` and ``tool`` are positions [m] in the base frame; ``action`` is the network's last output,
-``command`` what was commanded last. ``gravity`` is the unit vector downward in the IMU's frame,
-``base_linear_velocity`` [m/s] and ``base_angular_velocity`` [rad/s] are the odometry's twist, in
-the base frame; ``velocity_goal`` is the twist asked for: (linear.x, linear.y, angular.z).
+``command`` what was commanded last. ``orientation`` is the IMU's (x, y, z, w), ``gravity`` the
+unit vector downward in its frame; ``base_linear_velocity`` [m/s] and ``base_angular_velocity``
+[rad/s] are the odometry's twist, in the base frame, ``base_position`` [m] its position in its own
+fixed frame; ``velocity_goal`` is the twist asked for: (linear.x, linear.y, angular.z).
 """
 
 INPUT_SIZES = {
@@ -63,9 +66,11 @@ INPUT_SIZES = {
     'tool': 3,
     'angular_velocity': 3,
     'linear_acceleration': 3,
+    'orientation': 4,
     'gravity': 3,
     'base_linear_velocity': 3,
     'base_angular_velocity': 3,
+    'base_position': 3,
     'velocity_goal': 3,
 }
 """Input -> its number of elements; 0 stands for one for each joint, or each command element."""
@@ -77,9 +82,11 @@ TOPICS = {
     'goal': 'goal',
     'angular_velocity': 'imu',
     'linear_acceleration': 'imu',
+    'orientation': 'imu',
     'gravity': 'imu',
     'base_linear_velocity': 'odometry',
     'base_angular_velocity': 'odometry',
+    'base_position': 'odometry',
     'velocity_goal': 'velocity_goal',
 }
 """Input -> the topic it comes from, as a robot profile's ``topics`` calls it."""
@@ -89,6 +96,7 @@ COMMANDED = frozenset(('action', 'command'))
 
 AXES = ('x', 'y', 'z')
 TWIST = ('linear.x', 'linear.y', 'angular.z')
+QUATERNION = ('x', 'y', 'z', 'w')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +202,7 @@ class ObservationLayout:
         """Names of the elements of one sample of a term."""
         name = KINDS[term.kind][0]
         if INPUT_SIZES[name]:
-            return TWIST if name == 'velocity_goal' else AXES
+            return {'velocity_goal': TWIST, 'orientation': QUATERNION}.get(name, AXES)
         return self.commands if name in COMMANDED else self.joints
 
     def term_size(self, term: Term) -> int:

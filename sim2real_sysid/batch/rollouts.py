@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import quantity
-from sim2real_core.profile import Command, RobotProfile
+from sim2real_core.profile import RobotProfile
+from sim2real_core.profile_sections import Command
 from sim2real_sysid.batch.data import Recording, Segment
 from sim2real_sysid.batch.signals import smooth
 
