@@ -12,7 +12,6 @@ import numpy as np
 
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_policy import engine as engines
-from sim2real_policy.bench import percentiles
 from sim2real_policy.bundle import Bundle
 from sim2real_policy.parity import TOLERANCE, Parity, compare, random_inputs
 from sim2real_policy.runtime import OnnxRuntime, Runtime
@@ -193,6 +192,12 @@ def latency(
         taken[call] = clock() - start
     runtime.reset()
     return percentiles(taken)
+
+
+def percentiles(taken: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    """``p50``, ``p99`` and ``max`` of durations [s]."""
+    p50, p99 = np.percentile(taken, (50, 99))
+    return {'p50': float(p50), 'p99': float(p99), 'max': float(taken.max())}
 
 
 def choose(

@@ -7,10 +7,10 @@ import argparse
 from sim2real_bringup.cli import _common
 
 HELP = 'how long a policy takes on this machine, and what the suite adds to it'
-DETAILS = """Times ONNX Runtime's own run against the suite's runtime on the same inputs, in turns, and
-with --robot whole control cycles (joint states in, guarded commands out, no ROS) by stage. Exit
-status 1 when the runtime adds more than 20 us, or a cycle of more than one in a hundred takes
-longer than the control period."""
+DETAILS = """Times ONNX Runtime's own run against the suite's runtime on the same inputs, in
+turns, and with --robot whole control cycles by stage (joint states in, guarded commands out, no
+ROS). Exit status 1 when the runtime adds more than 20 us, or when more than one cycle in a hundred
+takes longer than the control period."""
 EXAMPLE = """
 sim2real policy bench policy.onnx --robot arm6 --json bench.json
 sim2real policy bench policy.onnx --robot arm6 --runtime tensorrt
