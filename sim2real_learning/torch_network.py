@@ -30,7 +30,7 @@ NORMALIZERS = (
 """Where rsl-rl 1 to 5 and the TorchScript that it writes keep their parts."""
 NEEDLESS = re.compile(
     r'(critic|memory_c|teacher|memory_t|distribution|critic_obs_normalizer|teacher_obs_normalizer)'
-    r'\.|(log_)?std$|hidden_state$|cell_state$|.*\.count$'
+    r'\.|(log_)?std$|hidden_state$|cell_state$|(.*\.)?count$'
 )
 """Weights that acting does not need."""
 EPSILON = 1e-2

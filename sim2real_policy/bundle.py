@@ -196,7 +196,7 @@ def check_robot(meta: BundleMetadata, profile: RobotProfile) -> Limits:
     absent = [name for name in meta.joints if name not in profile.joint_names]
     for name in absent:
         faults.add('bundle.joints', name, f'{profile.name} has no such joint; it has: {has}')
-    takes: tuple[str, ...] = getattr(profile, 'command_names', profile.joint_names)
+    takes = profile.command_names
     for name in takes:
         if name not in meta.command_names:
             mend = f'{name} of {profile.name} gets no command'
@@ -224,13 +224,9 @@ def check_robot(meta: BundleMetadata, profile: RobotProfile) -> Limits:
     if link and link not in profile.link_names:
         faults.add('bundle.observation.source', link, f'{profile.name} has no such link')
     for kind, inputs in KINDS.items():
-        topics = {TOPICS[name] for name in inputs if name in TOPICS} & {'imu', 'odometry'}
-        if not topics or not set(inputs) <= meta.observation.inputs:
-            continue
-        if 'imu' in topics and not profile.imu_link:
+        from_imu = 'imu' in {TOPICS.get(name) for name in inputs}
+        if from_imu and set(inputs) <= meta.observation.inputs and not profile.imu_link:
             faults.add('bundle.observation', kind, f'{profile.name} names no imu_link')
-        if 'odometry' in topics and not hasattr(profile.topics, 'odometry'):
-            faults.add('bundle.observation', kind, f'{profile.name} has no odometry')
     limits = meta.limits
     if not absent:
         try:

@@ -96,7 +96,7 @@ class PolicyConfig(Config):
         (OPEN,) * 3, f'Upper corner of the box for the tool; {OPEN:g} is open.', unit='m'
     )
     realtime_priority: int = parameter(
-        0, 'Of the control loop, SCHED_FIFO; 0 leaves it as it is.', low=0, high=99
+        0, 'Of the whole process, SCHED_FIFO; 0 leaves it as it is.', low=0, high=99
     )
     processors: str = parameter('', 'Those the control loop may use, like 2,4-6; all when empty.')
     lock_memory: bool = parameter(False, 'Keep all memory from being paged out.')

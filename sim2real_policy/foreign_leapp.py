@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,17 +74,21 @@ class _Port:
     elements: tuple[str, ...]
 
 
-def read_leapp(path: Path, profile: RobotProfile) -> Network:
+def read_leapp(path: Path, profile: RobotProfile, told: Container[str]) -> Network:
     """Read what LEAPP exported.
 
     Args:
         path: its YAML file; the models lie beside it.
         profile: the robot it is for; gives the order of the joints.
+        told: keys that the YAML of this suite says.
 
     Raises:
         InputError: everything that cannot be understood or is not supported, by its name.
         MissingError: onnx is not installed.
     """
+    if 'default_position' in told:
+        mend = 'leave it out: positions of LEAPP are absolute, whatever they count from here'
+        raise InputError(Fault('default_position', '', mend))
     return _Reader(path, profile).read()
 
 

@@ -58,7 +58,7 @@ class Limiter(ABC):
         """Start at rest from a measured position, after damping."""
         self.reset(position)
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - nothing, for most
         """Work out ahead, while waiting, what :meth:`take` needs."""
 
     def take(self, order: Array) -> bool:

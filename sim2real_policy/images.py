@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Faults
-from sim2real_policy.action import is_number, vector
+from sim2real_policy.action import is_number, one_of, vector
 
 Array32 = npt.NDArray[np.float32]
 
@@ -63,10 +63,8 @@ class ImageInput:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= 8192:
                 faults.add(name, value, 'must be a whole number from 1 to 8192')
-        if self.encoding not in ENCODINGS:
-            faults.add('encoding', self.encoding, f'must be one of {", ".join(ENCODINGS)}')
-        if self.layout not in LAYOUTS:
-            faults.add('layout', self.layout, f'must be one of {", ".join(LAYOUTS)}')
+        one_of(faults, 'encoding', self.encoding, ENCODINGS)
+        one_of(faults, 'layout', self.layout, LAYOUTS)
         faults.check()
         for name in ('scale', 'offset'):
             value = getattr(self, name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim2real_core.errors import Faults, InputError
 from sim2real_core.files import version
-from sim2real_policy.action import Action, is_number, vector
+from sim2real_policy.action import Action, is_number, one_of, vector
 from sim2real_policy.guard import LIMITS, Limits
 from sim2real_policy.images import ImageInput
 from sim2real_policy.observation import KINDS, TWIST, ObservationLayout, Term
@@ -60,8 +60,7 @@ class Goal:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        if self.kind not in GOALS:
-            faults.add('kind', self.kind, f'must be one of {", ".join(GOALS)}')
+        one_of(faults, 'kind', self.kind, GOALS)
         if not isinstance(self.frame, str) or (self.kind != 'none') != bool(self.frame):
             faults.add('frame', self.frame, 'name the frame of goals, and only where there is one')
         faults.check()
@@ -292,7 +291,7 @@ class BundleMetadata:
             observation=terms,
             action=action,
             limits=Limits.of(profile),
-            commands=getattr(profile, 'command_names', ()) if action.meaning == 'twist' else (),
+            commands=profile.command_names if action.meaning == 'twist' else (),
             default_position=tuple(joint.default_position for joint in profile.joints),
             control_period=control_period or profile.rates.control_period,
             goal=natural_goal(terms, profile),

@@ -65,7 +65,7 @@ def _from_1(values: dict[str, str]) -> None:
     values.update({PREFIX + name: text for name, text in absent.items()}, **{_SCHEMA_KEY: '2'})
     try:
         terms = json.loads(values.get(f'{PREFIX}observation', ''))
-    except ValueError:
+    except (ValueError, RecursionError):
         return  # the reader names it
     if isinstance(terms, list):
         terms = [{'topic': '', **term} if isinstance(term, dict) else term for term in terms]
@@ -105,7 +105,7 @@ class _Reader(Faults):
                 raw[name] = self.part(name, kind, raw[name])
         for name, kind in LISTS.items():
             raw[name] = self.parts(name, kind, raw[name])
-        if raw['joints']:
+        if raw['joints'] or not self.found:
             try:
                 raw['observation'] = ObservationLayout.from_json(
                     raw['observation'], raw['joints'], raw['commands']
@@ -128,8 +128,8 @@ class _Reader(Faults):
             return None
         try:
             return json.loads(self.properties[key])
-        except ValueError as error:
-            self.add(key, self.properties[key], f'must be JSON ({error})')
+        except (ValueError, RecursionError) as error:
+            self.add(key, self.properties[key][:80], f'must be JSON ({error})')
             return None
 
     def names(self, name: str, found: Any) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller import HARMLESS, Controller
 from sim2real_policy.controller_parts import tool_position
 from sim2real_policy.conversions import JointStateReader
+from sim2real_policy.decoding_ros import JointStateDecoder
 from sim2real_policy.inputs_ros import Inputs
 from sim2real_policy.latency import LatencyHistogram
 from sim2real_policy.loop_ros import FastLoop
@@ -101,11 +102,12 @@ class PolicyNode(LifecycleNode):
         # What a command depends on is taken before the sample that asks for the command.
         Inputs(self, loop, controller, meta, profile, config.paced)
         sensor = sensor_qos(config.paced)
-        loop.subscribe(JointState, profile.topics.joint_states, sensor, self._on_sample)
+        topic, decode = profile.topics.joint_states, JointStateDecoder()
+        loop.subscribe(JointState, topic, sensor, self._on_sample, decode=decode)
         loop.start()
         self._operator.serve(controller, meta, profile, lambda: self._state == 'active')
         self._help = {
-            'realtime_priority': realtime.schedule(loop.thread, config.realtime_priority),
+            'realtime_priority': realtime.schedule(config.realtime_priority),
             'processors': realtime.pin(loop.thread, config.processors),
             'memory': realtime.lock_memory(config.lock_memory),
         }
@@ -221,6 +223,7 @@ class PolicyNode(LifecycleNode):
             **self._source.about,
             'control_period [s]': self._meta.control_period,
             'commands': self._sent,
+            'unreadable_messages': self._loop.unreadable if self._loop else 0,
             **self._help,
             **self._age.report('input_age'),
             **controller.report(),

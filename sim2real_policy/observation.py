@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Fault, Faults, InputError
-from sim2real_policy.action import is_number, vector
+from sim2real_policy.action import is_number, one_of, vector
 
 Array = npt.NDArray[np.float64]
 Array32 = npt.NDArray[np.float32]
@@ -123,11 +123,11 @@ class Term:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        if self.kind not in KINDS:
-            faults.add('kind', self.kind, f'must be one of {", ".join(KINDS)}')
+        if not one_of(faults, 'kind', self.kind, KINDS):
+            faults.check()
         if not isinstance(self.source, str):
             faults.add('source', self.source, 'must be the name of a link')
-        elif self.source and 'tool' not in KINDS.get(self.kind, ('tool',)):
+        elif self.source and 'tool' not in KINDS[self.kind]:
             faults.add('source', self.source, 'only a tool term has a source')
         if not isinstance(self.topic, str) or (self.topic and not self.senses):
             faults.add('topic', self.topic, 'name the topic of a term that comes from one')
@@ -150,8 +150,7 @@ class Term:
     @property
     def senses(self) -> str:
         """What a profile calls its topic, :data:`TOPICS`; ``''`` when it comes from none."""
-        inputs = KINDS.get(self.kind, ())
-        return next((TOPICS[name] for name in inputs if name in TOPICS), '')
+        return next((TOPICS[name] for name in KINDS[self.kind] if name in TOPICS), '')
 
 
 class ObservationLayout:

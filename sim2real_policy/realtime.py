@@ -6,6 +6,7 @@ has; what was asked for and could not be had is said, with the reason.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -20,11 +21,13 @@ RIGHTS = {
 _CURRENT_AND_FUTURE = 1 | 2  # MCL_CURRENT | MCL_FUTURE of <sys/mman.h>
 
 
-def schedule(thread: int, priority: int) -> str:
-    """Let a thread run before all others: SCHED_FIFO.
+def schedule(priority: int) -> str:
+    """Let this process run before all others: SCHED_FIFO for each of its threads.
+
+    For each, since a control loop waits for those that receive its messages, and for whoever
+    holds the interpreter: one that runs late makes all run late. Threads inherit it.
 
     Args:
-        thread: its native id.
         priority: from 1 to 99; 0 leaves it as it is.
 
     Returns:
@@ -32,11 +35,13 @@ def schedule(thread: int, priority: int) -> str:
     """
     if not priority:
         return 'off'
-    return _tried(
-        lambda: os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority)),
-        f'SCHED_FIFO {priority}',
-        RIGHTS['priority'],
-    )
+    return _tried(lambda: _all_first(priority), f'SCHED_FIFO {priority}', RIGHTS['priority'])
+
+
+def _all_first(priority: int) -> None:
+    for thread in os.listdir('/proc/self/task'):
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
 
 
 def pin(thread: int, cpus: str) -> str:

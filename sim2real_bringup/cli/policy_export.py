@@ -91,7 +91,7 @@ def _network(source: str, profile: RobotProfile, told: Description) -> tuple[Net
     if kind in ('.yaml', '.yml'):
         from sim2real_policy.foreign_leapp import read_leapp
 
-        return read_leapp(path, profile), path
+        return read_leapp(path, profile, told.values), path
     from sim2real_learning.export import read_torch
 
     file, _, function = str(path).rpartition(':')

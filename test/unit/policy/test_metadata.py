@@ -8,6 +8,7 @@ from sim2real_core.errors import InputError
 from sim2real_core.files import find
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import load_bundle
+from sim2real_policy.description import Description, metadata_of
 from sim2real_policy.guard import Limits
 from sim2real_policy.images import ImageInput
 from sim2real_policy.metadata import (
@@ -20,6 +21,7 @@ from sim2real_policy.metadata import (
     RecurrentState,
 )
 from sim2real_policy.observation import Term
+from sim2real_policy.onnx_source import describe
 
 PREFIX = 'sim2real.'
 ADDED = ('commands', 'images', 'state', 'gains', 'training_range', 'suite_version')
@@ -186,3 +188,47 @@ def test_only_a_twist_commands_something_else_than_joints():
     with pytest.raises(InputError) as caught:
         twist(commands=('linear.x', 'sideways'))
     assert 'commands' in fields(caught)
+
+
+JUNK = (
+    None, True, -1, 1.5, 10**400, math.inf, math.nan, '', 'x', [], {}, [[]], [None], {'a': 1},
+    ['x'] * 2, {'kind': []},
+)  # fmt: skip
+
+
+def spoiled(value):
+    """The value with junk instead of it, and instead of each thing in it."""
+    yield from JUNK
+    lists = range(len(value)) if isinstance(value, list) else ()
+    for key in value if isinstance(value, dict) else lists:
+        for junk in spoiled(value[key]):
+            copy = value.copy()
+            copy[key] = junk
+            yield copy
+
+
+def test_whatever_stands_in_a_file_is_read_or_named(metadata):
+    properties = full(metadata).to_properties()
+    named = 0
+    for key, text in properties.items():
+        texts = [json.dumps(value) for value in spoiled(json.loads(text))]
+        for wrong in (*texts, '', '{', '[' * 100_000, '\0'):
+            try:
+                BundleMetadata.from_properties({**properties, key: wrong})
+            except InputError as error:
+                named += 1
+                assert all(fault.field.startswith(PREFIX) for fault in error.faults)
+    assert named > 1000
+
+
+def test_whatever_stands_in_a_description_is_read_or_named(metadata, robot):
+    profile = robot()
+    values = dict(describe(full(metadata)).values)
+    named = 0
+    for key, value in values.items():
+        for wrong in spoiled(value):
+            try:
+                metadata_of(Description({**values, key: wrong}), profile)
+            except InputError:
+                named += 1
+    assert named > 800
