@@ -17,7 +17,7 @@ import numpy as np
 
 from sim2real_core.errors import MissingError, Sim2RealError
 from sim2real_policy import runtimes
-from sim2real_policy.bench import overhead, percentiles
+from sim2real_policy.bench import OVERHEAD, overhead
 from sim2real_policy.bundle import Bundle
 from sim2real_policy.engine import quantized
 from sim2real_policy.gpu import probe
@@ -26,7 +26,6 @@ from sim2real_policy.runtime import Runtime
 
 Clock = Callable[[], float]
 Tell = Callable[[str, float, str], None]
-OVERHEAD = 20e-6  # bar on what the runtime adds to ONNX Runtime's own run [s]
 GROWTH = 1 << 20  # less than this is no growth of the device's memory: others allocate too [bytes]
 PACKAGES = (
     'onnxruntime', 'onnxruntime-gpu', 'tensorrt', 'cuda-python', 'cuda-bindings', 'pycuda',
@@ -149,7 +148,7 @@ def tensorrt_figures(
             for name, runtime in (('replay', replay), ('enqueue', enqueue)):
                 taken[name].append(_timed(runtime, bundle, max(1, calls // 10), clock))
         for name, blocks in taken.items():
-            figures[name] = percentiles(np.concatenate(blocks))
+            figures[name] = runtimes.percentiles(np.concatenate(blocks))
         if not replay.replays:
             figures['failures'].append(f'CUDA graph {replay.report()["cuda_graph"]}')
         elif figures['replay']['p50'] >= figures['enqueue']['p50']:

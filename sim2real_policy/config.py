@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.profile_sections import Rates
+from sim2real_policy.runtimes import NAMES, REFERENCE
 
 OPEN = 1000.0
 """Where a workspace is open [m]."""
+
 LEAST_SAMPLES = 2.5  # joint states that must be missing before an input is stale
 
 
@@ -19,6 +21,11 @@ class PolicyConfig(Config):
 
     robot: str = parameter('arm6', 'Robot profile: a path, or the name of a shipped one.')
     bundle: str = parameter('', 'Policy bundle: a path, or the name of a shipped one.')
+    runtime: str = parameter(
+        REFERENCE,
+        'What runs the network; auto takes the fastest there is that gives the right actions.',
+        choices=NAMES,
+    )
     trajectory: str = parameter(
         '', 'File of a trajectory to run instead of a bundle; sim2real sysid excite makes one.'
     )

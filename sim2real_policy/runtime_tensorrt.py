@@ -16,6 +16,7 @@ from sim2real_policy.bundle import Bundle
 from sim2real_policy.cuda import ALIGNMENT, Buffer, Cuda, CudaError, open_cuda
 from sim2real_policy.engine import EngineKey
 from sim2real_policy.gpu import probe
+from sim2real_policy.in_turn import in_turn
 from sim2real_policy.parity import TOLERANCE, ParityError, compare
 from sim2real_policy.runtime import NOTHING, Array32, OnnxRuntime
 
@@ -83,7 +84,7 @@ class TensorRtRuntime:
         self.name = 'tensorrt' if precision == 'fp32' else f'tensorrt-{precision}'
         self.key = EngineKey.of(bundle, precision, gpu, trt.__version__)
         self.built = 0.0
-        self._recurrent = bool(bundle.meta.state)
+        self._bundle = bundle
         self._about = {'gpu': gpu.name, 'tensorrt': trt.__version__, 'precision': precision}
         folder = folder or engines.cache_folder()
         self.engine = folder / f'{self.key.stem}.engine'
@@ -144,23 +145,13 @@ class TensorRtRuntime:
             CudaError: the GPU failed.
         """
         if len(observation) != 1:
-            return self._in_turn(observation, others)
+            return in_turn(self, self._bundle, observation, others)
         self._observation[:] = observation
         for name, image in self._images:
             image[:] = others[name]
         self._run()
         self._given[:] = self._action
         return self._given
-
-    def _in_turn(self, observation: Array32, others: Mapping[str, Array32]) -> Array32:
-        if self._recurrent:
-            mend = 'a recurrent policy runs for one robot at a time here'
-            raise InputError(Fault('observation', observation.shape, mend))
-        rows = []
-        for row in range(len(observation)):
-            mine = {name: image[row : row + 1] for name, image in others.items()}
-            rows.append(self.infer(observation[row : row + 1], mine).copy())
-        return np.concatenate(rows)
 
     def reset(self) -> None:
         """Zero the recurrent state."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_policy import engine as engines
-from sim2real_policy.bench import percentiles
 from sim2real_policy.bundle import Bundle
 from sim2real_policy.parity import TOLERANCE, Parity, compare, random_inputs
 from sim2real_policy.runtime import OnnxRuntime, Runtime
@@ -40,6 +39,15 @@ def _provider(provider: str) -> Callable[[Bundle], Runtime]:
     return make
 
 
+def _torch(device: str) -> Callable[[Bundle], Runtime]:
+    def make(bundle: Bundle) -> Runtime:
+        from sim2real_policy.runtime_torch import TorchRuntime
+
+        return TorchRuntime(bundle, device)
+
+    return make
+
+
 RUNTIMES: Mapping[str, Callable[[Bundle], Runtime]] = {
     REFERENCE: OnnxRuntime,
     'onnxruntime-cuda': _provider('cuda'),
@@ -47,6 +55,8 @@ RUNTIMES: Mapping[str, Callable[[Bundle], Runtime]] = {
     'tensorrt': _tensorrt('fp32'),
     'tensorrt-fp16': _tensorrt('fp16'),
     'tensorrt-int8': _tensorrt('int8'),
+    'torch': _torch('cpu'),
+    'torch-cuda': _torch('cuda'),
 }
 """Makes each, by name."""
 
@@ -182,6 +192,12 @@ def latency(
         taken[call] = clock() - start
     runtime.reset()
     return percentiles(taken)
+
+
+def percentiles(taken: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    """``p50``, ``p99`` and ``max`` of durations [s]."""
+    p50, p99 = np.percentile(taken, (50, 99))
+    return {'p50': float(p50), 'p99': float(p99), 'max': float(taken.max())}
 
 
 def choose(

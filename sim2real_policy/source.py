@@ -13,7 +13,8 @@ from sim2real_core.trajectory import read_trajectory
 from sim2real_policy import follow
 from sim2real_policy.bundle import BundleMetadata, load_bundle
 from sim2real_policy.config import PolicyConfig
-from sim2real_policy.runtime import OnnxRuntime, Runtime
+from sim2real_policy.runtime import Runtime
+from sim2real_policy.runtimes import make_runtime
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def load_source(config: PolicyConfig, profile: RobotProfile) -> Source:
 
     Raises:
         InputError: every fault of the file, or that it is for another robot.
-        MissingError: onnxruntime (bundle) or pinocchio (trajectory) is not installed.
+        MissingError: what the runtime needs (bundle) or pinocchio (trajectory) is not there.
+        ParityError: the runtime gives other actions than ONNX Runtime.
     """
     if config.trajectory:
         path = Path(config.trajectory).expanduser()
@@ -45,5 +47,10 @@ def load_source(config: PolicyConfig, profile: RobotProfile) -> Source:
         about = {'trajectory': path, 'content_hash': digest}
         return Source(follow.describe(profile), runtime, about)
     bundle = load_bundle(find('policies', config.bundle, '.onnx'))
-    about = {'bundle': bundle.path, 'content_hash': bundle.content_hash}
-    return Source(bundle.meta, OnnxRuntime(bundle), about)
+    runtime = make_runtime(config.runtime, bundle)
+    about = {
+        'bundle': bundle.path,
+        'content_hash': bundle.content_hash,
+        'runtime': runtime.name,
+    }
+    return Source(bundle.meta, runtime, about)

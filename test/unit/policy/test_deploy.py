@@ -1,0 +1,202 @@
+"""Deploying, with a shell of this machine in the robot's place; over ssh in test_deploy_ssh.py."""
+
+import json
+import os
+import stat
+import subprocess
+
+import numpy as np
+import pytest
+
+from sim2real_core.errors import InputError, MissingError, Sim2RealError
+from sim2real_policy.deploy import Answer, Plan, Ssh, current, deploy, rollback
+from sim2real_policy.random_policy import random_policy
+
+pytest.importorskip('onnx')
+COMMAND = """#!/bin/sh
+# Stands for the suite's command on the robot; status and report of each verb are files beside it.
+here=$(dirname "$0")
+echo "$@" >> "$here/calls"
+[ "$2" = check ] && [ -f "$here/report" ] && {
+  while [ "$1" != --json ]; do shift; done; cp "$here/report" "$2"; set -- policy check; }
+[ ! -f "$here/$2" ] || { echo "$2 went wrong" >&2; exit $(cat "$here/$2"); }
+"""
+
+
+class Here:
+    """Runs scripts in a folder of this machine."""
+
+    def __init__(self, home):
+        self.home = home
+        self.scripts = []
+        self.command = home / 'sim2real'
+        self.command.write_text(COMMAND)
+        self.command.chmod(self.command.stat().st_mode | stat.S_IXUSR)
+        (home / 'report').write_text(json.dumps({'ok': True, 'failures': []}))
+
+    def run(self, script, given=b'', within=30.0):
+        self.scripts.append(script)
+        done = subprocess.run(
+            ['sh', '-c', script], cwd=self.home, input=given, capture_output=True, timeout=within
+        )
+        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    @property
+    def folder(self):
+        return self.home / 'my policies'
+
+    def calls(self):
+        return (self.home / 'calls').read_text().splitlines()
+
+
+@pytest.fixture
+def there(tmp_path):
+    home = tmp_path / 'home'
+    home.mkdir()
+    return Here(home)
+
+
+@pytest.fixture
+def plan(there, metadata, tmp_path):
+    """Makes a plan; another seed is another policy."""
+
+    def make(seed=0, **changed):
+        path = tmp_path / f'{seed}.onnx'
+        bundle = random_policy(metadata(), path, np.random.default_rng(seed), hidden=(4,))
+        command = f"'{there.command}'"
+        return Plan(bundle=bundle, robot='pair', command=command, folder='my policies', **changed)
+
+    return make
+
+
+def passed(there, plan):
+    """Note that the stage that is deployed was passed."""
+    trial = {'ok': True, 'stage': plan.stage, 'content_hash': plan.bundle.content_hash}
+    (there.folder / 'current' / 'trial.json').write_text(json.dumps(trial))
+
+
+def test_a_release_is_complete_when_it_becomes_current(there, plan):
+    first = plan(runtime='auto')
+    result = deploy(first, there)
+    release = there.folder / 'current'
+    assert os.readlink(release) == f'releases/{first.release}' and result['copied']
+    assert (release / 'policy.onnx').read_bytes() == first.bundle.model
+    node = json.loads((release / 'policy.yaml').read_text())['/**/policy']['ros__parameters']
+    assert node.pop('bundle') == str(there.folder / 'releases' / first.release / 'policy.onnx')
+    assert node == {'robot': 'pair', 'runtime': 'auto', 'shadow': True}
+    assert json.loads((release / 'check.json').read_text())['ok']
+    verbs = [' '.join(call.split()[:2]) for call in there.calls()]
+    assert verbs == ['policy build', 'policy check']
+    assert result['check']['ok'] and result['before'] == ''
+
+
+def test_the_same_bundle_is_copied_once(there, plan):
+    assert deploy(plan(), there)['copied']
+    again = deploy(plan(speed=0.1), there)
+    assert not again['copied'] and len(list((there.folder / 'bundles').iterdir())) == 1
+    (bundle,) = (there.folder / 'bundles').iterdir()
+    bundle.write_bytes(b'damaged')
+    assert deploy(plan(), there)['copied'] and bundle.read_bytes() == plan().bundle.model
+
+
+def test_rollback_switches_between_the_last_two(there, plan):
+    with pytest.raises(InputError, match='no release before'):
+        rollback(there, 'my policies')
+    first, second = deploy(plan(0), there)['release'], deploy(plan(1), there)['release']
+    assert current(there, 'my policies') == second != first
+    deploy(plan(1), there)  # the same again forgets nothing
+    assert rollback(there, 'my policies') == (first, second)
+    assert current(there, 'my policies') == first
+    assert rollback(there, 'my policies') == (second, first)
+
+
+@pytest.mark.parametrize('verb', ['build', 'check'])
+def test_what_fails_before_the_switch_changes_nothing(there, plan, verb):
+    first = deploy(plan(0), there)['release']
+    (there.home / verb).write_text('1')
+    with pytest.raises(Sim2RealError, match=f'{verb} went wrong'):
+        deploy(plan(1), there)
+    assert current(there, 'my policies') == first
+
+
+def test_a_failed_check_says_what_failed(there, plan):
+    report = {'ok': False, 'failures': ['tensorrt: differs by 0.1', 'memory grew']}
+    (there.home / 'report').write_text(json.dumps(report))
+    (there.home / 'check').write_text('1')
+    with pytest.raises(Sim2RealError, match=r'differs by 0.1\nmemory grew'):
+        deploy(plan(), there)
+    assert current(there, 'my policies') == ''
+
+
+def test_a_robot_without_tensorrt_runs_without_unless_it_is_asked_for(there, plan):
+    (there.home / 'build').write_text('3')
+    assert deploy(plan(), there)['built'] == 'build went wrong'
+    with pytest.raises(Sim2RealError, match='build went wrong'):
+        deploy(plan(runtime='tensorrt'), there)
+    assert deploy(plan(precision=''), there)['built'] == 'not asked for'
+
+
+def test_a_robot_without_the_suite_says_so(there, plan):
+    there.command.unlink()
+    with pytest.raises(MissingError, match='install the suite'):
+        deploy(plan(), there)
+
+
+def test_a_copy_that_arrives_damaged_is_not_used(there, plan):
+    run = there.run
+    there.run = lambda script, given=b'', within=30.0: run(script, given[:-1], within)
+    with pytest.raises(Sim2RealError, match='copying the bundle'):
+        deploy(plan(), there)
+    assert not list((there.folder / 'bundles').glob('*.onnx'))
+
+
+def test_a_node_that_does_not_start_is_the_old_one_again(there, plan):
+    first = deploy(plan(0), there)['release']
+    with pytest.raises(Sim2RealError, match=f'back to {first}'):
+        deploy(plan(1, restart='false'), there)
+    assert current(there, 'my policies') == first
+    deploy(plan(1, restart='touch restarted'), there)
+    assert (there.home / 'restarted').is_file()
+
+
+def test_each_stage_needs_the_one_before_passed_with_this_bundle(there, plan):
+    with pytest.raises(InputError, match='pass shadow first'):
+        deploy(plan(stage='limited'), there)
+    deploy(plan(), there)
+    with pytest.raises(InputError, match='pass shadow first'):
+        deploy(plan(stage='limited'), there)
+    passed(there, plan())
+    with pytest.raises(InputError, match='pass limited first'):
+        deploy(plan(stage='full'), there)
+    with pytest.raises(InputError, match='pass shadow first'):
+        deploy(plan(1, stage='limited'), there)  # another policy has to begin anew
+    box = ((0.1, -0.2, 0.0), (0.5, 0.2, 0.6))
+    limited = plan(stage='limited', speed=0.2, workspace=box)
+    deploy(limited, there)
+    text = (there.folder / 'current' / 'policy.yaml').read_text()
+    node = json.loads(text)['/**/policy']['ros__parameters']
+    assert node['speed_factor'] == 0.2 and node['shadow'] is False
+    assert node['workspace_low'] == [0.1, -0.2, 0.0] and node['workspace_high'] == [0.5, 0.2, 0.6]
+    passed(there, limited)
+    full = plan(stage='full')
+    deploy(full, there)
+    assert full.parameters == {'robot': 'pair', 'runtime': 'onnxruntime', 'shadow': False}
+
+
+@pytest.mark.parametrize('spoiled', ['{', '{"ok": true}', '{"ok": false, "stage": "shadow"}'])
+def test_a_trial_that_cannot_be_read_is_none(there, plan, spoiled):
+    deploy(plan(), there)
+    (there.folder / 'current' / 'trial.json').write_text(spoiled)
+    with pytest.raises(InputError, match='pass shadow first'):
+        deploy(plan(stage='limited'), there)
+
+
+@pytest.mark.parametrize('host', ['', '-oProxyCommand=x', 'a b'])
+def test_a_host_is_no_option_of_ssh(host):
+    with pytest.raises(InputError, match=r'\[user@\]host'):
+        Ssh(host)
+
+
+def test_unknown_stages_are_refused(plan):
+    with pytest.raises(InputError, match='shadow, limited, full'):
+        plan(stage='production')

@@ -1,0 +1,116 @@
+"""Deploying over ssh, to a real sshd of this machine on a port of its own."""
+
+import getpass
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sim2real_bringup import cli
+from sim2real_core.errors import Sim2RealError
+from sim2real_policy.deploy import Ssh
+
+ROOT = Path(__file__).resolve().parents[3]
+SSHD = shutil.which('sshd') or shutil.which('sshd', path='/usr/sbin:/usr/local/sbin')
+CONFIG = """
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/key.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+PermitRootLogin yes
+"""
+
+
+@pytest.fixture(scope='module')
+def server(tmp_path_factory):
+    """Port and options of ssh, for a server that lets us in."""
+    if SSHD is None or shutil.which('ssh-keygen') is None:
+        pytest.skip('sshd is not installed (apt install openssh-server)')
+    folder = tmp_path_factory.mktemp('ssh')
+    for name in ('host', 'key'):
+        command = ['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', folder / name]
+        subprocess.run(command, check=True)
+    if os.geteuid() == 0:  # what the service does before it starts sshd
+        Path('/run/sshd').mkdir(mode=0o755, exist_ok=True)
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        port = found.getsockname()[1]
+    (folder / 'config').write_text(CONFIG.format(port=port, folder=folder))
+    command = [SSHD, '-D', '-e', '-f', str(folder / 'config')]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    options = (
+        f'-p {port} -i {folder}/key -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR '
+        f'-o UserKnownHostsFile={folder}/known -o IdentitiesOnly=yes -F none'
+    )
+    try:
+        until = time.monotonic() + 10
+        while process.poll() is None and time.monotonic() < until:
+            with socket.socket() as tried:
+                if tried.connect_ex(('127.0.0.1', port)) == 0:
+                    break
+            time.sleep(0.05)
+        if process.poll() is not None:
+            pytest.skip(f'sshd does not run here: {process.stderr.read().strip()}')
+        yield f'{getpass.getuser()}@127.0.0.1', options
+    finally:
+        process.terminate()
+        process.wait(5)
+
+
+def test_a_policy_is_deployed_through_its_stages_and_rolled_back(server, tmp_path, capsys):
+    host, options = server
+    folder = tmp_path / 'on the robot'
+    environment = {
+        'PYTHONPATH': str(ROOT),
+        'XDG_CACHE_HOME': str(tmp_path),
+        'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', ''),
+    }
+    settings = ' '.join(f'{name}={shlex.quote(value)}' for name, value in environment.items())
+    suite = f'env {settings} {shlex.quote(sys.executable)} -m sim2real_bringup.cli'
+    way = ['--to', host, '--ssh', options, '--folder', str(folder)]
+    report = tmp_path / 'deploy.json'
+    command = ['policy', 'deploy', 'arm6', '--robot', 'arm6', *way, '--command', suite]
+    command += ['--precision', 'none', '--json', str(report)]
+    assert cli.main(command) == 0, capsys.readouterr().err
+    shadow = json.loads(report.read_text())
+    assert shadow['copied'] and shadow['check']['ok'] and shadow['stage'] == 'shadow'
+    assert (folder / 'current' / 'policy.onnx').is_file()
+
+    assert cli.main([*command, '--stage', 'limited']) == 2
+    assert 'pass shadow first' in capsys.readouterr().err
+    trial = {'ok': True, 'stage': 'shadow', 'content_hash': shadow['check']['content_hash']}
+    (folder / 'current' / 'trial.json').write_text(json.dumps(trial))
+    assert cli.main([*command, '--stage', 'limited']) == 0, capsys.readouterr().err
+    limited = json.loads(report.read_text())
+    assert not limited['copied'] and limited['before'] == shadow['release']
+
+    assert cli.main(['policy', 'rollback', *way]) == 0
+    assert os.readlink(folder / 'current') == f'releases/{shadow["release"]}'
+
+
+def test_status_output_and_input_come_through(server):
+    host, options = server
+    remote = Ssh(host, tuple(shlex.split(options)))
+    answer = remote.run("cat; echo 'it'\\''s' >&2; exit 3", b'\0binary')
+    assert (answer.status, answer.out, answer.err) == (3, '\0binary', "it's\n")
+    with pytest.raises(Sim2RealError, match='within 0.5 s'):
+        remote.run('sleep 5', within=0.5)
+
+
+def test_nobody_there_is_an_error_within_the_deadline(server):
+    _, options = server
+    port = options.split()[1]
+    nobody = Ssh('127.0.0.1', tuple(shlex.split(options.replace(port, '1', 1))))
+    with pytest.raises(Sim2RealError, match=r'cannot be reached: .*refused'):
+        nobody.run('true')
