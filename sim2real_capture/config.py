@@ -51,6 +51,14 @@ class CaptureConfig(Config):
         60.0, 'To ship one clip, before it is tried again.', unit='s', low=0.1, high=3600.0,
         read_only=True,
     )  # fmt: skip
+    rules: str = parameter(
+        '', 'File of rules for topics: excluded, private, thinned out; empty keeps and ships all.',
+        read_only=True,
+    )  # fmt: skip
+    private_days: float = parameter(
+        30.0, 'How long private messages stay on the robot.', unit='d', low=0.0, high=36500.0,
+        read_only=True,
+    )  # fmt: skip
     ring_bytes: int = parameter(
         128 * MIB, 'Memory for the seconds before a trigger.', unit='B', low=MIB, high=1 << 36,
         read_only=True,

@@ -84,7 +84,7 @@ class CaptureNode(Node):
         others += tuple(self.capture.watched)
         self._topics = RecordedTopics(
             self,
-            [topic for topic in others if self.resolve_topic_name(topic) not in named],
+            [topic for topic in others if self._recorded(topic) not in {'', *named}],
             self._on_message,
             self.capture.pin,
         )
@@ -95,6 +95,11 @@ class CaptureNode(Node):
         )
         lacks = self._first.lacks if self._first is not None else lambda: ''
         self._health = Health(self, self._status, lacks)
+
+    def _recorded(self, topic: str) -> str:
+        """Full name of a topic; nothing when rules exclude it."""
+        name = self.resolve_topic_name(topic)
+        return '' if self.capture.rules.of(name).exclude else name
 
     def _now(self) -> int:
         return int(self.get_clock().now().nanoseconds)

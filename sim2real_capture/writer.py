@@ -8,12 +8,22 @@ import queue
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from sim2real_capture.clip import PART, Context, Journal, check_name, make_folder, recover, seal
+from sim2real_capture.clip import (
+    PART,
+    PRIVATE,
+    Context,
+    Journal,
+    check_name,
+    make_folder,
+    recover,
+    seal,
+)
 from sim2real_capture.library import list_clips
 from sim2real_capture.ring import OVERHEAD, Record
 from sim2real_core.errors import InputError
@@ -57,7 +67,7 @@ class Failed:
 class _Start:
     clip: str
     event: Event
-    records: Sequence[Record]
+    records: deque[Record]
     context: Context
     created: datetime
     dropped: int  # by the writer, before this clip
@@ -85,6 +95,7 @@ class ClipWriter:
             it; to get there the oldest acknowledged clips are deleted, and when that is not
             enough the new clip is refused.
         queue_bytes: memory the queue may take.
+        private_days: how long private messages stay [days].
     """
 
     def __init__(
@@ -96,6 +107,7 @@ class ClipWriter:
         clip_bytes: int,
         spool_bytes: int,
         queue_bytes: int = 64 << 20,
+        private_days: float = 30.0,
     ) -> None:
         self._spool = spool
         self._context = context
@@ -103,6 +115,7 @@ class ClipWriter:
         self._clip_bytes = clip_bytes
         self._spool_bytes = spool_bytes
         self._queue_bytes = queue_bytes
+        self._private_seconds = 86400.0 * private_days
         self._queue: queue.SimpleQueue[_Start | Record | Event | _Finish | None] = (
             queue.SimpleQueue()
         )
@@ -122,7 +135,7 @@ class ClipWriter:
         """Begin a clip; one that the quota leaves no room for is reported as failed."""
         check_name(clip)
         now = datetime.now(timezone.utc)
-        self._queue.put(_Start(clip, event, records, self._context(), now, self.dropped))
+        self._queue.put(_Start(clip, event, deque(records), self._context(), now, self.dropped))
 
     def write(self, record: Record) -> None:
         """Add a record, unless the queue is full."""
@@ -193,8 +206,8 @@ class ClipWriter:
             self._dropped_before = item.dropped
             self._events = [item.event]
             self._journal.event(item.event)
-            for record in item.records:
-                self._journal.message(record)
+            while item.records:  # each is let go once it is written: the ring goes on meanwhile
+                self._journal.message(item.records.popleft())
             self._synced = 0.0  # what came before the trigger goes to the disk at once
         elif isinstance(item, _Finish):
             self._seal(item)
@@ -237,14 +250,22 @@ class ClipWriter:
         except OSError as error:
             self._report(Failed('', f'clips of an earlier run not recovered: {error}'))
             return
+        self._forget_private()
         for folder in recovered:
             self._report(Sealed(folder, recovered=True))
         for folder in empty:
             clip = folder.name[: -len(PART)]
             self._report(Failed(clip, 'left without messages by an earlier run; removed'))
 
+    def _forget_private(self) -> None:
+        """Delete private messages that have stayed as long as they may."""
+        for path in self._spool.glob(f'*/{PRIVATE}'):
+            if time.time() - path.stat().st_mtime > self._private_seconds:
+                path.unlink()
+
     def _make_room(self) -> bool:
         """Delete acknowledged clips, oldest first, until a whole new one fits."""
+        self._forget_private()
         room = self._spool_bytes - self._clip_bytes - _size(self._spool)
         if room >= 0:
             return True
