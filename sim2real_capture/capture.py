@@ -261,6 +261,7 @@ class Capture:
             'clips': self.sealed,
             'clips_failed': self.failed,
             'clips_deleted_after_shipping': self.writer.deleted,
+            'clips_lost_to_quota': self.writer.lost,
             'messages_dropped': self.writer.dropped,
             'ring_messages': len(self.ring),
             'ring_evicted_early': self.ring.evicted,
@@ -270,7 +271,12 @@ class Capture:
         }
         faults = [
             f'{key.replace("_", " ")}: {values[key]}'
-            for key in ('clips_failed', 'messages_dropped', 'ring_evicted_early')
+            for key in (
+                'clips_failed',
+                'clips_lost_to_quota',
+                'messages_dropped',
+                'ring_evicted_early',
+            )
             if values[key]
         ]
         if blind := self._unmeasured or self._uncommanded:
