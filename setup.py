@@ -31,12 +31,14 @@ SIM = ['coal', 'mujoco>=4', 'numba']
 EXTRAS = {
     'sim': SIM,
     'gazebo': ['grpcio-tools', 'numba', 'protobuf>=4.22', 'pyzmq'],
-    'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
+    'learning': [*SIM, 'onnx', 'onnxscript', 'pyarrow', 'rsl-rl-lib>=5', 'torch'],
     'sysid': [*SIM, 'cma'],
     'sbi': [*SIM, 'sbi', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
+    's3': ['boto3'],
+    'sftp': ['asyncssh'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
-    'test': ['hypothesis', 'pytest', 'pytest-timeout', 'pytest-xdist'],
+    'test': ['hypothesis', 'playwright', 'pytest', 'pytest-timeout', 'pytest-xdist'],
 }
 
 
@@ -60,6 +62,8 @@ setup(
     packages=find_packages(include=['sim2real_*']),
     package_data={
         'sim2real_bringup': ['templates/*'],
+        'sim2real_capture': ['templates/*'],
+        'sim2real_learning': ['templates/*'],
         'sim2real_sysid.batch': ['templates/*'],
     },
     data_files=[

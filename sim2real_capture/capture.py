@@ -21,6 +21,7 @@ from sim2real_capture.recorder import Recorder
 from sim2real_capture.ring import Record, Ring, SensorClock
 from sim2real_capture.rules import Rules, read_rules
 from sim2real_capture.signals import Ages, Sample, Signal
+from sim2real_capture.transports import load_credentials
 from sim2real_capture.uplink import Receipt, Uplink
 from sim2real_capture.writer import ClipWriter, Failed, Sealed
 from sim2real_core.joint_states import UNSTAMPED
@@ -103,6 +104,10 @@ class Capture:
                 spool,
                 config.receiver,
                 deadline=config.ship_timeout,
+                credentials=load_credentials(config.receiver_credentials),
+                rate=config.ship_rate,
+                priority=config.ship_first,
+                keep=config.keep_shipped,
                 on_shipped=on_report,
                 on_trouble=on_report,
             )

@@ -33,7 +33,7 @@ class Rate:
         """95 % interval of Clopper and Pearson (1934), which covers at least as often."""
         if not self.total:
             return 0.0, 1.0
-        from scipy import stats
+        from scipy import stats  # takes a second
 
         found = stats.binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method='exact')
         return float(found.low), float(found.high)

@@ -9,7 +9,7 @@ import pytest
 from sim2real_capture.capture import Capture
 from sim2real_capture.config import CaptureConfig
 from sim2real_capture.library import list_clips
-from sim2real_capture.receiver import ReceiverServer
+from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.signals import Sample
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
