@@ -19,6 +19,7 @@ from sim2real_capture.config import CaptureConfig
 from sim2real_capture.detectors_file import build, read_detectors
 from sim2real_capture.recorder import Recorder
 from sim2real_capture.ring import Record, Ring, SensorClock
+from sim2real_capture.rules import Rules, read_rules
 from sim2real_capture.signals import Ages, Sample, Signal
 from sim2real_capture.transports import load_credentials
 from sim2real_capture.uplink import Receipt, Uplink
@@ -71,14 +72,20 @@ class Capture:
         self._heard = dict.fromkeys([] if config.paced else watched, 0)
         before, after = round(config.before * 1e9), round(config.after * 1e9)
         spool = Path(config.folder).expanduser()
-        self.ring = Ring(before, config.ring_bytes)
+        self.rules = read_rules(config.rules) if config.rules else Rules()
+        self.ring = Ring(before, config.ring_bytes, budget=self.rules.budget)
         self._context = context
         self.writer = ClipWriter(
             spool,
-            lambda: replace(self._context(), latched=tuple(self.ring.pinned)),
+            lambda: replace(
+                self._context(),
+                latched=tuple(self.ring.pinned),
+                rules=self.rules.as_json(),
+            ),
             on_report,
             clip_bytes=config.clip_bytes,
             spool_bytes=config.spool_bytes,
+            private_days=config.private_days,
         )
         self.recorder = Recorder(
             self.ring,
@@ -259,6 +266,7 @@ class Capture:
             'clips': self.sealed,
             'clips_failed': self.failed,
             'clips_deleted_after_shipping': self.writer.deleted,
+            'clips_lost_to_quota': self.writer.lost,
             'messages_dropped': self.writer.dropped,
             'ring_messages': len(self.ring),
             'ring_evicted_early': self.ring.evicted,
@@ -268,7 +276,12 @@ class Capture:
         }
         faults = [
             f'{key.replace("_", " ")}: {values[key]}'
-            for key in ('clips_failed', 'messages_dropped', 'ring_evicted_early')
+            for key in (
+                'clips_failed',
+                'clips_lost_to_quota',
+                'messages_dropped',
+                'ring_evicted_early',
+            )
             if values[key]
         ]
         if blind := self._unmeasured or self._uncommanded:

@@ -8,6 +8,7 @@
                    metadata.yaml            makes the folder a bag for ``ros2 bag``
                    manifest.json            SHA-256, sizes, topics, counts, time span, events
                    shipped.json             the receiver's acknowledgement, once it has it
+                   private.mcap             what does not leave the robot, where rules say so
 
 A process that dies leaves a ``.part`` folder; :func:`recover` seals what its journal holds, the
 same way an orderly end does. The journal is unchunked, so that nothing but the last, torn
@@ -25,6 +26,7 @@ import re
 import shutil
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,6 +40,7 @@ from mcap.writer import CompressionType, Writer
 
 from sim2real_capture.definitions import definition
 from sim2real_capture.ring import Record
+from sim2real_capture.rules import Rules, Sieve
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.records import Event
 
@@ -48,6 +51,7 @@ JOURNAL = 'journal.mcap'
 MANIFEST = 'manifest.json'
 BAG_METADATA = 'metadata.yaml'
 SHIPPED = 'shipped.json'
+PRIVATE = 'private.mcap'
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,127}')
 LIBRARY = 'sim2real'
 
@@ -72,6 +76,7 @@ class Context:
         draw: the Draw in force as JSON data; empty on a robot.
         estimate: the latest Estimate as JSON data; empty when there was none.
         latched: topics whose publishers are transient local.
+        rules: of topics, as JSON data, see ``rules``.
     """
 
     profile: str
@@ -80,6 +85,7 @@ class Context:
     draw: Mapping[str, Any] = field(default_factory=dict)
     estimate: Mapping[str, Any] = field(default_factory=dict)
     latched: tuple[str, ...] = ()
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_name(name: str, what: str = 'clip') -> str:
@@ -236,6 +242,7 @@ class Journal:
                 'draw': json.dumps(context.draw),
                 'estimate': json.dumps(context.estimate),
                 'latched': json.dumps(context.latched),
+                'rules': json.dumps(context.rules),
             },
         )
         sync(self.folder)
@@ -307,8 +314,11 @@ def seal(folder: Path) -> Path:
     events: list[dict[str, str]] = []
     latched: frozenset[str] = frozenset()
     first, last = 2**63, 0
-    with (folder / JOURNAL).open('rb') as journal, bag_file.open('wb') as stream:
-        bag = _Bag(stream, chunked=True)
+    sieve = Sieve(Rules())
+    with ExitStack() as files_open:
+        journal = files_open.enter_context((folder / JOURNAL).open('rb'))
+        bag = _Bag(files_open.enter_context(bag_file.open('wb')), chunked=True)
+        private: _Bag | None = None
         for item in _surviving(journal):
             if isinstance(item, Metadata):
                 bag.metadata(item.name, item.metadata)
@@ -318,13 +328,23 @@ def seal(folder: Path) -> Path:
                     notes[item.name] = item.metadata
                 if item.name == f'{LIBRARY}.context':
                     latched = frozenset(json.loads(item.metadata['latched']))
-            else:
-                bag.message(item, item.topic in latched)
-                first, last = min(first, item.stamp), max(last, item.stamp)
-        bag.finish()
-        stream.flush()
-        os.fsync(stream.fileno())
-    if not bag.counts:
+                    sieve = Sieve(Rules.from_json(json.loads(item.metadata.get('rules', '{}'))))
+                continue
+            first, last = min(first, item.stamp), max(last, item.stamp)
+            kept = item if item.topic in latched else sieve.passed(item)
+            if kept is None:
+                continue
+            if private is None and sieve.rules.of(kept.topic).private:
+                stream = files_open.enter_context((folder / PRIVATE).open('wb'))
+                private = _Bag(stream, chunked=True)
+            held = private if private and sieve.rules.of(kept.topic).private else bag
+            held.message(kept, kept.topic in latched)
+        for done in (bag, private):
+            if done is not None:
+                done.finish()
+                done.stream.flush()
+                os.fsync(done.stream.fileno())
+    if first > last:
         raise InputError(Fault('journal', str(folder / JOURNAL), 'holds no message'))
     # A journal without its end was cut by a crash.
     end = notes.get(f'{LIBRARY}.end', {'reason': 'recovered', 'dropped': '0'})
@@ -358,6 +378,8 @@ def seal(folder: Path) -> Path:
         'bundle': context.get('bundle', ''),
         'draw': json.loads(context.get('draw', '{}')),
         'estimate': json.loads(context.get('estimate', '{}')),
+        **({'private': dict(sorted(private.counts.items()))} if private else {}),
+        **({'thinned_out': sieve.left_out} if sieve.left_out else {}),
     }
     write_synced(folder / MANIFEST, json.dumps(manifest, indent=1) + '\n')
     sync(folder)  # the new files are found before the old one goes

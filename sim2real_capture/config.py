@@ -68,6 +68,14 @@ class CaptureConfig(Config):
         True, 'Keep clips here that the receiver has acknowledged, until their room is needed.',
         read_only=True,
     )  # fmt: skip
+    rules: str = parameter(
+        '', 'File of rules for topics: excluded, private, thinned out; empty keeps and ships all.',
+        read_only=True,
+    )  # fmt: skip
+    private_days: float = parameter(
+        30.0, 'How long private messages stay on the robot.', unit='d', low=0.0, high=36500.0,
+        read_only=True,
+    )  # fmt: skip
     ring_bytes: int = parameter(
         128 * MIB, 'Memory for the seconds before a trigger.', unit='B', low=MIB, high=1 << 36,
         read_only=True,

@@ -27,7 +27,7 @@ MEAGRE = 0.01
 """What is known of less than this share of the time is not learned from."""
 RIDGE = 1e-6
 """Weight of the ridge, in parts of a feature's mean square."""
-PERIOD = 0.0079
+PERIOD = 0.0039
 """Residuals are looked at this often at most [s]: drives answer no faster."""
 WARM_UP = 4.0
 """Time constants until an average counts."""

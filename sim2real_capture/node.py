@@ -20,7 +20,7 @@ from sim2real_capture.capture import Capture, Report
 from sim2real_capture.clip import Context
 from sim2real_capture.config import CaptureConfig
 from sim2real_capture.ring import Record
-from sim2real_capture.topics_ros import OnMessage, RecordedTopics, subscribe_raw
+from sim2real_capture.topics_ros import DEPTH, OnMessage, RecordedTopics, subscribe_raw
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
 from sim2real_core.commands_ros import CommandsFirst
@@ -61,33 +61,29 @@ class CaptureNode(Node):
             self.resolve_topic_name(name)
             for name in ('randomizer/draw', 'sysid/estimate', '/diagnostics')
         )
-        # The robot's streams at once; the rest when a publisher shows its type and QoS.
+        # Commands at once; the rest when a publisher shows its type and QoS. In a paced run all
+        # streams are reliable, and there from the beginning.
         streams: dict[str, tuple[str, OnMessage]] = {
             profile.command.topic: (profile.command.type, partial(self._on_command, 'sent')),
             'policy/action_applied': (JOINT_STATE, partial(self._on_command, 'applied')),
-            profile.topics.joint_states: (JOINT_STATE, self._on_joint_states),
         }
-        waits = config.paced and config.commander != ''
-        answers, sensor = (
-            ANSWERS if waits else recorder_qos(config.paced),
-            recorder_qos(config.paced),
-        )
-        made = [
-            subscribe_raw(
-                self, topic, kind, sensor if take == self._on_joint_states else answers, take
-            )
-            for topic, (kind, take) in streams.items()
-        ]
-        self._first = CommandsFirst(self, made[:-1], config.commander) if config.paced else None
-        named = {self.resolve_topic_name(topic) for topic in streams}
+        deep = recorder_qos(config.paced, depth=DEPTH)
+        answers = ANSWERS if config.paced and config.commander != '' else deep
+        made = [subscribe_raw(self, t, kind, answers, take) for t, (kind, take) in streams.items()]
+        states = profile.topics.joint_states
+        if config.paced:
+            subscribe_raw(self, states, JOINT_STATE, deep, self._on_joint_states)
+        self._first = CommandsFirst(self, made, config.commander) if config.paced else None
+        named = {'', *map(self.resolve_topic_name, (*streams, states))}
         others = (profile.topics.imu, profile.topics.goal, *config.topics, *self._decoders)
-        others += tuple(self.capture.watched)
-        self._topics = RecordedTopics(
-            self,
-            [topic for topic in others if self.resolve_topic_name(topic) not in named],
-            self._on_message,
-            self.capture.pin,
-        )
+        found: dict[str, OnMessage] = {
+            topic: self._on_message
+            for topic in (*others, *self.capture.watched)
+            if self._recorded(topic) not in named
+        }
+        if not config.paced:
+            found[states] = self._on_joint_states
+        self._topics = RecordedTopics(self, found, self.capture.pin, frozenset({states}))
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.25, self._topics.discover, clock=steady)
         self.create_timer(
@@ -95,6 +91,11 @@ class CaptureNode(Node):
         )
         lacks = self._first.lacks if self._first is not None else lambda: ''
         self._health = Health(self, self._status, lacks)
+
+    def _recorded(self, topic: str) -> str:
+        """Full name of a topic; nothing when rules exclude it."""
+        name = self.resolve_topic_name(topic)
+        return '' if self.capture.rules.of(name).exclude else name
 
     def _now(self) -> int:
         return int(self.get_clock().now().nanoseconds)

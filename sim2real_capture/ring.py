@@ -9,13 +9,15 @@ it falls off the end, so that every window starts from the full picture.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from sim2real_core.joint_states import BACKWARD
 
 OVERHEAD = 200
 """Bytes of memory that one record takes beside its data."""
+SWEEP = 100_000_000
+"""How often topics that fell silent are looked through for old records [ns]."""
 
 
 class Record(NamedTuple):
@@ -27,6 +29,15 @@ class Record(NamedTuple):
     data: bytes
 
 
+class _Topic:
+    """Records of one topic, and the bytes that they take."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.records: deque[Record] = deque()
+        self.size = 0
+        self.limit = limit
+
+
 class Ring:
     """Ring buffer of records.
 
@@ -35,37 +46,64 @@ class Ring:
         capacity: bytes of memory it may take; the oldest go first. Pinned records do not count.
         pinned: topics whose state outlives the span, with how many different messages make up
             that state (1 for most; several for static transforms, which have many publishers).
+        budget: the most bytes that a topic's records may take, None for no limit of its own.
     """
 
-    def __init__(self, span: int, capacity: int, pinned: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        span: int,
+        capacity: int,
+        pinned: Mapping[str, int] | None = None,
+        budget: Callable[[str], int | None] = lambda topic: None,
+    ) -> None:
         self.span = span
         self.capacity = capacity
         self.pinned = dict(pinned or {})
         self.evicted = 0  # records that left before their time, for want of bytes
         self.size = 0
+        self._budget = budget
         self._newest: int | None = None
-        self._records: deque[Record] = deque()
+        self._swept = 0  # newest stamp when all topics were looked through for old records
+        self._topics: dict[str, _Topic] = {}
         self._held: dict[str, list[Record]] = {}
 
     def __len__(self) -> int:
-        return len(self._records)
+        return sum(len(topic.records) for topic in self._topics.values())
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records, topic by topic."""
+        return (record for topic in self._topics.values() for record in topic.records)
 
     def push(self, record: Record) -> None:
         """Add a record; stamps may be slightly out of order."""
         self._newest = record.stamp if self._newest is None else max(self._newest, record.stamp)
-        self._records.append(record)
-        self.size += len(record.data) + OVERHEAD
-        while self._records and self._records[0].stamp < self._newest - self.span:
-            self._drop_oldest()
-        while self.size > self.capacity and self._records:
+        topic = self._topics.get(record.topic)
+        if topic is None:
+            topic = self._topics[record.topic] = _Topic(self._budget(record.topic))
+        topic.records.append(record)
+        size = len(record.data) + OVERHEAD
+        topic.size += size
+        self.size += size
+        self._expire(topic)
+        if self._newest - self._swept > SWEEP:
+            self._swept = self._newest
+            for other in self._topics.values():
+                self._expire(other)
+        while topic.records and topic.limit is not None and topic.size > topic.limit:
             self.evicted += 1
-            self._drop_oldest()
+            self._drop_oldest(topic)
+        while self.size > self.capacity:
+            filled = (t for t in self._topics.values() if t.records)
+            self.evicted += 1
+            self._drop_oldest(min(filled, key=lambda t: t.records[0].stamp))
 
     def clear(self) -> None:
         """Forget the time line, after a clock went back. What was pinned still holds."""
-        while self._records:
-            self._drop_oldest()
+        for topic in self._topics.values():
+            while topic.records:
+                self._drop_oldest(topic)
         self._newest = None
+        self._swept = 0
 
     def window(self, start: int, end: int) -> list[Record]:
         """Records with ``start <= stamp <= end``, by stamp; first the pinned state at ``start``.
@@ -76,7 +114,7 @@ class Ring:
         """
         state = {topic: list(held) for topic, held in self._held.items()}
         inside = []
-        for record in self._records:
+        for record in self:
             if record.stamp < start:
                 self._pin(state, record)
             elif record.stamp <= end:
@@ -84,9 +122,16 @@ class Ring:
         pinned = [record._replace(stamp=start) for held in state.values() for record in held]
         return pinned + sorted(inside, key=lambda record: record.stamp)
 
-    def _drop_oldest(self) -> None:
-        record = self._records.popleft()
-        self.size -= len(record.data) + OVERHEAD
+    def _expire(self, topic: _Topic) -> None:
+        begin = (self._newest or 0) - self.span
+        while topic.records and topic.records[0].stamp < begin:
+            self._drop_oldest(topic)
+
+    def _drop_oldest(self, topic: _Topic) -> None:
+        record = topic.records.popleft()
+        size = len(record.data) + OVERHEAD
+        topic.size -= size
+        self.size -= size
         self._pin(self._held, record)
 
     def _pin(self, state: dict[str, list[Record]], record: Record) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,8 @@ from sim2real_capture.conversions import message_class
 from sim2real_core.qos import offered_qos
 
 OnMessage = Callable[[str, str, bytes], None]
+DEPTH = 1000
+"""Joint states and commands that may wait: a second of them on fast robots."""
 
 
 class RecordedTopics:
@@ -20,37 +22,39 @@ class RecordedTopics:
 
     Args:
         node: the node.
-        topics: names, relative or absolute.
-        on_message: called with full topic name, type name and the serialized message.
+        topics: name, relative or absolute, to what is called with full topic name, type name
+            and the serialized message.
+        deep: those of them whose messages are small and come often.
         on_latched: called with the name of a topic all of whose publishers are transient local.
     """
 
     def __init__(
         self,
         node: Node,
-        topics: Iterable[str],
-        on_message: OnMessage,
+        topics: Mapping[str, OnMessage],
         on_latched: Callable[[str], None],
+        deep: frozenset[str] = frozenset(),
     ) -> None:
         self._node = node
-        self._on_message = on_message
         self._on_latched = on_latched
-        self._names = list(dict.fromkeys(node.resolve_topic_name(topic) for topic in topics))
+        self._topics = {node.resolve_topic_name(topic): take for topic, take in topics.items()}
+        self._deep = {node.resolve_topic_name(topic) for topic in deep}
         self._subscriptions: dict[str, Any] = {}
         self.unknown: dict[str, str] = {}  # topic -> type that is not installed here
 
     @property
     def waiting(self) -> list[str]:
         """Topics nobody publishes yet."""
-        return [n for n in self._names if n not in self._subscriptions and n not in self.unknown]
+        return [n for n in self._topics if n not in self._subscriptions and n not in self.unknown]
 
     def discover(self) -> None:
         """Subscribe to what has appeared since; call it now and then."""
-        for name in self._names:
+        for name, take in self._topics.items():
             offers = self._node.get_publishers_info_by_topic(name)
             if not offers or name in self.unknown:
                 continue
-            qos = offered_qos([offer.qos_profile for offer in offers])
+            offered = [offer.qos_profile for offer in offers]
+            qos = offered_qos(offered, DEPTH) if name in self._deep else offered_qos(offered)
             present = self._subscriptions.get(name)
             if present is not None:
                 if not _stricter(present.qos_profile, qos):
@@ -58,7 +62,7 @@ class RecordedTopics:
                 # A publisher that offers less has come; it would not be heard.
                 self._node.destroy_subscription(present)
             kind = offers[0].topic_type
-            subscription = subscribe_raw(self._node, name, kind, qos, self._on_message)
+            subscription = subscribe_raw(self._node, name, kind, qos, take)
             if subscription is None:
                 self.unknown[name] = kind
                 continue

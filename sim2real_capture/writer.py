@@ -8,12 +8,23 @@ import queue
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from sim2real_capture.clip import PART, Context, Journal, check_name, make_folder, recover, seal
+from sim2real_capture.clip import (
+    PART,
+    PRIVATE,
+    Context,
+    Journal,
+    check_name,
+    discard,
+    make_folder,
+    recover,
+    seal,
+)
 from sim2real_capture.library import list_clips
 from sim2real_capture.ring import OVERHEAD, Record
 from sim2real_core.errors import InputError
@@ -57,7 +68,7 @@ class Failed:
 class _Start:
     clip: str
     event: Event
-    records: Sequence[Record]
+    records: deque[Record]
     context: Context
     created: datetime
     dropped: int  # by the writer, before this clip
@@ -82,9 +93,11 @@ class ClipWriter:
         on_report: called, from the writer's thread, for each clip sealed or failed.
         clip_bytes: the most one clip may take.
         spool_bytes: the spool's quota. Before a clip starts there must be ``clip_bytes`` left of
-            it; to get there the oldest acknowledged clips are deleted, and when that is not
-            enough the new clip is refused.
+            it; to get there the oldest acknowledged clips are deleted, then, as ``lost``, those of
+            lower priority than the new one; when that is not enough the new clip is refused.
         queue_bytes: memory the queue may take.
+        private_days: how long private messages stay [days].
+        priority: detectors whose clips are worth the most, in this order; all others last.
     """
 
     def __init__(
@@ -96,6 +109,8 @@ class ClipWriter:
         clip_bytes: int,
         spool_bytes: int,
         queue_bytes: int = 64 << 20,
+        private_days: float = 30.0,
+        priority: Sequence[str] = (),
     ) -> None:
         self._spool = spool
         self._context = context
@@ -103,13 +118,16 @@ class ClipWriter:
         self._clip_bytes = clip_bytes
         self._spool_bytes = spool_bytes
         self._queue_bytes = queue_bytes
+        self._priority = tuple(priority)
+        self._private_seconds = 86400.0 * private_days
         self._queue: queue.SimpleQueue[_Start | Record | Event | _Finish | None] = (
             queue.SimpleQueue()
         )
         self._lock = threading.Lock()  # guards the two counters below
         self._waiting = 0
         self.dropped = 0
-        self.deleted = 0  # clips deleted to make room
+        self.deleted = 0  # acknowledged clips deleted to make room
+        self.lost = 0  # others
         self._journal: Journal | None = None
         self._events: list[Event] = []
         self._dropped_before = 0
@@ -122,7 +140,7 @@ class ClipWriter:
         """Begin a clip; one that the quota leaves no room for is reported as failed."""
         check_name(clip)
         now = datetime.now(timezone.utc)
-        self._queue.put(_Start(clip, event, records, self._context(), now, self.dropped))
+        self._queue.put(_Start(clip, event, deque(records), self._context(), now, self.dropped))
 
     def write(self, record: Record) -> None:
         """Add a record, unless the queue is full."""
@@ -186,15 +204,15 @@ class ClipWriter:
 
     def _take(self, item: _Start | Record | Event | _Finish) -> None:
         if isinstance(item, _Start):
-            if not self._make_room():
+            if not self._make_room(item.event):
                 self._report(Failed(item.clip, 'spool_bytes leaves no room for a clip'))
                 return
             self._journal = Journal(self._spool, item.clip, item.context, item.created)
             self._dropped_before = item.dropped
             self._events = [item.event]
             self._journal.event(item.event)
-            for record in item.records:
-                self._journal.message(record)
+            while item.records:  # each is let go once it is written: the ring goes on meanwhile
+                self._journal.message(item.records.popleft())
             self._synced = 0.0  # what came before the trigger goes to the disk at once
         elif isinstance(item, _Finish):
             self._seal(item)
@@ -237,25 +255,54 @@ class ClipWriter:
         except OSError as error:
             self._report(Failed('', f'clips of an earlier run not recovered: {error}'))
             return
+        self._forget_private()
         for folder in recovered:
             self._report(Sealed(folder, recovered=True))
         for folder in empty:
             clip = folder.name[: -len(PART)]
             self._report(Failed(clip, 'left without messages by an earlier run; removed'))
 
-    def _make_room(self) -> bool:
-        """Delete acknowledged clips, oldest first, until a whole new one fits."""
+    def _forget_private(self) -> None:
+        """Delete private messages that have stayed as long as they may."""
+        for path in self._spool.glob(f'*/{PRIVATE}'):
+            if time.time() - path.stat().st_mtime > self._private_seconds:
+                path.unlink()
+
+    def _make_room(self, event: Event) -> bool:
+        """Delete clips until a whole new one, of this event, fits.
+
+        First what was acknowledged, the oldest first, then what is worth less than the new one,
+        the least worthy and oldest first.
+        """
+        self._forget_private()
         room = self._spool_bytes - self._clip_bytes - _size(self._spool)
         if room >= 0:
             return True
-        for info in list_clips(self._spool):
+        clips, new = list_clips(self._spool), self._rank((event.detector,))
+        shipped = [info for info in clips if info.shipped]
+        lesser = [c for c in clips if not c.shipped and self._rank(c.detectors) > new]
+        lesser.sort(key=lambda info: -self._rank(info.detectors))  # keeps the order of age
+        sizes = {info.clip: _size(info.path) for info in (*shipped, *lesser)}
+        if room + sum(sizes.values()) < 0:
+            return False  # then nothing need be lost for it
+        for info in (*shipped, *lesser):
+            if room >= 0:
+                break
+            room += sizes[info.clip]
+            discard(info.path)
             if info.shipped:
-                room += _size(info.path)
-                shutil.rmtree(info.path)
                 self.deleted += 1
-                if room >= 0:
-                    return True
-        return False
+            else:
+                self.lost += 1
+                self._report(
+                    Failed(info.clip, f'deleted unshipped for a clip of {event.detector}')
+                )
+        return True
+
+    def _rank(self, detectors: Sequence[str]) -> int:
+        """Place of a clip's worthiest trigger; 0 is the first."""
+        known = [self._priority.index(name) for name in detectors if name in self._priority]
+        return min(known, default=len(self._priority))
 
 
 def _size(folder: Path) -> int:

@@ -36,20 +36,22 @@ def sensor_qos(reliable: bool) -> QoSProfile:
     return SENSOR_RELIABLE if reliable else SENSOR
 
 
-def recorder_qos(reliable: bool, latched: bool = False) -> QoSProfile:
+def recorder_qos(reliable: bool, latched: bool = False, depth: int = 100) -> QoSProfile:
     """For one who records all: deep, and no stricter than the publishers are.
 
     Args:
         reliable: every publisher offers it (or the run is paced).
         latched: every publisher offers it.
+        depth: messages that may wait; more for small ones that come often.
     """
     reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    return _keep_last(100, reliability, latched)
+    return _keep_last(depth, reliability, latched)
 
 
-def offered_qos(offers: Sequence[QoSProfile]) -> QoSProfile:
+def offered_qos(offers: Sequence[QoSProfile], depth: int = 100) -> QoSProfile:
     """The strictest recorder's quality of service that hears every one of these publishers."""
     return recorder_qos(
         all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
         all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
+        depth,
     )

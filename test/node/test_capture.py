@@ -257,7 +257,7 @@ def test_a_volatile_publisher_of_a_latched_topic_is_heard_too(world):
     robot = world(Robot, paced=True)
     robot.goal.publish(PoseStamped())
     capture = world(CaptureNode, paced=True)
-    wait_for(lambda: any(r.topic == '/goal' for r in list(capture.capture.ring._records)))
+    wait_for(lambda: any(r.topic == '/goal' for r in list(capture.capture.ring)))
     second = robot.node.create_publisher(PoseStamped, 'goal', RELIABLE)
     wait_for(lambda: second.get_subscription_count() == 1)
     before = len(capture.capture.ring)

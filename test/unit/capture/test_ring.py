@@ -23,7 +23,7 @@ def test_bounds_and_windows_equal_those_of_a_plain_list(seed):
         ring.push(item)
         everything.append(item)
         newest = max(newest, stamp)
-        kept = list(ring._records)
+        kept = list(ring)
         assert kept == everything[len(everything) - len(kept) :]  # the newest, in order
         assert sum(len(r.data) + OVERHEAD for r in kept) == ring.size <= capacity
         assert not kept or kept[0].stamp >= newest - span
@@ -113,3 +113,28 @@ def test_sensor_clock_tells_late_from_backward():
     assert clock.at(10) == 1010
     assert clock.sample(899, 20)
     assert clock.at(25) == 904
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_several_topics_share_the_bytes_and_each_keeps_its_budget(seed):
+    """What is kept of each topic are its newest; the oldest of all go first."""
+    rng = np.random.default_rng(seed)
+    limits = {'/a': 20 * (OVERHEAD + 100), '/b': None, '/c': None}
+    capacity = 60 * (OVERHEAD + 100)
+    ring = Ring(2000, capacity, budget=limits.get)
+    everything = {topic: [] for topic in limits}
+    for now in range(600):
+        topic = '/abc'[0] + rng.choice(['a', 'b', 'c'], p=[0.6, 0.3, 0.1])
+        item = record(topic, now, int(rng.integers(0, 200)))
+        ring.push(item)
+        everything[topic].append(item)
+        kept = {topic: [r for r in ring if r.topic == topic] for topic in limits}
+        for topic, items in kept.items():
+            assert items == everything[topic][len(everything[topic]) - len(items) :]
+        assert sum(len(r.data) + OVERHEAD for r in ring) == ring.size <= capacity
+        assert sum(len(r.data) + OVERHEAD for r in kept['/a']) <= limits['/a']
+    newest_gone = {
+        t: everything[t][len(everything[t]) - len(k) - 1].stamp for t, k in kept.items()
+    }
+    oldest = min(kept['/b'][0].stamp, kept['/c'][0].stamp)
+    assert max(newest_gone['/b'], newest_gone['/c']) <= oldest + 50 and ring.evicted > 100

@@ -146,10 +146,60 @@ def test_the_quota_deletes_what_was_shipped_and_refuses_the_rest(
 def test_the_caller_never_waits_for_a_large_spool(make, event, joint_state, monkeypatch):
     gate = queue.SimpleQueue()
     real = ClipWriter._make_room
-    monkeypatch.setattr(ClipWriter, '_make_room', lambda self: gate.get(timeout=10) or real(self))
+    monkeypatch.setattr(
+        ClipWriter, '_make_room', lambda *given: gate.get(timeout=10) or real(*given)
+    )
     writer, reports = make()
     writer.start('one', event, [joint_state(0.0, a=0.0)])  # returns though nobody looked yet
     writer.finish('complete')
     assert reports.empty()
     gate.put(None)
     assert reports.get(timeout=10).folder.name == 'one'
+
+
+def test_a_worthier_clip_takes_the_room_of_lesser_ones_and_never_the_other_way(
+    make, tmp_path, joint_state
+):
+    def event(detector):
+        return Event(1.0, detector, 1.0, 0.5)
+
+    def record(writer, reports, clip, detector):
+        writer.start(clip, event(detector), [joint_state(1.0, a=0.0)])
+        writer.finish('complete')
+        return reports.get(timeout=10)
+
+    order = ('policy_fault', 'tracking_error')
+    roomy, reports = make(priority=order)
+    kinds = {'c1': 'other', 'c2': 'tracking_error', 'c3': 'other', 'c4': 'policy_fault'}
+    for clip, detector in kinds.items():
+        assert isinstance(record(roomy, reports, clip, detector), Sealed)
+    assert roomy.close(10.0)
+    one = max(writer_module._size(tmp_path / clip) for clip in kinds)
+    used = writer_module._size(tmp_path)
+    full, reports = make(priority=order, spool_bytes=MIB + used - one // 2)
+    # Worth as little as the least: nothing goes for it.
+    assert isinstance(record(full, reports, 'x', 'other'), Failed)
+    assert full.lost == 0
+    lost = record(full, reports, 'c5', 'tracking_error')
+    assert isinstance(lost, Failed) and (lost.clip, full.lost) == ('c1', 1)
+    assert 'tracking_error' in lost.reason
+    assert isinstance(reports.get(timeout=10), Sealed)
+    assert {info.clip for info in list_clips(tmp_path)} == {'c2', 'c3', 'c4', 'c5'}
+
+
+def test_private_messages_stay_only_as_long_as_they_may(make, tmp_path, event, joint_state):
+    import os
+    import time
+
+    writer, reports = make(private_days=1.0)
+    for clip in ('old', 'new'):
+        writer.start(clip, event, [joint_state(1.0, a=0.0)])
+        writer.finish('complete')
+        (reports.get(timeout=10).folder / 'private.mcap').write_bytes(b'')
+    past = time.time() - 1.1 * 86400
+    os.utime(tmp_path / 'old' / 'private.mcap', (past, past))
+    writer.start('next', event, [joint_state(1.0, a=0.0)])
+    writer.finish('complete')
+    reports.get(timeout=10)
+    assert [p.parent.name for p in tmp_path.glob('*/private.mcap')] == ['new']
+    assert len(list_clips(tmp_path)) == 3
