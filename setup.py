@@ -31,7 +31,7 @@ SIM = ['coal', 'mujoco>=4', 'numba']
 EXTRAS = {
     'sim': SIM,
     'gazebo': ['grpcio-tools', 'numba', 'protobuf>=4.22', 'pyzmq'],
-    'learning': [*SIM, 'onnx', 'onnxscript', 'rsl-rl-lib>=5', 'torch'],
+    'learning': [*SIM, 'onnx', 'onnxscript', 'pyarrow', 'rsl-rl-lib>=5', 'torch'],
     'sysid': [*SIM, 'cma'],
     'sbi': [*SIM, 'sbi', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
@@ -63,6 +63,7 @@ setup(
     package_data={
         'sim2real_bringup': ['templates/*'],
         'sim2real_capture': ['templates/*'],
+        'sim2real_learning': ['templates/*'],
         'sim2real_sysid.batch': ['templates/*'],
     },
     data_files=[

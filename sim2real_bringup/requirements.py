@@ -9,8 +9,8 @@ HOW_TO_GET = {
     **dict.fromkeys(
         (
             'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
-            'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs',
-            'trajectory_msgs',
+            'nav_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs',
+            'std_srvs', 'trajectory_msgs',
         ),
         ROS,
     ),
@@ -40,7 +40,8 @@ HOW_TO_GET = {
     'numba': EXTRA.format('sim'),
     **dict.fromkeys(('google', 'grpc_tools', 'zmq'), EXTRA.format('gazebo')),
     **dict.fromkeys(
-        ('onnx', 'onnxscript', 'rsl_rl', 'tensordict', 'torch'), EXTRA.format('learning')
+        ('onnx', 'onnxscript', 'pyarrow', 'rsl_rl', 'tensordict', 'torch'),
+        EXTRA.format('learning'),
     ),
     'asyncssh': EXTRA.format('sftp'),
     'boto3': EXTRA.format('s3'),

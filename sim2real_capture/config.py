@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from sim2real_capture.transports import check_address
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Faults
 
 MIB = 1 << 20
+
+SCHEMES = ('http', 'https', 's3', 'sftp')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,29 +79,13 @@ class CaptureConfig(Config):
         4096 * MIB, 'The most all clips here may take; what the receiver has makes room first.',
         unit='B', low=MIB, high=1 << 44, read_only=True,
     )  # fmt: skip
-    threshold: tuple[float, ...] = parameter(
-        (0.0,),
-        'Tracking error that raises the alarm, one or one per joint, in the unit of the command; '
-        '0 takes what the profile suggests.',
-        low=0.0,
-        read_only=True,
-    )
-    lag: tuple[float, ...] = parameter(
-        (0.0,),
-        'Time from command to motion, one or one per joint; 0 takes what the profile suggests.',
-        unit='s',
-        low=0.0,
-        high=10.0,
-        read_only=True,
-    )
-    persistence: float = parameter(
-        0.1, 'An alarm needs the error for this long.', unit='s', low=1e-3, high=60.0,
+    detectors: str = parameter(
+        'default', 'File of the detectors, or the name of a shipped one (default, all).',
         read_only=True,
     )  # fmt: skip
-    settling: float = parameter(
-        1.5, 'Averaging time of the steady error (sag), which is no alarm.', unit='s', low=1e-2,
-        high=600.0, read_only=True,
-    )  # fmt: skip
+    thresholds: str = parameter(
+        '', 'File of sim2real capture calibrate; empty: as the detectors suggest.', read_only=True
+    )
     paced: bool = parameter(
         False, 'Acknowledge every joint state on `pace` (replay, lockstep).', read_only=True
     )
@@ -156,3 +142,10 @@ class ReceiverConfig(Config):
             faults.add('key', self.key, 'certificate and key go together')
         if self.authority and not self.certificate:
             faults.add('authority', self.authority, 'needs certificate and key')
+
+
+def check_address(url: str, faults: Faults, field: str) -> None:
+    """Add a fault when this is the address of no transport."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        faults.add(field, url, 'must be like http://127.0.0.1:8378, s3://bucket or sftp://host')

@@ -21,13 +21,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import yaml
-
 from sim2real_capture.clip import MANIFEST
+from sim2real_capture.config import check_address
 from sim2real_capture.library import parse_manifest
 from sim2real_core.errors import Faults, InputError, Sim2RealError
-
-SCHEMES = ('http', 'https', 's3', 'sftp')
 
 
 class ShipError(Sim2RealError):
@@ -140,6 +137,8 @@ def load_credentials(path: str | Path) -> Credentials:
         return Credentials()
     file = Path(path).expanduser()
     faults = Faults(str(file))
+    import yaml
+
     try:
         data: Any = yaml.safe_load(file.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -187,13 +186,6 @@ def open_transport(
     from sim2real_capture.transports_http import HttpTransport
 
     return HttpTransport(url, credentials, deadline)
-
-
-def check_address(url: str, faults: Faults, field: str) -> None:
-    """Add a fault when this is the address of no transport."""
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        faults.add(field, url, 'must be like http://127.0.0.1:8378, s3://bucket or sftp://host')
 
 
 def outgoing(folder: Path) -> Outgoing:

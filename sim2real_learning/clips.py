@@ -1,0 +1,316 @@
+"""Clips as arrays: what a robot measured and was told, joint by joint. Needs no ROS.
+
+A clip of arm6 of 8 s, joint states at 250 Hz and a policy at 50 Hz, gives positions (2000, 6)
+and applied commands (400, 6), every row with the stamp of the joint state it belongs to. Stamps
+are whole nanoseconds, because two floats of one instant since 1970 need not be equal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_capture.clip import MANIFEST
+from sim2real_capture.library import find_clip, list_clips, show_clip
+from sim2real_core.errors import Fault, InputError
+from sim2real_core.joint_states import concerns, is_late
+from sim2real_core.profile import RobotProfile
+
+Array = npt.NDArray[np.float64]
+Stamps = npt.NDArray[np.int64]
+
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+APPLIED = 'policy/action_applied'
+OBSERVATION = 'policy/observation'
+DRAWS = ('simulator/draw_applied', 'randomizer/draw')
+"""Topics that say which world was simulated; the first that a clip has is believed."""
+QUANTITIES = ('position', 'velocity', 'effort')
+
+
+class Table(NamedTuple):
+    """Rows of one topic, in order of their stamps.
+
+    Attributes:
+        stamp: (n,) when it was measured, or which joint state it answers [ns].
+        time: (n,) when it was recorded, on the same clock [ns].
+        values: (n, k).
+    """
+
+    stamp: Stamps
+    time: Stamps
+    values: Array
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip.
+
+    Attributes:
+        name: its id.
+        folder: where it lies.
+        manifest: what it says of itself; checked.
+        states: values (n, 3 nj): position, velocity, effort in the profile's joint order; NaN
+            where a message did not say. Only stamps that advance.
+        applied: values (n, nc): what the policy really sent, by the profile's command order.
+        sent: values (n, nc): what was heard on the command topic; its stamps are times.
+        seen: values (n, d): what the policy published to have seen; its stamps are times.
+        labels: (d,) names of its elements; empty when nothing was published.
+        goals: values (n, 3) [m]; of frame ``goal_frames``.
+        goal_frames: (n,).
+        imu: values (n, 6): angular velocity [rad/s], linear acceleration [m/s^2].
+        draws: time [ns] and ``{address: value}`` of every world heard of, in order.
+    """
+
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any]
+    states: Table
+    applied: Table
+    sent: Table
+    seen: Table
+    labels: tuple[str, ...]
+    goals: Table
+    goal_frames: tuple[str, ...]
+    imu: Table
+    draws: tuple[tuple[int, Mapping[str, float]], ...]
+
+    def state(self, quantity: str) -> Array:
+        """(n, nj) of one of ``position``, ``velocity``, ``effort``."""
+        width = self.states.values.shape[1] // len(QUANTITIES)
+        index = QUANTITIES.index(quantity)
+        return self.states.values[:, index * width : (index + 1) * width]
+
+    @property
+    def event(self) -> Mapping[str, Any]:
+        """The first event; empty when there is none."""
+        events = self.manifest['events']
+        return events[0] if events else {}
+
+
+def read_clip(path: str | Path, profile: RobotProfile) -> Clip:
+    """Read a clip whose files match their hashes.
+
+    Args:
+        path: its folder, or a file in it.
+        profile: of the robot that recorded it.
+
+    Raises:
+        InputError: no clip, a damaged one, or of another robot.
+    """
+    folder = find_clip(path)
+    manifest = show_clip(folder)
+    if manifest.get('profile', '') not in ('', profile.name):
+        mend = f'give the profile of that robot, this is {profile.name}'
+        raise InputError(Fault('clip.profile', manifest['profile'], mend, str(folder)))
+    prefix = _prefix(manifest['topics'], profile, folder)
+    rows = _rows(folder, manifest['topics'], prefix)
+    topics = profile.topics
+    states = _states(rows[topics.joint_states], profile)
+    goals = [(t, m) for t, m in rows[topics.goal] if _finite(m.pose.position)]
+    seen = rows[OBSERVATION]
+    draws = next((rows[topic] for topic in DRAWS if rows[topic]), [])
+    return Clip(
+        name=str(manifest['clip']),
+        folder=folder,
+        manifest=manifest,
+        states=states,
+        applied=_named(rows[APPLIED], profile.joint_names, profile.command.interface),
+        sent=_sent(rows[profile.command.topic], profile),
+        seen=_table([(t, t, m.data) for t, m in seen]),
+        labels=tuple(seen[0][1].layout.dim[0].label.split(',')) if seen else (),
+        goals=_table([(t, t, _xyz(m.pose.position)) for t, m in goals], 3),
+        goal_frames=tuple(m.header.frame_id for _, m in goals),
+        imu=_table(
+            [
+                (_stamp(m), t, [*_xyz(m.angular_velocity), *_xyz(m.linear_acceleration)])
+                for t, m in rows[topics.imu]
+            ],
+            6,
+        ),
+        draws=tuple((t, values) for t, m in draws if (values := _draw(m)) is not None),
+    )
+
+
+def _prefix(topics: Mapping[str, Any], profile: RobotProfile, folder: Path) -> str:
+    """Namespace of the robot, with its slashes: what stands before the joint states' name."""
+    name = f'/{profile.topics.joint_states}'
+    found = [
+        topic[: -len(name) + 1]
+        for topic, about in topics.items()
+        if topic.endswith(name) and about['type'] == JOINT_STATE
+    ]
+    # Beside several robots' joint states, those of the one whose policy was recorded.
+    acting = [prefix for prefix in found if prefix + APPLIED in topics]
+    chosen = acting or found
+    if len(chosen) != 1:
+        has = ', '.join(sorted(topics)) or 'nothing'
+        mend = f'must hold the joint states of one robot, on ...{name}; it has: {has}'
+        raise InputError(Fault('clip', str(folder), mend))
+    return chosen[0]
+
+
+def _rows(
+    folder: Path, topics: Mapping[str, Any], prefix: str
+) -> defaultdict[str, list[tuple[int, Any]]]:
+    """Topic, without the prefix, to its (log time [ns], message), in the order of the log."""
+    from rosbags.highlevel import AnyReader
+    from rosbags.typesys import Stores, get_typestore
+
+    rows: defaultdict[str, list[tuple[int, Any]]] = defaultdict(list)
+    store = get_typestore(Stores.LATEST)
+    try:
+        with AnyReader([folder], default_typestore=store) as reader:
+            wanted = [
+                connection
+                for connection in reader.connections
+                if connection.topic.startswith(prefix) and topics[connection.topic]['defined']
+            ]
+            for connection, time, data in reader.messages(wanted):
+                message = reader.deserialize(data, connection.msgtype)
+                rows[connection.topic[len(prefix) :]].append((time, message))
+    except Exception as error:  # whatever a damaged file makes the library raise
+        mend = f'not a readable bag: {str(error) or type(error).__name__}'
+        raise InputError(Fault('clip', str(folder), mend)) from error
+    return rows
+
+
+def _states(rows: Sequence[tuple[int, Any]], profile: RobotProfile) -> Table:
+    """Joint states as the policy takes them: of this robot, each later than those before."""
+    found, newest = [], -math.inf
+    for time, message in rows:
+        stamp = _stamp(message)
+        if not concerns(message.name, profile.joint_names) or is_late(stamp * 1e-9, newest):
+            continue
+        newest = stamp * 1e-9
+        places = {name: place for place, name in enumerate(message.name)}
+        row = []
+        for quantity in QUANTITIES:
+            values = getattr(message, quantity)
+            whole = len(values) == len(message.name) == len(places)
+            row += [
+                float(values[places[name]]) if whole and name in places else math.nan
+                for name in profile.joint_names
+            ]
+        found.append((stamp, time, row))
+    return _table(found, len(QUANTITIES) * len(profile.joints))
+
+
+def _named(rows: Sequence[tuple[int, Any]], names: Sequence[str], field: str) -> Table:
+    """One field of JointStates by name, each with its stamp; those that lack one are left out."""
+    found = []
+    for time, message in rows:
+        values = dict(zip(message.name, getattr(message, field)))
+        if all(name in values for name in names):
+            found.append((_stamp(message), time, [float(values[name]) for name in names]))
+    return _table(found, len(names))
+
+
+def _sent(rows: Sequence[tuple[int, Any]], profile: RobotProfile) -> Table:
+    """What was heard on the command topic, a JointTrajectory's last point being its command."""
+    names = profile.joint_names
+    interface = profile.command.interface
+    field = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}.get(interface)
+    found = []
+    for time, message in rows:
+        if hasattr(message, 'points') and field and len(message.points):
+            by_name = dict(zip(message.joint_names, getattr(message.points[-1], field)))
+            values = [float(by_name.get(name, math.nan)) for name in names]
+        elif hasattr(message, 'data') and len(message.data) == len(names):
+            values = [float(value) for value in message.data]
+        else:
+            continue
+        if np.isfinite(values).all():
+            found.append((time, time, values))
+    return _table(found, len(names))
+
+
+def _table(rows: Sequence[tuple[int, int, Any]], width: int = 0) -> Table:
+    """Rows of stamp, time and values; in order of the stamps."""
+    rows = sorted(rows, key=lambda row: row[0])
+    values = np.array([row[2] for row in rows], dtype=np.float64)
+    return Table(
+        np.array([row[0] for row in rows], dtype=np.int64),
+        np.array([row[1] for row in rows], dtype=np.int64),
+        values.reshape(len(rows), -1 if len(rows) else width),
+    )
+
+
+def _stamp(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def _xyz(vector: Any) -> list[float]:
+    return [vector.x, vector.y, vector.z]
+
+
+def _finite(vector: Any) -> bool:
+    return math.isfinite(vector.x + vector.y + vector.z)
+
+
+def _draw(message: Any) -> dict[str, float] | None:
+    """The values of a Draw; None where the message holds none, or the engine refused it.
+
+    What the engine answers to an address that it does not have is not a number.
+    """
+    if not message.status or message.status[0].name != '__draw__':
+        return None
+    values = {}
+    for status in message.status[1:]:
+        value = _pair(status, 'value')
+        if status.message == 'failed':
+            return None
+        if value is not None and math.isfinite(value):
+            values[status.name] = value
+    return values
+
+
+def _pair(status: Any, key: str) -> float | None:
+    text = next((pair.value for pair in status.values if pair.key == key), '')
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:
+    """Folders of clips, of those given and of those in folders that were given, each once.
+
+    Raises:
+        InputError: something that is neither.
+    """
+    known = set()
+    for path in paths:
+        path = Path(path).expanduser()
+        single = path.is_file() or (path / MANIFEST).is_file()
+        folders = [find_clip(path)] if single else [info.path for info in list_clips(path)]
+        for folder in folders:
+            if folder.resolve() not in known:
+                known.add(folder.resolve())
+                yield folder
+
+
+def labels_of(folders: Sequence[Path]) -> dict[str, str]:
+    """What people said of clips: clip to label, as far as they did.
+
+    Raises:
+        InputError: a file of labels that is none.
+    """
+    labels: dict[str, str] = {}
+    for parent in dict.fromkeys(folder.parent for folder in folders):
+        path = parent / 'labels.json'
+        if path.is_file():
+            try:
+                labels.update(json.loads(path.read_text(encoding='utf-8')))
+            except (ValueError, TypeError) as error:
+                mend = f'give a JSON object of clip: label ({error})'
+                raise InputError(Fault('labels', str(path), mend)) from error
+    return labels

@@ -1,0 +1,314 @@
+"""A data set of failures: cases from clips, told apart, labelled and versioned.
+
+A version is never changed. A later one names those it came from, holds their cases and the new
+ones, and is identified by its content alone: the same clips, labels and bundle give the same
+hash wherever and whenever. See ``dataset_lerobot.py`` for how it lies on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim2real_capture.library import bag_name, clip_info
+from sim2real_core.errors import Fault, InputError
+from sim2real_core.profile import RobotProfile
+from sim2real_learning.clips import Clip, read_clip
+from sim2real_learning.clips_episodes import Derived, Episode, Infer, derive
+from sim2real_learning.dataset_similarity import SIMILAR, nearest, signature
+from sim2real_policy.bundle import Bundle, BundleMetadata
+
+SCHEMA = 1
+LABELS = ('', 'real failure', 'false alarm', 'duplicate')
+"""What a person may have said of a clip; ``''`` is nothing yet."""
+LEFT_OUT = ('false alarm', 'duplicate')
+Tell = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One clip of a data set.
+
+    Attributes:
+        clip: its id.
+        sha256: of its MCAP file.
+        created: when, UTC, ISO 8601.
+        bundle: content hash of the policy that ran.
+        label: one of ``LABELS``.
+        detectors: what raised the alarm.
+        detail: what the first event says, e.g. the joints.
+        severity: largest score over its threshold; 1 where there is none, as an operator's.
+        failed: stamp of the first event [ns].
+        estimate: what was known of the robot: ``{address: {mean, std, status}}``.
+        episodes: its frames.
+    """
+
+    clip: str
+    sha256: str
+    created: str
+    bundle: str
+    label: str
+    detectors: tuple[str, ...]
+    detail: str
+    severity: float
+    failed: int
+    estimate: Mapping[str, Any] = field(default_factory=dict)
+    episodes: tuple[Episode, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One version.
+
+    Attributes:
+        robot: name of its profile.
+        period: time between frames [s].
+        observation: (d,) labels of the observation's elements.
+        action: (na,) names of the action's elements.
+        command: (nc,) names of the command's elements.
+        task: what the policy was to do, in words.
+        cases: in order of their clips' ids.
+        parents: content hashes of the versions it came from.
+    """
+
+    robot: str
+    period: float
+    observation: tuple[str, ...]
+    action: tuple[str, ...]
+    command: tuple[str, ...]
+    task: str
+    cases: tuple[Case, ...] = ()
+    parents: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """How many, in all cases."""
+        return sum(len(e.stamp) for case in self.cases for e in case.episodes)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of all that a training could see, and where it came from."""
+        digest = hashlib.sha256()
+        head = [SCHEMA, self.robot, self.period, self.observation, self.action, self.command]
+        digest.update(json.dumps([*head, self.task]).encode())
+        for case in self.cases:
+            digest.update(json.dumps([case.clip, case.sha256, case.bundle, case.label]).encode())
+            for episode in case.episodes:
+                for values in (
+                    episode.stamp,
+                    episode.observation,
+                    episode.action,
+                    episode.command,
+                ):
+                    digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one clip.
+
+    Attributes:
+        clip: its id.
+        kept: whether it is in the data set.
+        reason: why not, or what was lost of it.
+        frames: in the data set.
+    """
+
+    clip: str
+    kept: bool
+    reason: str
+    frames: int = 0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A bundle that ran, and its network: what :func:`derive` needs."""
+
+    bundle: Bundle
+    infer: Infer
+
+
+def describe(bundle: Bundle, profile: RobotProfile, task: str = '') -> Dataset:
+    """An empty data set of what a bundle sees and does.
+
+    Args:
+        bundle: the policy.
+        profile: its robot.
+        task: in words; made from the bundle's goal when empty.
+    """
+    meta = bundle.meta
+    words = {'tool_position': 'bring the tool to the goal', 'none': 'run the policy'}
+    return Dataset(
+        robot=profile.name,
+        period=meta.control_period,
+        observation=meta.observation.labels,
+        action=meta.joints,
+        command=profile.joint_names,
+        task=task or words.get(meta.goal.kind, meta.goal.kind),
+    )
+
+
+def ingest(
+    base: Dataset,
+    folders: Sequence[Path],
+    profile: RobotProfile,
+    policies: Iterable[Policy],
+    labels: Mapping[str, str],
+    *,
+    similar: float = SIMILAR,
+    confirmed: bool = False,
+    tell: Tell = lambda share, what: None,
+) -> tuple[Dataset, list[Fate]]:
+    """A version with more clips.
+
+    Args:
+        base: the version before, or an empty one (see :func:`describe`).
+        folders: of the clips.
+        profile: of the robot that recorded them.
+        policies: that ran; each clip is read with the one it names.
+        labels: clip to label, as far as there are any; they hold for the base's clips too.
+        similar: clips nearer to another one than this are left out (see ``signature``).
+        confirmed: take only what a person called a real failure.
+        tell: told how much is done (0 to 1), and of which clip.
+
+    Returns:
+        The version (its parent is the base, unless that is empty), and what became of every clip.
+
+    Raises:
+        InputError: labels that there are not, or policies that see something else than the base.
+    """
+    by_hash = {policy.bundle.content_hash: policy for policy in policies}
+    for policy in by_hash.values():
+        _check(base, policy.bundle.meta)
+    wrong = {clip: label for clip, label in labels.items() if label not in LABELS}
+    if wrong:
+        raise InputError(Fault('labels', wrong, f'must be one of {", ".join(LABELS[1:])}'))
+    cases: list[Case] = []
+    fates: list[Fate] = []
+    for case in base.cases:
+        label = labels.get(case.clip, case.label)
+        refused = _refused(label, confirmed)
+        if refused:
+            fates.append(Fate(case.clip, False, refused))
+        else:
+            cases.append(replace(case, label=label))
+    known = {case.sha256: case.clip for case in cases}
+    for number, folder in enumerate(folders):
+        tell(number / len(folders), folder.name)
+        info = clip_info(folder)
+        label = labels.get(info.clip, '')
+        refused = _refused(label, confirmed)
+        if refused:
+            fates.append(Fate(info.clip, False, refused))
+        elif info.sha256 and info.sha256 in known:
+            fates.append(Fate(info.clip, False, f'is in it already, as {known[info.sha256]}'))
+        else:
+            made, fate = _case(folder, profile, by_hash, label)
+            fates.append(fate)
+            if made is not None:
+                cases.append(made)
+                known[made.sha256] = made.clip
+    kept, copies = _told_apart(cases, {case.clip for case in base.cases}, similar)
+    fates = [copies.get(fate.clip, fate) if fate.kept else fate for fate in fates]
+    tell(1.0, '')
+    parents = (base.content_hash,) if base.cases else ()
+    return replace(base, cases=tuple(kept), parents=parents), fates
+
+
+def _check(base: Dataset, meta: BundleMetadata) -> None:
+    faults = [
+        Fault(f'bundle.{name}', ours, f'the data set has {theirs}: begin another one')
+        for name, ours, theirs in (
+            ('robot', meta.robot, base.robot),
+            ('observation', meta.observation.labels, base.observation),
+            ('joints', meta.joints, base.action),
+            ('control_period', meta.control_period, base.period),
+        )
+        if ours != theirs
+    ]
+    if faults:
+        raise InputError(*faults)
+
+
+def _refused(label: str, confirmed: bool) -> str:
+    if label in LEFT_OUT:
+        return f'labelled {label}'
+    return 'not labelled a real failure' if confirmed and label != 'real failure' else ''
+
+
+def _case(
+    folder: Path, profile: RobotProfile, policies: Mapping[str, Policy], label: str
+) -> tuple[Case | None, Fate]:
+    """Read one clip; whatever is wrong with it is told, and the others go on."""
+    try:
+        clip = read_clip(folder, profile)
+        policy = _policy_of(clip, policies)
+        derived = derive(clip, profile, policy.bundle.meta, policy.infer)
+    except InputError as error:
+        return None, Fate(folder.name, False, '; '.join(fault.mend for fault in error.faults))
+    frames = sum(len(episode.stamp) for episode in derived.episodes)
+    lost = _lost(derived)
+    if not frames:
+        return None, Fate(clip.name, False, f'no frame is left: {lost or "no command in it"}')
+    events = clip.manifest['events']
+    ratios = [e['score'] / e['threshold'] for e in events if e.get('threshold', 0.0) > 0.0]
+    case = Case(
+        clip=clip.name,
+        sha256=str(clip.manifest['files'][bag_name(clip.name)]['sha256']),
+        created=str(clip.manifest['created']),
+        bundle=policy.bundle.content_hash,
+        label=label,
+        detectors=tuple(dict.fromkeys(str(event['detector']) for event in events)),
+        detail=str(clip.event.get('detail', '')),
+        severity=float(max(ratios, default=1.0)),
+        failed=round(float(clip.event.get('stamp', 0.0)) * 1e9),
+        estimate=dict(clip.manifest.get('estimate') or {}),
+        episodes=derived.episodes,
+    )
+    return case, Fate(clip.name, True, lost, frames)
+
+
+def _policy_of(clip: Clip, policies: Mapping[str, Policy]) -> Policy:
+    """The policy that a clip names; the only one, where the clip could not hear its name."""
+    ran = str(clip.manifest.get('bundle', ''))
+    if ran in policies:
+        return policies[ran]
+    if not ran and len(policies) == 1:
+        return next(iter(policies.values()))
+    mend = f'ran another policy ({ran[:12] or "not said"}): give its bundle'
+    raise InputError(Fault('clip.bundle', ran, mend, str(clip.folder)))
+
+
+def _lost(derived: Derived) -> str:
+    parts = (
+        (derived.unknown, 'show what was before the clip'),
+        (derived.disagreeing, 'are not what the policy published'),
+        (derived.lonely, 'stand alone'),
+    )
+    words = [f'{count} of {derived.frames} frames {why}' for count, why in parts if count]
+    if derived.frames and not derived.published:
+        words.append('no published observations to compare with')
+    return ', '.join(words)
+
+
+def _told_apart(
+    cases: Sequence[Case], before: set[str], similar: float
+) -> tuple[list[Case], dict[str, Fate]]:
+    """Cases by their clips' ids, without those that repeat another; what was there first stays."""
+    order = sorted(cases, key=lambda case: (case.clip not in before, case.created, case.clip))
+    copies = {}
+    kept: list[Case] = []
+    for case, (place, distance) in zip(order, nearest([signature(c) for c in order], similar)):
+        if place is None or case.clip in before:
+            kept.append(case)
+        else:
+            why = f'is like {order[place].clip} (distance {distance:.2g})'
+            copies[case.clip] = Fate(case.clip, False, why)
+    return sorted(kept, key=lambda case: case.clip), copies

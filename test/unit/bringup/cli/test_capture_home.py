@@ -1,0 +1,83 @@
+"""``sim2real capture export|stats``: what happens to clips at home."""
+
+import json
+
+import pytest
+
+from sim2real_bringup.cli import main
+from sim2real_core.files import find
+from sim2real_core.profile import load_profile
+from sim2real_policy.bundle import load_bundle
+from sim2real_sim.mujoco_simulator import MujocoSimulator
+from test.recorded import Stack
+
+POLICY = str(find('policies', 'arm6', '.onnx'))
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    """Two clips of the shipped robot and policy."""
+    folder, profile = tmp_path_factory.mktemp('clips'), load_profile('arm6')
+    for start, goal in ((0, (0.4, 0.1, 0.4)), (100, (0.1, -0.4, 0.6))):
+        simulator = MujocoSimulator(profile, contacts=False, seed=start)
+        stack = Stack(profile, load_bundle(POLICY), folder, simulator, start=start * 10**9)
+        stack.draw({'link.gripper.mass': 1.0 + start})
+        stack.goal(goal)
+        stack.run(1.0)
+        stack.trigger()
+        stack.run(0.6).clips()
+    return folder
+
+
+def told(tmp_path, *words):
+    """Exit status and JSON of a verb."""
+    file = tmp_path / 'told.json'
+    file.unlink(missing_ok=True)
+    status = main(['capture', *map(str, words), '--json', str(file)])
+    return status, json.loads(file.read_text()) if file.exists() else None
+
+
+def test_clips_become_a_data_set_and_that_another_version(clips, tmp_path, capsys):
+    given = ['--robot', 'arm6', '--bundle', POLICY]
+    first = min(clips.iterdir())
+    status, one = told(tmp_path, 'export', first, *given, '--out', tmp_path / 'one')
+    assert status == 0 and one['clips'] == 1 and one['frames'] > 50
+    base = ['--base', tmp_path / 'one']
+    status, two = told(tmp_path, 'export', clips, *given, *base, '--out', tmp_path / 'two')
+    assert status == 0 and two['clips'] == 2 and two['parents'] == [one['content_hash']]
+    assert 'is in it already' in capsys.readouterr().out
+    assert told(tmp_path, 'export', clips, *given, '--out', tmp_path / 'two')[0] == 2
+    assert 'name a new folder' in capsys.readouterr().err
+
+
+def test_labels_keep_clips_out(clips, tmp_path):
+    labels = {folder.name: 'false alarm' for folder in clips.iterdir()}
+    (clips / 'labels.json').write_text(json.dumps(labels))
+    given = ['--robot', 'arm6', '--bundle', POLICY, '--out', tmp_path / 'none']
+    try:
+        assert told(tmp_path, 'export', clips, *given)[0] == 2
+        status, found = told(tmp_path, 'stats', clips)
+    finally:
+        (clips / 'labels.json').unlink()
+    assert status == 0 and found['labels'] == {'false alarm': 2}
+    assert not (tmp_path / 'none').exists()
+
+
+def test_what_fails_is_counted_and_reported(clips, tmp_path):
+    log = tmp_path / 'draws.jsonl'
+    lines = [
+        {'seed': 0, 'episode': k, 'values': {'link.gripper.mass': float(k)}} for k in range(9)
+    ]
+    log.write_text('\n'.join(map(json.dumps, lines)))
+    page = tmp_path / 'failures.html'
+    status, found = told(tmp_path, 'stats', clips, '--draws', log, '--report', page)
+    assert status == 0 and found['clips'] == 2 and found['episodes'] == 9
+    assert found['detectors'][0]['detector'] == 'operator'
+    assert found['detectors'][0]['clips']['count'] == 2
+    assert [row['address'] for row in found['addresses']] == ['link.gripper.mass']
+    assert '<svg' in page.read_text()
+
+
+def test_what_is_no_clip_is_refused(tmp_path, capsys):
+    assert told(tmp_path, 'stats', tmp_path / 'nowhere')[0] == 2
+    assert 'existing folder' in capsys.readouterr().err
