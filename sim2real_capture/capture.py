@@ -288,6 +288,7 @@ class Capture:
             faults.append(f'blind: {blind}')
         if self.uplink:
             values['clips_shipped'] = self.uplink.shipped
+            values['clips_deleted_after_shipping'] = self.writer.deleted + self.uplink.deleted
             if not self.uplink.alive:
                 faults.append('the uplink died')
         if self.trouble:

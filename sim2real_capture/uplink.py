@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import threading
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from sim2real_capture.clip import MANIFEST, PART, SHIPPED, write_synced
+from sim2real_capture.clip import PART, SHIPPED, discard, write_synced
 from sim2real_capture.library import ClipInfo, clip_info, sealed_folders, verify
 from sim2real_capture.transports import (
     NOBODY,
@@ -224,15 +223,6 @@ def mark_shipped(folder: Path, receipt: Receipt) -> None:
     part.replace(folder / SHIPPED)
 
 
-def remove_clip(folder: Path) -> None:
-    """Delete a clip; one that a crash interrupts is whole and sealed again, or gone."""
-    part = folder.with_name(folder.name + PART)
-    with contextlib.suppress(FileNotFoundError):  # another process was faster
-        folder.rename(part)
-        (part / MANIFEST).unlink()
-        shutil.rmtree(part)
-
-
 class Uplink:
     """Ships whatever a spool holds that was not shipped yet, from a thread of its own.
 
@@ -378,8 +368,9 @@ class Uplink:
         self._settled.add(folder.name)
         self._known.pop(folder.name, None)
         if not self._keep:
-            remove_clip(folder)
-            self.deleted += 1
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                discard(folder)
+                self.deleted += 1
 
     def _rank(self, info: ClipInfo) -> tuple[int, tuple[int, str, str]]:
         return self._tries[info.clip], urgency(info, self._priority)
@@ -397,9 +388,10 @@ class Uplink:
         except Preempted:
             return
         except RefusedError as error:
-            self.refused.add(info.clip)
             self._settled.add(info.path.name)
-            self._on_trouble(f'refused for good: {error}')
+            if info.path.exists():  # else another process has shipped and deleted it
+                self.refused.add(info.clip)
+                self._on_trouble(f'refused for good: {error}')
         else:
             if self._keep:
                 mark_shipped(info.path, receipt)

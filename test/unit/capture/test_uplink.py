@@ -8,11 +8,10 @@ import queue
 import shutil
 import socket
 import threading
-from pathlib import Path
 
 import pytest
 
-from sim2real_capture.clip import MANIFEST, SHIPPED, recover
+from sim2real_capture.clip import MANIFEST, SHIPPED
 from sim2real_capture.library import list_clips, read_manifest, verify
 from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.transports import (
@@ -22,7 +21,7 @@ from sim2real_capture.transports import (
     UnreachableError,
 )
 from sim2real_capture.transports_http import HttpTransport
-from sim2real_capture.uplink import Receipt, Throttle, Uplink, backoff, remove_clip, ship, urgency
+from sim2real_capture.uplink import Receipt, Throttle, Uplink, backoff, ship, urgency
 
 WAIT = 20.0
 
@@ -279,28 +278,12 @@ def test_a_receiver_that_puts_a_file_back_for_ever_is_left(answering, clip, monk
         ship(clip, answering(422))
 
 
-def test_a_crash_while_a_clip_is_deleted_leaves_it_whole_or_gone(clip, monkeypatch):
-    for step in (1, 2, 3):
-        folder = copy_of(clip, f'gone-{step}')
-        calls = itertools.count(1)
-
-        def dies(real, calls=calls, step=step):
-            def call(*given, **named):
-                if next(calls) == step:
-                    raise KeyboardInterrupt
-                return real(*given, **named)
-
-            return call
-
-        with monkeypatch.context() as patch:
-            patch.setattr('pathlib.Path.rename', dies(Path.rename))
-            patch.setattr('pathlib.Path.unlink', dies(Path.unlink))
-            patch.setattr('shutil.rmtree', dies(shutil.rmtree))
-            with pytest.raises(KeyboardInterrupt):
-                remove_clip(folder)
-        recover(clip.parent)
-        if step < 3:
-            verify(folder)
-        else:
-            assert not folder.exists()
-    assert [i.clip for i in list_clips(clip.parent)] == ['clip-1', 'gone-1', 'gone-2']
+def test_two_that_share_a_spool(start, server, clip, tmp_path):
+    """Each clip arrives once, whoever is faster; the slower one takes no offence."""
+    for i in range(2, 12):
+        copy_of(clip, f'clip-{i}')
+    both = [start(clip.parent, server.url, keep=False, once=True) for _ in range(2)]
+    assert all(uplink.wait(WAIT) for uplink, _ in both)
+    assert list_clips(clip.parent) == [] and len(list_clips(tmp_path / 'library')) == 11
+    assert server.receiver.received == 11 and sum(uplink.deleted for uplink, _ in both) == 11
+    assert all(uplink.refused == set() for uplink, _ in both)

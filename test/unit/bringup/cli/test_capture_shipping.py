@@ -1,0 +1,90 @@
+"""``sim2real capture receive``, ``token`` and ``ship``: one robot, one workstation."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+import sim2real_bringup
+from sim2real_bringup.cli import main
+from sim2real_capture.clip import Context, Journal, seal
+from sim2real_capture.library import list_clips
+from sim2real_capture.ring import Record
+
+
+@pytest.fixture
+def spool(tmp_path):
+    """Two sealed clips."""
+    folder = tmp_path / 'spool'
+    folder.mkdir()
+    for name in ('clip-1', 'clip-2'):
+        journal = Journal(folder, name, Context('arm6', 'f' * 64), datetime.now(timezone.utc))
+        journal.message(Record('/goal', 'std_msgs/msg/String', 10**9, b'\0\1\0\0\3\0\0\0up\0'))
+        journal.close('complete')
+        journal.release()
+        seal(journal.folder)
+    return folder
+
+
+@contextlib.contextmanager
+def receiving(*given):
+    """The verb in a process of its own; gives its address, and ends it as a person would."""
+    root = str(Path(sim2real_bringup.__file__).parents[1])
+    command = [sys.executable, '-m', 'sim2real_bringup.cli', 'capture', 'receive', '--port', '0']
+    with subprocess.Popen(
+        [*command, *map(str, given)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, 'PYTHONPATH': root},
+    ) as process:  # fmt: skip
+        try:
+            yield process.stdout.readline().split()[0]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def test_one_robot_with_a_token(spool, tmp_path, capsys):
+    keys, library, told = tmp_path / 'keys.yaml', tmp_path / 'library', tmp_path / 'told.json'
+    assert main(['capture', 'token', 'arm7', '--credentials', str(keys)]) == 0
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text(f'token: {capsys.readouterr().out}')
+    counts = tmp_path / 'counts.json'
+    with receiving('--folder', library, '--credentials', keys, '--json', counts) as url:
+        command = ['capture', 'ship', str(spool), '--to', url, '--json', str(told)]
+        assert main([*command, '--for', '0.5']) == 1  # without the token
+        assert json.loads(told.read_text())['missing'] == ['clip-1', 'clip-2']
+        assert main([*command, '--credentials', str(robot), '--delete']) == 0
+    assert [info.clip for info in list_clips(library)] == ['clip-1', 'clip-2']
+    assert list_clips(spool) == []
+    said = json.loads(told.read_text())
+    assert said['missing'] == [] and abs(said['shipped'][0]['clock_offset']) < 1.0
+    assert json.loads(counts.read_text())['received'] == 2
+
+
+@pytest.mark.parametrize(
+    ('given', 'status'),
+    [
+        (['receive', '--host', '0.0.0.0', '--port', '0'], 2),
+        (['receive', '--certificate', 'x.pem'], 2),
+        (['receive', '--port', '70000'], 2),
+        (['token', '../arm7', '--credentials', 'keys.yaml'], 2),
+        (['ship', 'nowhere', '--to', 'http://127.0.0.1:9'], 2),
+        (['ship', '.', '--to', 'ftp://host'], 2),
+    ],
+)
+def test_bad_input(given, status, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert main(['capture', *given]) == status
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
+            signal.signal(number, handler)
+    assert 'sim2real capture' in capsys.readouterr().err
