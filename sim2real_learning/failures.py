@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Failure:
         severity: largest score over its threshold; nan where there is none.
         values: ``{address: value}`` of the world it happened in.
         episode: seed, episode and environment of that world; None on a robot.
+        estimate: what was known of the robot: ``{address: {mean, std, status}}``.
     """
 
     clip: str
@@ -57,6 +58,7 @@ class Failure:
     severity: float
     values: Mapping[str, float]
     episode: tuple[int, int, int] | None
+    estimate: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ def _failure(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> Failure:
         severity=max(ratios, default=math.nan),
         values=dict(draw.get('values') or {}),
         episode=(draw['seed'], draw['episode'], draw['environment']) if numbered else None,
+        estimate=dict(manifest.get('estimate') or {}),
     )
 
 

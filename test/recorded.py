@@ -167,7 +167,7 @@ class Stack:
         data = joint_state(stamp, names[::-1], **{q: v[::-1] for q, v in measured.items()})
         record = Record('/joint_states', JOINT_STATE, stamp, data)
         quantity = measured[profile.command.interface]
-        for event, _ in self.capture.sample(record, quantity, stamp):
+        for event, _ in self.capture.sample(record, quantity, stamp, **measured):
             self.events.append(event)
         order = [names.index(name) for name in self.bundle.meta.joints]
         for name, values in measured.items():

@@ -81,3 +81,13 @@ def test_what_fails_is_counted_and_reported(clips, tmp_path):
 def test_what_is_no_clip_is_refused(tmp_path, capsys):
     assert told(tmp_path, 'stats', tmp_path / 'nowhere')[0] == 2
     assert 'existing folder' in capsys.readouterr().err
+
+
+def test_due_says_yes_or_no(clips, tmp_path):
+    assert told(tmp_path, 'due', clips)[0] == 1
+    status, found = told(tmp_path, 'due', clips, '--count', 2)
+    assert status == 0 and found['due'] and found['reasons'][0]['rule'] == 'count'
+    given = ['--robot', 'arm6', '--bundle', POLICY, '--out', tmp_path / 'set']
+    assert told(tmp_path, 'export', clips, *given)[0] == 0
+    status, found = told(tmp_path, 'due', clips, '--count', 1, '--dataset', tmp_path / 'set')
+    assert status == 1 and found['new'] == 0
