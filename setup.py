@@ -35,8 +35,10 @@ EXTRAS = {
     'sysid': [*SIM, 'cma'],
     'sbi': [*SIM, 'sbi', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
+    's3': ['boto3'],
+    'sftp': ['asyncssh'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
-    'test': ['hypothesis', 'pytest', 'pytest-timeout', 'pytest-xdist'],
+    'test': ['hypothesis', 'playwright', 'pytest', 'pytest-timeout', 'pytest-xdist'],
 }
 
 
@@ -60,6 +62,7 @@ setup(
     packages=find_packages(include=['sim2real_*']),
     package_data={
         'sim2real_bringup': ['templates/*'],
+        'sim2real_capture': ['templates/*'],
         'sim2real_learning': ['templates/*'],
         'sim2real_sysid.batch': ['templates/*'],
     },

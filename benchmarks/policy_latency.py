@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-BARS = {'median': 1.3, 'p99': 1.5}
+BARS = {'median': 1.15, 'p99': 1.3}
+HIDDEN = (256, 256, 256)
 RUNS, SAMPLES, WARM_UP, PERIOD = 5, 600, 50, 0.005
 COMMANDS = 'position_controller/commands'
 
@@ -56,7 +58,7 @@ def echo() -> None:
 class Driver:
     """Sends joint states into a namespace and takes the time until the command comes out."""
 
-    def __init__(self, namespaces: tuple[str, ...]) -> None:
+    def __init__(self, namespaces: tuple[str, ...], robot: str | Path = 'arm6') -> None:
         import rclpy
         from geometry_msgs.msg import PoseStamped
         from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -69,7 +71,7 @@ class Driver:
 
         rclpy.init()
         self._node = node = rclpy.create_node('driver')
-        self._profile = profile = load_profile('arm6')
+        self._profile = profile = load_profile(robot)
         self._to_time = to_time
         self._command = Float64MultiArray
         self._joints = profile.array('default_position')
@@ -132,50 +134,29 @@ class Driver:
         return {'median': float(np.median(values)), 'p99': float(np.percentile(values, 99))}
 
 
-def write_policy(path: Path) -> None:
-    """A bundle for arm6 as a trained one is: what it sees, two layers of 128, its own limits."""
+def write_policy(path: Path, robot: str | Path = 'arm6') -> None:
+    """A bundle for arm6 as a trained one is: what it sees, three layers of 256, its own limits."""
     from sim2real_core.profile import load_profile
     from sim2real_policy.action import Action
     from sim2real_policy.bundle import BundleMetadata
     from sim2real_policy.observation import Term
     from sim2real_policy.random_policy import random_policy
 
-    profile = load_profile('arm6')
+    profile = load_profile(robot)
     kinds = 'joint_position joint_velocity joint_command goal_position goal_error previous_action'
     terms = [Term(kind=kind) for kind in kinds.split()]
     action = Action(meaning='delta', scale=(0.05,) * len(profile.joints))
     meta = BundleMetadata.for_robot(profile, terms, action)
-    random_policy(meta, path, np.random.default_rng(1))
+    random_policy(meta, path, np.random.default_rng(1), hidden=HIDDEN)
 
 
-def measure(folder: Path) -> dict[str, dict[str, float]]:
-    """Figures of echo and policy, medians over the runs, and the ratios."""
-    bundle = folder / 'policy.onnx'
-    write_policy(bundle)
+@contextlib.contextmanager
+def running(*commands: list[str]) -> Iterator[None]:
+    """Python processes with these arguments, which are ended afterwards."""
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path[1:]])}
-    policy = ['-m', 'sim2real_policy.node', '--ros-args', '-r', '__ns:=/policy']
-    settings = {
-        'bundle': bundle,
-        'robot': 'arm6',
-        'autostart': 'true',
-        # Its sensor is silent while the echo is measured: neither shall work meanwhile.
-        'stale_after': '10.0',
-    }
-    for name, value in settings.items():
-        policy += ['-p', f'{name}:={value}']
-    commands = {'echo': [str(Path(__file__).resolve()), '--echo'], 'policy': policy}
-    started = [
-        subprocess.Popen([sys.executable, *command], env=environment)
-        for command in commands.values()
-    ]
+    started = [subprocess.Popen([sys.executable, *c], env=environment) for c in commands]
     try:
-        driver = Driver(tuple(commands))
-        for name in commands:
-            driver.connect(name)
-        runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
-        for _ in range(RUNS):
-            for name in commands:
-                runs[name].append(driver.run(name))
+        yield
     finally:
         for process in started:
             process.terminate()
@@ -184,6 +165,35 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
                 process.wait(timeout=5.0)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def policy(bundle: Path, robot: str | Path = 'arm6') -> list[str]:
+    """Arguments that run the policy node in the namespace ``policy``."""
+    settings = {
+        'bundle': bundle,
+        'robot': robot,
+        'autostart': 'true',
+        # Its sensor may be silent for long: while the echo is measured, or not yet connected.
+        'stale_after': '10.0',
+    }
+    given = [f'{name}:={value}' for name, value in settings.items()]
+    start = ['-m', 'sim2real_policy.node', '--ros-args', '-r', '__ns:=/policy']
+    return start + [word for value in given for word in ('-p', value)]
+
+
+def measure(folder: Path) -> dict[str, dict[str, float]]:
+    """Figures of echo and policy, medians over the runs, and the ratios."""
+    bundle = folder / 'policy.onnx'
+    write_policy(bundle)
+    names = ('echo', 'policy')
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    with running([str(Path(__file__).resolve()), '--echo'], policy(bundle)):
+        driver = Driver(names)
+        for name in names:
+            driver.connect(name)
+        for _ in range(RUNS):
+            for name in names:
+                runs[name].append(driver.run(name))
     figures = {
         name: {key: float(np.median([run[key] for run in taken])) for key in BARS}
         for name, taken in runs.items()

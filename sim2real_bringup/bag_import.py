@@ -28,7 +28,7 @@ from sim2real_bringup.bags import BagWriter, summary
 from sim2real_bringup.catalog import ACTION_APPLIED
 from sim2real_bringup.tables import Table, read_table
 from sim2real_core.errors import Fault, Faults
-from sim2real_core.profile import COMMAND_TYPES, Topics
+from sim2real_core.profile_sections import COMMAND_TYPES, Topics
 
 Array = npt.NDArray[np.float64]
 JOINT_STATE = 'sensor_msgs/msg/JointState'

@@ -34,7 +34,8 @@ import numpy.typing as npt
 
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Faults, InputError
-from sim2real_core.profile import Command, RobotProfile, load_profile
+from sim2real_core.profile import RobotProfile, load_profile
+from sim2real_core.profile_sections import Command
 from sim2real_core.yaml_file import read_yaml
 
 Array = npt.NDArray[np.float64]

@@ -26,9 +26,9 @@ OK, MISSING, BROKEN = 'ok', 'missing', 'broken'
 DEADLINE = 30.0  # [s] for one probe
 LITTLE_DISK = 5e9  # [bytes]
 INTERFACES = (
-    'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'rcl_interfaces',
-    'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_msgs', 'trajectory_msgs',
-    'visualization_msgs',
+    'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'nav_msgs',
+    'rcl_interfaces', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_msgs',
+    'trajectory_msgs', 'visualization_msgs',
 )  # fmt: skip
 
 

@@ -37,7 +37,8 @@ from sim2real_bringup.catalog import (
 from sim2real_bringup.config import PlayerConfig
 from sim2real_bringup.playlist import playlist
 from sim2real_bringup.result import Result
-from sim2real_capture.conversions import joint_values, message_class
+from sim2real_capture.conversions import message_class
+from sim2real_capture.decoding import joint_values
 from sim2real_core import node as core
 from sim2real_core.errors import Fault, InputError, Sim2RealError
 from sim2real_core.files import write_json

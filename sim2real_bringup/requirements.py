@@ -9,8 +9,8 @@ HOW_TO_GET = {
     **dict.fromkeys(
         (
             'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
-            'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs',
-            'trajectory_msgs',
+            'nav_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs',
+            'std_srvs', 'trajectory_msgs',
         ),
         ROS,
     ),
@@ -43,6 +43,8 @@ HOW_TO_GET = {
         ('onnx', 'onnxscript', 'pyarrow', 'rsl_rl', 'tensordict', 'torch'),
         EXTRA.format('learning'),
     ),
+    'asyncssh': EXTRA.format('sftp'),
+    'boto3': EXTRA.format('s3'),
     'cma': EXTRA.format('sysid'),
     'sbi': EXTRA.format('sbi'),
     'cv2': EXTRA.format('vision'),

@@ -18,7 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from sim2real_bringup import markers
 from sim2real_bringup.config import VisualizerConfig
 from sim2real_bringup.markers import Shape, Trail
-from sim2real_capture.conversions import joint_values
+from sim2real_capture.decoding import joint_values
 from sim2real_core import node as core
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.messages import estimate_from_message, to_seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -13,20 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_capture.calibration import load_calibration
 from sim2real_capture.clip import Context, clip_name
+from sim2real_capture.commands import Commands
 from sim2real_capture.config import CaptureConfig
-from sim2real_capture.detectors import (
-    Detector,
-    Sample,
-    TrackingErrorDetector,
-    default_lag,
-    default_threshold,
-)
+from sim2real_capture.detectors_file import build, read_detectors
 from sim2real_capture.recorder import Recorder
 from sim2real_capture.ring import Record, Ring, SensorClock
+from sim2real_capture.signals import Ages, Sample, Signal
+from sim2real_capture.transports import load_credentials
 from sim2real_capture.uplink import Receipt, Uplink
 from sim2real_capture.writer import ClipWriter, Failed, Sealed
-from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.joint_states import UNSTAMPED
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Event
@@ -36,10 +32,6 @@ Report = Sealed | Failed | Receipt | str
 
 STALL = 5.0
 """A clip whose time stands still for this long [s] ends with what it has."""
-SOURCES = ('applied', 'sent')
-"""Where the command in force is taken from: what was really applied, else what was asked for."""
-RECENT = 8
-"""Commands remembered of each source, so that one in force is there though newer ones are."""
 STATIC_TRANSFORMS = 32
 """Messages that make up the state of ``tf_static``: it has many publishers, all else has one."""
 
@@ -54,6 +46,7 @@ class Capture:
         profile: the robot.
         context: called when a clip starts, for what is in force.
         on_report: called from background threads with what became of clips.
+        resolve: makes topic names full.
 
     Raises:
         InputError: settings that do not fit the robot.
@@ -65,10 +58,17 @@ class Capture:
         profile: RobotProfile,
         context: Callable[[], Context],
         on_report: Callable[[Report], None],
+        resolve: Callable[[str], str] = str,
     ) -> None:
         self._profile = profile
-        self.detectors: list[Detector] = [tracking_detector(config, profile)]
+        calibration = load_calibration(config.thresholds) if config.thresholds else None
+        self._built = build(read_detectors(config.detectors), profile, calibration, resolve)
+        self.detectors = self._built.active
+        self.entries = self._built.entries
         self._clock = SensorClock(carry=not config.paced)
+        # ROS time when topics whose silence is watched were heard last; 0 before the first watch.
+        watched = {t for d in self.detectors if d.scorer.takes is Ages for t in d.scorer.elements}
+        self._heard = dict.fromkeys([] if config.paced else watched, 0)
         before, after = round(config.before * 1e9), round(config.after * 1e9)
         spool = Path(config.folder).expanduser()
         self.ring = Ring(before, config.ring_bytes)
@@ -97,6 +97,10 @@ class Capture:
                 spool,
                 config.receiver,
                 deadline=config.ship_timeout,
+                credentials=load_credentials(config.receiver_credentials),
+                rate=config.ship_rate,
+                priority=config.ship_first,
+                keep=config.keep_shipped,
                 on_shipped=on_report,
                 on_trouble=on_report,
             )
@@ -104,15 +108,17 @@ class Capture:
         self.failed = 0
         self.ignored = 0
         self.trouble = ''
-        self._commands: dict[str, deque[tuple[int, Array]]] = {
-            source: deque(maxlen=RECENT) for source in SOURCES
-        }
-        self._paced = config.paced
+        self._commands = Commands(profile.command.timeout, config.paced)
         self._sampled = -1  # stamp of the newest joint state
         # Why nothing is watched, if so.
         self._unmeasured = 'no joint states of this robot yet'
         self._uncommanded = f'no command heard yet, on {profile.command.topic} say'
         self._progress = (-1, time.monotonic())
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Topics whose silence is an event."""
+        return tuple(self._heard)
 
     def pin(self, topic: str) -> None:
         """A latched topic: what it said last belongs into every clip."""
@@ -120,6 +126,8 @@ class Capture:
 
     def record(self, topic: str, kind: str, data: bytes, now: int) -> None:
         """A message without a stamp to go by."""
+        if topic in self._heard:
+            self._heard[topic] = now
         self.recorder.push(Record(topic, kind, self._clock.at(now), data))
 
     def command(
@@ -128,7 +136,7 @@ class Capture:
         """A command.
 
         Args:
-            source: one of ``SOURCES``.
+            source: one of ``commands.SOURCES``.
             values: (nj,); None when it was not usable.
             now: ROS time.
             stamp: of the joint state it answers, where it says; it is in force after that one.
@@ -136,10 +144,15 @@ class Capture:
         if values is None:
             self.ignored += 1
         else:
-            self._commands[source].append((stamp or self._clock.at(now), values))
+            self._commands.add(source, values, stamp or self._clock.at(now))
 
     def sample(
-        self, record: Record, measured: Array | None, now: int, fault: str = ''
+        self,
+        record: Record,
+        measured: Array | None,
+        now: int,
+        fault: str = '',
+        **more: Array | None,
     ) -> list[tuple[Event, str]]:
         """A joint state.
 
@@ -148,6 +161,7 @@ class Capture:
             measured: (nj,) the commanded quantity; None when the message was not usable.
             now: ROS time.
             fault: why ``measured`` is None.
+            more: ``position``, ``velocity`` and ``effort`` (nj,), as far as they are usable.
 
         Returns:
             The events it gave rise to, each with the clip that records it.
@@ -161,19 +175,38 @@ class Capture:
         if self._clock.sample(record.stamp, now):
             self.recorder.clock_went_back()
             self._sampled = -1
-            for given in self._commands.values():
-                given.clear()
+            self._commands.clear()
         self.recorder.push(record)
         stamp = record.stamp
-        command, self._sampled = self._command_in_force(stamp), stamp
+        command, self._sampled = self._commands.in_force(stamp, self._sampled), stamp
         if measured is None:
             self.ignored += 1
             return []
         if command is not None:
             self._uncommanded = ''
-        sample = Sample(stamp * 1e-9, measured, command)
-        events = [event for d in self.detectors if (event := d.update(sample)) is not None]
-        return [(event, self.recorder.trigger(event, stamp)) for event in events]
+        return self.detect(Sample(stamp * 1e-9, measured, command, **more), stamp)
+
+    def detect(self, signal: Signal, stamp: int) -> list[tuple[Event, str]]:
+        """Show a signal to the detectors that take its kind.
+
+        Args:
+            signal: what was heard.
+            stamp: when, on the records' time line, see :meth:`at`.
+
+        Returns:
+            The events it gave rise to, each with the clip that records it.
+        """
+        raised = [
+            event
+            for detector in self.detectors
+            if isinstance(signal, detector.scorer.takes)
+            and (event := detector.update(signal)) is not None
+        ]
+        return [(event, self.recorder.trigger(event, stamp)) for event in raised]
+
+    def at(self, now: int) -> int:
+        """The time on the records' time line of a message received at ROS time ``now``."""
+        return self._clock.at(now)
 
     def trigger(self, detail: str, now: int) -> tuple[Event, str]:
         """A person asks for a clip; the event, and the clip."""
@@ -181,14 +214,23 @@ class Capture:
         event = Event(stamp * 1e-9, 'operator', 0.0, 0.0, detail=detail)
         return event, self.recorder.trigger(event, stamp)
 
-    def watch(self, now: int) -> None:
-        """Call about twice a second of steady time: ends a clip that gets no messages."""
+    def watch(self, now: int) -> list[tuple[Event, str]]:
+        """Call a few times a second of steady time: ends a clip that gets no messages.
+
+        Returns:
+            Events of inputs that fell silent, each with the clip that records it.
+        """
         stamp, moment = self._clock.at(now), time.monotonic()
         if stamp != self._progress[0]:
             self._progress = stamp, moment
             self.recorder.advance(stamp)
         elif moment - self._progress[1] > STALL:
             self.recorder.finish('time stood still')
+        if not self._heard:
+            return []
+        self._heard = {topic: heard or now for topic, heard in self._heard.items()}
+        ages = {topic: (now - heard) * 1e-9 for topic, heard in self._heard.items()}
+        return self.detect(Ages(stamp * 1e-9, ages), stamp)
 
     def take(self, report: Report) -> None:
         """Count a report; call with each, in the thread of all other calls.
@@ -221,6 +263,8 @@ class Capture:
             'ring_messages': len(self.ring),
             'ring_evicted_early': self.ring.evicted,
             'samples_ignored': self.ignored,
+            'detectors': ' '.join(detector.name for detector in self.detectors),
+            'detectors_dormant': ' '.join(self._built.dormant),
         }
         faults = [
             f'{key.replace("_", " ")}: {values[key]}'
@@ -245,47 +289,3 @@ class Capture:
         if self.uplink:
             done = self.uplink.close(max(0.1, end - time.monotonic())) and done
         return done
-
-    def _command_in_force(self, stamp: int) -> Array | None:
-        """The newest command before a stamp; None when the robot no longer heeds it for its age.
-
-        In a paced run a command without a stamp may come just before or just after the joint
-        state it answers is taken, as processes happen to run: it counts from the next one on.
-        """
-        for source in SOURCES:
-            before = self._sampled if self._paced and source == 'sent' else stamp
-            given = next((g for g in reversed(self._commands[source]) if g[0] < before), None)
-            if given and stamp - given[0] <= self._profile.command.timeout * 1e9:
-                return given[1]
-        return None
-
-
-def tracking_detector(config: CaptureConfig, profile: RobotProfile) -> TrackingErrorDetector:
-    """The tracking error detector as configured, the profile filling in what is 0.
-
-    Raises:
-        InputError: not one value for all joints, nor one for each, or none for one about which
-            the profile tells nothing.
-    """
-    threshold = _filled('threshold', config.threshold, default_threshold(profile))
-    interface, faults = profile.command.interface, Faults()
-    for name, value in zip(profile.joint_names, threshold):
-        if not np.isfinite(value):
-            mend = f'{name} has no {interface} limit: give one in the profile, or a threshold here'
-            faults.add('threshold', config.threshold, mend)
-    faults.check()
-    return TrackingErrorDetector(
-        profile.joint_names,
-        threshold,
-        lag=_filled('lag', config.lag, default_lag(profile)),
-        persistence=config.persistence,
-        settling=config.settling,
-        continuous=[interface == 'position' and j.type == 'continuous' for j in profile.joints],
-    )
-
-
-def _filled(field: str, given: tuple[float, ...], default: Array) -> Array:
-    if len(given) not in (1, len(default)):
-        raise InputError(Fault(field, given, f'give one value, or one for each of {len(default)}'))
-    values = np.array(given)
-    return np.where(values > 0, values, default)

@@ -43,6 +43,7 @@ from sim2real_core.records import Event
 
 SCHEMA = 1
 PART = '.part'
+GONE = '.gone' + PART
 JOURNAL = 'journal.mcap'
 MANIFEST = 'manifest.json'
 BAG_METADATA = 'metadata.yaml'
@@ -359,8 +360,17 @@ def seal(folder: Path) -> Path:
         'estimate': json.loads(context.get('estimate', '{}')),
     }
     write_synced(folder / MANIFEST, json.dumps(manifest, indent=1) + '\n')
+    sync(folder)  # the new files are found before the old one goes
     (folder / JOURNAL).unlink()
     return _publish(folder)
+
+
+def discard(folder: Path) -> None:
+    """Delete a sealed clip, so that a power cut leaves it whole or leaves nothing of it."""
+    gone = folder.with_name(folder.name + GONE)
+    folder.rename(gone)
+    sync(folder.parent)
+    shutil.rmtree(gone)
 
 
 def recover(spool: Path) -> tuple[list[Path], list[Path]]:
@@ -370,6 +380,8 @@ def recover(spool: Path) -> tuple[list[Path], list[Path]]:
         The clips that were recovered, and the ``.part`` folders that held no message (removed).
     """
     recovered, empty = [], []
+    for folder in spool.glob('*' + GONE):
+        shutil.rmtree(folder, ignore_errors=True)
     for folder in sorted(spool.glob('*' + PART)):
         try:
             lock = lock_folder(folder)

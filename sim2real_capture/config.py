@@ -10,6 +10,8 @@ from sim2real_core.errors import Faults
 
 MIB = 1 << 20
 
+SCHEMES = ('http', 'https', 's3', 'sftp')
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureConfig(Config):
@@ -44,11 +46,26 @@ class CaptureConfig(Config):
     )  # fmt: skip
     folder: str = parameter('~/.ros/sim2real/spool', 'Where clips are written.', read_only=True)
     receiver: str = parameter(
-        '', 'Address of the receiver, e.g. http://127.0.0.1:8378; empty keeps clips here.',
+        '', 'Where clips are shipped: http(s)://host:port of a receiver, s3://bucket/folder or '
+        'sftp://user@host/folder; empty keeps them here.', read_only=True,
+    )  # fmt: skip
+    receiver_credentials: str = parameter(
+        '', 'YAML file with what this robot shows there: token, certificate, key, authority.',
         read_only=True,
     )  # fmt: skip
     ship_timeout: float = parameter(
-        60.0, 'To ship one clip, before it is tried again.', unit='s', low=0.1, high=3600.0,
+        60.0, 'For each answer of the receiver, before it is tried again.', unit='s', low=0.1,
+        high=3600.0, read_only=True,
+    )  # fmt: skip
+    ship_rate: float = parameter(
+        0.0, 'The most to send; 0 is no cap.', unit='B/s', low=0.0, high=1e12, read_only=True
+    )
+    ship_first: tuple[str, ...] = parameter(
+        (), 'Detectors whose clips are shipped first, in this order; others follow, oldest first.',
+        read_only=True,
+    )  # fmt: skip
+    keep_shipped: bool = parameter(
+        True, 'Keep clips here that the receiver has acknowledged, until their room is needed.',
         read_only=True,
     )  # fmt: skip
     ring_bytes: int = parameter(
@@ -62,29 +79,13 @@ class CaptureConfig(Config):
         4096 * MIB, 'The most all clips here may take; what the receiver has makes room first.',
         unit='B', low=MIB, high=1 << 44, read_only=True,
     )  # fmt: skip
-    threshold: tuple[float, ...] = parameter(
-        (0.0,),
-        'Tracking error that raises the alarm, one or one per joint, in the unit of the command; '
-        '0 takes what the profile suggests.',
-        low=0.0,
-        read_only=True,
-    )
-    lag: tuple[float, ...] = parameter(
-        (0.0,),
-        'Time from command to motion, one or one per joint; 0 takes what the profile suggests.',
-        unit='s',
-        low=0.0,
-        high=10.0,
-        read_only=True,
-    )
-    persistence: float = parameter(
-        0.1, 'An alarm needs the error for this long.', unit='s', low=1e-3, high=60.0,
+    detectors: str = parameter(
+        'default', 'File of the detectors, or the name of a shipped one (default, all).',
         read_only=True,
     )  # fmt: skip
-    settling: float = parameter(
-        1.5, 'Averaging time of the steady error (sag), which is no alarm.', unit='s', low=1e-2,
-        high=600.0, read_only=True,
-    )  # fmt: skip
+    thresholds: str = parameter(
+        '', 'File of sim2real capture calibrate; empty: as the detectors suggest.', read_only=True
+    )
     paced: bool = parameter(
         False, 'Acknowledge every joint state on `pace` (replay, lockstep).', read_only=True
     )
@@ -104,9 +105,7 @@ class CaptureConfig(Config):
         if not self.folder:
             faults.add('folder', self.folder, 'must name a folder')
         if self.receiver:
-            parts = urlsplit(self.receiver)
-            if parts.scheme not in ('http', 'https') or not parts.hostname:
-                faults.add('receiver', self.receiver, 'must be like http://127.0.0.1:8378')
+            check_address(self.receiver, faults, 'receiver')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +114,38 @@ class ReceiverConfig(Config):
 
     folder: str = parameter('~/.ros/sim2real/clips', 'Where clips are kept.', read_only=True)
     host: str = parameter(
-        '127.0.0.1', 'Address to listen on; anyone who reaches it may store clips.', read_only=True
-    )
+        '127.0.0.1', 'Address to listen on; other than this machine only with credentials.',
+        read_only=True,
+    )  # fmt: skip
     port: int = parameter(
         8378, 'Port to listen on; 0 takes a free one.', low=0, high=65535, read_only=True
     )
+    credentials: str = parameter(
+        '', 'YAML file of who may send and look (sim2real capture token makes it).',
+        read_only=True,
+    )  # fmt: skip
+    certificate: str = parameter(
+        '', 'PEM file to serve HTTPS with; empty serves HTTP.', read_only=True
+    )
+    key: str = parameter('', 'PEM file of the key of certificate.', read_only=True)
+    authority: str = parameter(
+        '', 'PEM file; robots may show certificates signed by it instead of tokens.',
+        read_only=True,
+    )  # fmt: skip
+    clip_bytes: int = parameter(
+        4096 * MIB, 'The most one clip may take.', unit='B', low=MIB, high=1 << 44, read_only=True
+    )
+
+    def check(self, faults: Faults) -> None:
+        """A certificate needs its key."""
+        if bool(self.certificate) != bool(self.key):
+            faults.add('key', self.key, 'certificate and key go together')
+        if self.authority and not self.certificate:
+            faults.add('authority', self.authority, 'needs certificate and key')
+
+
+def check_address(url: str, faults: Faults, field: str) -> None:
+    """Add a fault when this is the address of no transport."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        faults.add(field, url, 'must be like http://127.0.0.1:8378, s3://bucket or sftp://host')

@@ -1,249 +1,255 @@
-"""Detectors: samples in, events out. Fed with stamps; no clock, no messages.
+"""The one mechanism of every detector: a score, a threshold, persistence and hysteresis.
 
-A soft position servo never stands where it is told. It lags (a command of 2 rad/s with a lag of
-0.1 s is 0.2 rad behind, and nothing is wrong) and it sags under gravity (a few hundredths of a
-rad, another amount in each pose). So :class:`TrackingErrorDetector` does not score the plain
-difference of command and measurement. For one joint, with lag 0.1 s::
+A scorer turns a signal (a joint state, an observation, a diagnostics message) into a score per
+element (a joint, a topic, a status). Its *level* is what the score stayed at or above for the
+whole persistence; an alarm is raised when the level exceeds the threshold, and the element is
+armed again when its score falls below ``rearm`` times the threshold. With a threshold of 1, a
+persistence of 0.1 s and samples every 0.05 s::
 
-    command steps 0 -> 0.5        measured 0.1 s later: 0.21, its sag before the step: 0.03
-    fast servo (lag 0.05): 0.45   slow servo (lag 0.15): 0.19
-    measured + sag = 0.24, between the two: score 0
+    stamp   0.00  0.05  0.10  0.15  0.20  0.25
+    score   0.2   3.0   2.0   1.5   0.9   0.4
+    level   -     -     0.2   1.5   0.9   0.4
+    raised                    yes               armed again at 0.25 (rearm 0.5)
 
-Only what lies outside the band between a fast and a slow healthy servo counts, after the slow
-part of the error (the sag) is taken off; the band keeps some of its width for a while after a
-motion, when other joints shake and the load settles; and the error must persist. A drive that
-loses its torque under load leaves that band within tenths of a second.
+Episodes of nominal motion are calibrated on the largest level they reach, see ``calibration``:
+so what is calibrated and what raises the alarm are the same number.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_capture.signals import Sample, Signal
 from sim2real_core.errors import Faults
-from sim2real_core.joint_states import is_late, shortest
+from sim2real_core.joint_states import is_late
 from sim2real_core.records import Event
 
-if TYPE_CHECKING:
-    from sim2real_core.profile import RobotProfile
-
 Array = npt.NDArray[np.float64]
-
-FAST, SLOW = 0.5, 1.5
-"""Lag of the fast and of the slow healthy servo, in parts of the given one."""
-SLACK = 0.8
-"""Part of the band's width that is added to either side of it."""
-FADING = 0.4
-"""Time constant with which that slack goes after a motion [s]."""
-SAG, SPEED = 0.2, 1.0
-"""Largest sag [rad or m] and speed [rad/s or m/s] where a profile does not tell."""
+Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One instant of the robot, in command order.
+class Scorer(Protocol):
+    """What makes one detector differ from another."""
 
-    Attributes:
-        stamp: of the sensor message [s].
-        measured: (nj,) the commanded quantity as measured [rad, rad/s or N*m; m for slides].
-        command: (nj,) the command in force until now, same unit, or None when there is none.
-    """
+    @property
+    def takes(self) -> type:
+        """The class of signals it scores."""
+        ...
 
-    stamp: float
-    measured: Array
-    command: Array | None = None
+    @property
+    def elements(self) -> Sequence[str]:
+        """Names of the score's elements, e.g. the joints; may grow."""
+        ...
 
+    @property
+    def suggested(self) -> Array | None:
+        """Thresholds (k,) or () without calibration, or None when there are none to suggest."""
+        ...
 
-class Detector(Protocol):
-    """What the capture node asks of a detector."""
-
-    name: str
-
-    def update(self, sample: Sample) -> Event | None:
-        """Take one sample; an event at the moment something is detected, else None."""
+    def score(self, signal: Any) -> Array | None:
+        """Scores (*batch, k) at this instant, stamps increasing; None when it says nothing."""
         ...
 
     def reset(self) -> None:
-        """Forget all history; settings stay."""
+        """Forget all history; settings and what was learned stay."""
         ...
 
 
-class TrackingErrorDetector:
-    """A joint does not follow its command, persistently.
-
-    The expected motion is the command through two equal first-order lags in series (total
-    ``lag``), once with ``FAST`` times the lag, once as given, once with ``SLOW`` times it. The
-    surprise of a joint is the distance of its measurement, corrected by the sag, to the band
-    these three span; the sag follows it with the time constant ``settling``. The score is the
-    surprise less the slack, ``SLACK`` times the widest the band was of late. An event is raised
-    when a joint's score stays above its threshold for ``persistence``; the joint is armed again
-    when its score falls below ``rearm`` times the threshold.
+class Level:
+    """The largest value that a score stayed at or above for a time.
 
     Args:
-        names: (nj,) joint names.
-        threshold: (nj,) or one for all [unit of the command].
-        persistence: how long the score must stay above the threshold [s].
-        lag: (nj,) or one for all: time from command to motion [s].
-        settling: time constant with which the sag is learned [s].
-        rearm: part of the threshold below which a joint is armed again.
-        continuous: (nj,) or one for all: joints that turn for ever; the angles of command and
-            measurement may be wrapped.
-
-    Raises:
-        InputError: sizes that do not fit, or values that are not positive and finite.
+        persistence: that time [s]; 0 gives the score itself.
     """
 
-    name = 'tracking_error'
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        threshold: float | npt.ArrayLike,
-        *,
-        persistence: float = 0.1,
-        lag: float | npt.ArrayLike = 0.1,
-        settling: float = 1.5,
-        rearm: float = 0.5,
-        continuous: npt.ArrayLike = False,
-    ) -> None:
-        faults = Faults()
-        self.names = tuple(names)
-        self.threshold = _per_joint('threshold', threshold, self.names, faults)
-        lags = _per_joint('lag', lag, self.names, faults)
-        for field, value, high in (
-            ('persistence', persistence, math.inf),
-            ('settling', settling, math.inf),
-            ('rearm', rearm, 1.0),
-        ):
-            if not (math.isfinite(value) and 0.0 < value <= high):
-                faults.add(field, value, f'must be positive, finite and at most {high:g}')
-        faults.check()
-        self.persistence = persistence
-        self.settling = settling
-        self.rearm = rearm
-        self._continuous = np.broadcast_to(np.asarray(continuous, dtype=bool), len(self.names))
-        # Time constants of the fast, middle and slow servo's two stages, (3, nj).
-        self._stages = np.array([[FAST], [1.0], [SLOW]]) * lags / 2.0
+    def __init__(self, persistence: float) -> None:
+        self._persistence = persistence
         self.reset()
 
     def reset(self) -> None:
-        """Forget all history: the next sample is taken as the robot at rest."""
-        count = len(self.names)
-        self._stamp: float | None = None
-        self._start = 0.0
-        self._response = np.zeros((2, 3, count))
-        self._command = np.zeros(count)  # unwrapped
-        self._width = np.zeros(count)  # widest the band was of late
-        self._sag = np.zeros(count)
-        self._since = np.full(count, math.nan)  # when the score rose above the threshold
-        self._armed = np.ones(count, dtype=bool)
+        """Forget all scores."""
+        self._stamps: list[float] = []
+        self._rows = np.zeros((0, 0))
+        self._first = 0
 
-    def score(self, sample: Sample) -> Array:
-        """Feed one sample; the joints' scores (nj,) at this instant.
+    def update(self, stamp: float, score: Array) -> Array:
+        """The level (as the score), minus infinity until the first persistence has passed."""
+        if self._persistence <= 0.0:
+            return score
+        if self._stamps and self._rows.shape[1:] != score.shape:
+            self._widen(score)
+        if not self._stamps:
+            self._rows = np.empty((64, *score.shape))
+            self._first = 0
+        elif self._first + len(self._stamps) == len(self._rows):
+            kept = self._rows[self._first :]
+            rows = (
+                self._rows
+                if self._first > len(kept)
+                else np.empty((2 * len(self._rows), *score.shape))
+            )
+            rows[: len(kept)] = kept
+            self._rows, self._first = rows, 0
+        self._rows[self._first + len(self._stamps)] = score
+        self._stamps.append(stamp)
+        # The newest record that is as old as the persistence closes the window. A stamp is a
+        # rounded number: what differs by less than a nanosecond is the same time.
+        begin = stamp - self._persistence + 1e-9
+        gone = 0
+        while gone + 1 < len(self._stamps) and self._stamps[gone + 1] <= begin:
+            gone += 1
+        del self._stamps[:gone]
+        self._first += gone
+        if self._stamps[0] > begin:
+            return np.full(score.shape, -np.inf)
+        window = self._rows[self._first : self._first + len(self._stamps)]
+        return np.asarray(window.min(axis=0))
 
-        Without a command the history is dropped and the scores are zero. A stamp that went back
-        starts anew; a late sample changes nothing and scores zero.
+    def _widen(self, score: Array) -> None:
+        """Elements were added; they had no score so far."""
+        rows = np.full((len(self._rows), *score.shape), -np.inf)
+        rows[..., : self._rows.shape[-1]] = self._rows
+        self._rows = rows
+
+
+class Alarm:
+    """Threshold, persistence and hysteresis of a score, for any number of robots at once.
+
+    Args:
+        threshold: (k,) or one for all elements.
+        persistence: how long the score must stay above it [s].
+        rearm: part of the threshold below which an element is armed again.
+
+    Raises:
+        InputError: values that are not positive, or out of range.
+    """
+
+    def __init__(
+        self, threshold: float | npt.ArrayLike, *, persistence: float = 0.0, rearm: float = 0.5
+    ) -> None:
+        faults = Faults()
+        self.threshold = np.asarray(threshold, dtype=float)
+        if not (self.threshold > 0).all():  # infinite: never
+            faults.add('threshold', threshold, 'must be positive')
+        if not (math.isfinite(persistence) and persistence >= 0.0):
+            faults.add('persistence', persistence, 'must be finite and at least 0')
+        if not (math.isfinite(rearm) and 0.0 < rearm <= 1.0):
+            faults.add('rearm', rearm, 'must be positive, finite and at most 1')
+        faults.check()
+        self.persistence = persistence
+        self.rearm = rearm
+        self._level = Level(persistence)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all history."""
+        self._level.reset()
+        self._armed: Mask | None = None
+
+    def update(self, stamp: float, score: Array) -> Mask:
+        """Which elements (*batch, k) raise the alarm now.
+
+        Args:
+            stamp: of the signal [s], later than the last.
+            score: (*batch, k).
         """
-        count = len(self.names)
-        if sample.command is None:
-            self.reset()
-            return np.zeros(count)
-        if self._stamp is not None and is_late(sample.stamp, self._stamp):
-            return np.zeros(count)
-        if self._stamp is None or sample.stamp < self._stamp:
-            self.reset()
-            self._stamp = self._start = sample.stamp
-            self._response[:] = self._command = sample.measured
-            return np.zeros(count)
-        step = sample.stamp - self._stamp
-        self._stamp = sample.stamp
-        self._command = self._command + shortest(sample.command - self._command, self._continuous)
-        # The command, held since the last sample, through both stages.
-        gain = -np.expm1(-step / self._stages)
-        self._response[0] += gain * (self._command - self._response[0])
-        self._response[1] += gain * (self._response[0] - self._response[1])
-        expected = self._response[1]
-        measured = expected[1] + shortest(sample.measured - expected[1], self._continuous)
-        # Any sag in this interval explains the measurement; the nearest to the known one is
-        # believed. In motion the interval is wide, so that a wrong lag is not taken for sag.
-        least, most = expected.min(axis=0), expected.max(axis=0)
-        surprise = np.clip(self._sag, least - measured, most - measured) - self._sag
-        # A plain average at first, so that a robot found sagging is soon known to sag.
-        weight = max(-math.expm1(-step / self.settling), step / (sample.stamp - self._start))
-        self._sag += weight * surprise
-        self._width = np.maximum(most - least, self._width * math.exp(-step / FADING))
-        return np.asarray(np.maximum(np.abs(surprise) - SLACK * self._width, 0.0))
-
-    def update(self, sample: Sample) -> Event | None:
-        """Feed one sample; an event naming the worst joint when one or more raise the alarm."""
-        before = self._stamp
-        score = self.score(sample)
-        if self._stamp is None or self._stamp == before:
-            return None
-        above = score > self.threshold
-        begun = np.where(np.isnan(self._since), sample.stamp, self._since)
-        self._since = np.where(above, begun, math.nan)
+        level = self._level.update(stamp, score)
+        if self._armed is None:
+            self._armed = np.ones(score.shape, dtype=bool)
+        elif self._armed.shape != score.shape:
+            armed = np.ones(score.shape, dtype=bool)
+            armed[..., : self._armed.shape[-1]] = self._armed
+            self._armed = armed
         self._armed |= score < self.rearm * self.threshold
-        raised = self._armed & (sample.stamp - self._since >= self.persistence)
-        if not raised.any():
-            return None
+        raised: Mask = self._armed & (level > self.threshold)
         self._armed &= ~raised
-        worst = int(np.argmax(np.where(raised, score / self.threshold, 0.0)))
+        return raised
+
+
+class Detector:
+    """A scorer with its alarm: signals in, events out.
+
+    Args:
+        name: what its events and clips are called after.
+        scorer: makes the score.
+        threshold: (k,) or one for all elements, in the score's unit.
+        persistence: how long the score must stay above the threshold [s].
+        rearm: part of the threshold below which an element is armed again.
+
+    Raises:
+        InputError: sizes that do not fit, or values out of range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scorer: Scorer,
+        threshold: float | npt.ArrayLike,
+        *,
+        persistence: float = 0.0,
+        rearm: float = 0.5,
+    ) -> None:
+        self.name = name
+        self.scorer = scorer
+        self.alarm = Alarm(threshold, persistence=persistence, rearm=rearm)
+        if self.threshold.ndim and self.threshold.shape != (len(scorer.elements),):
+            faults = Faults()
+            elements = ', '.join(scorer.elements)
+            mend = f'give one value, or {len(scorer.elements)}: {elements}'
+            faults.add('threshold', threshold, mend)
+            faults.check()
+        self._stamp = -math.inf
+        self._score = np.zeros(0)  # of the newest signal
+
+    @property
+    def threshold(self) -> Array:
+        """The thresholds: (k,), or () where one holds for all elements."""
+        return self.alarm.threshold
+
+    def reset(self) -> None:
+        """Forget all history."""
+        self._stamp = -math.inf
+        self.scorer.reset()
+        self.alarm.reset()
+
+    def raised(self, signal: Signal) -> Mask | None:
+        """Take one signal of its kind; which elements (*batch, k) raise the alarm now.
+
+        A stamp that went back starts anew; a late or repeated sample changes nothing. (All other
+        signals are stamped as they are received, several perhaps alike.)
+
+        Returns:
+            None when the signal tells nothing.
+        """
+        if isinstance(signal, Sample) and is_late(signal.stamp, self._stamp):
+            return None
+        if signal.stamp < self._stamp:
+            self.reset()
+        self._stamp = signal.stamp
+        score = self.scorer.score(signal)
+        if score is None:
+            return None
+        # What is no number is no reason to stay quiet.
+        self._score = np.where(np.isnan(score), np.inf, score)
+        return self.alarm.update(signal.stamp, self._score)
+
+    def update(self, signal: Signal) -> Event | None:
+        """Take one signal of one robot; an event naming the elements that raise the alarm."""
+        raised = self.raised(signal)
+        if raised is None or not raised.any():
+            return None
+        score = self._score
+        threshold = np.broadcast_to(self.threshold, score.shape)
+        worst = int(np.argmax(np.where(raised, score / threshold, -1.0)))
         return Event(
-            stamp=float(sample.stamp),
+            stamp=float(signal.stamp),
             detector=self.name,
             score=float(score[worst]),
-            threshold=float(self.threshold[worst]),
-            detail=' '.join(name for name, up in zip(self.names, raised) if up),
+            threshold=float(threshold[worst]),
+            detail=' '.join(name for name, up in zip(self.scorer.elements, raised) if up),
         )
-
-
-def default_lag(profile: RobotProfile) -> Array:
-    """Time from command to motion of each joint, (nj,) [s], as far as the profile tells.
-
-    A position servo's stiffness pulls against its damping and the joint's friction with the
-    time constant damping / stiffness; one control period of delay comes on top. 0.1 s where
-    the profile gives no servo gains.
-    """
-    stiffness = profile.array('stiffness')
-    resistance = profile.array('damping') + profile.array('viscous_friction')
-    known = (stiffness > 0) & (resistance > 0) & (profile.command.interface == 'position')
-    servo = np.divide(resistance, stiffness, out=np.zeros_like(stiffness), where=known)
-    return np.where(known, servo + profile.rates.control_period, 0.1)
-
-
-def default_threshold(profile: RobotProfile) -> Array:
-    """Thresholds as far as the profile tells, (nj,) [unit of the command].
-
-    About twice what healthy arms scored at full speed: a fifth of what the lag makes of the
-    largest velocity (``SPEED`` where there is no limit), a tenth of the sag that the largest
-    effort can cause (``SAG`` where the profile gives no stiffness or no limit), and room for
-    sensor noise. For velocity and effort interfaces a quarter of the limit, infinite without one.
-    """
-    interface = profile.command.interface
-    if interface != 'position':
-        return 0.25 * profile.array(interface)
-    stiffness, effort = profile.array('stiffness'), profile.array('effort')
-    known = (stiffness > 0) & np.isfinite(effort)
-    sag = np.divide(effort, stiffness, out=np.full_like(stiffness, SAG), where=known)
-    velocity = profile.array('velocity')
-    late = default_lag(profile) * np.where(np.isfinite(velocity), velocity, SPEED)
-    return 0.2 * late + 0.1 * sag + 5.0 * profile.array('position_noise')
-
-
-def _per_joint(
-    field: str, value: float | npt.ArrayLike, names: Sequence[str], faults: Faults
-) -> Array:
-    array = np.asarray(value, dtype=float)
-    if array.shape not in ((), (1,), (len(names),)):
-        faults.add(field, value, f'give one value, or {len(names)}: {", ".join(names)}')
-    elif not (np.isfinite(array).all() and (array > 0).all()):
-        faults.add(field, value, 'must be positive and finite')
-    else:
-        return np.array(np.broadcast_to(array, (len(names),)))
-    return np.ones(len(names))

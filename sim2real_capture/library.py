@@ -19,6 +19,9 @@ from sim2real_capture.clip import (
 )
 from sim2real_core.errors import Fault, Faults, InputError
 
+MOST = 1 << 63
+"""Numbers of a manifest stay below: 292 years in nanoseconds."""
+
 
 @dataclass(frozen=True)
 class ClipInfo:
@@ -77,7 +80,8 @@ def parse_manifest(text: str | bytes, source: str = MANIFEST) -> dict[str, Any]:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+        json.dumps(data, ensure_ascii=False).encode()  # no half characters
+    except (ValueError, RecursionError) as error:
         raise InputError(Fault('json', str(error), 'send a whole manifest', source)) from error
     faults = Faults(source)
     if not isinstance(data, dict) or data.get('schema') != SCHEMA:
@@ -96,7 +100,7 @@ def parse_manifest(text: str | bytes, source: str = MANIFEST) -> dict[str, Any]:
             entry = entry if isinstance(entry, dict) else {}
             if not is_sha256(entry.get('sha256')):
                 faults.add(f'files.{name}.sha256', entry.get('sha256'), '64 hexadecimal digits')
-            if type(entry.get('size')) is not int or entry['size'] < 0:
+            if type(entry.get('size')) is not int or not 0 <= entry['size'] < MOST:
                 faults.add(f'files.{name}.size', entry.get('size'), 'must be a number of bytes')
     for key, kind in (
         ('created', str),
@@ -109,9 +113,15 @@ def parse_manifest(text: str | bytes, source: str = MANIFEST) -> dict[str, Any]:
     ):
         if type(data.get(key)) is not kind:
             faults.add(key, data.get(key), f'must be a JSON {kind.__name__}')
+        elif kind is int and not 0 <= data[key] < MOST:
+            faults.add(key, str(data[key])[:80], 'must be positive, and fit 63 bits')
     for i, event in enumerate(data['events'] if isinstance(data.get('events'), list) else ()):
         if not isinstance(event, dict) or not isinstance(event.get('detector'), str):
             faults.add(f'events[{i}]', event, 'must name its detector')
+    for name, topic in data['topics'].items() if isinstance(data.get('topics'), dict) else ():
+        given = topic if isinstance(topic, dict) else {}
+        if type(given.get('type')) is not str or type(given.get('messages')) is not int:
+            faults.add(f'topics.{name}', topic, 'must give its type and how many messages')
     faults.check()
     return data
 
@@ -171,15 +181,24 @@ def list_clips(folder: str | Path) -> list[ClipInfo]:
     Raises:
         InputError: the folder does not exist.
     """
+    clips = [clip_info(path) for path in sealed_folders(folder)]
+    return sorted(clips, key=lambda info: (info.created, info.clip))
+
+
+def sealed_folders(folder: str | Path) -> list[Path]:
+    """Where the sealed clips of a spool or of a receiver's folder are, in no order.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(Fault('folder', str(folder), 'give an existing folder of clips'))
-    clips = [
-        clip_info(path.parent)
+    return [
+        path.parent
         for path in folder.glob(f'*/{MANIFEST}')
         if not path.parent.name.startswith('.') and path.parent.suffix != PART
     ]
-    return sorted(clips, key=lambda info: (info.created, info.clip))
 
 
 def verify(folder: Path) -> None:

@@ -15,7 +15,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from sim2real_capture import conversions
+from sim2real_capture import conversions, decoding
 from sim2real_capture.capture import Capture, Report
 from sim2real_capture.clip import Context
 from sim2real_capture.config import CaptureConfig
@@ -47,7 +47,13 @@ class CaptureNode(Node):
         self._reports: deque[Report] = deque()
         self._closing = False
         self._wake = self.create_guard_condition(self._take_reports)
-        self.capture = Capture(config, profile, self._in_force, self._report)
+        self.capture = Capture(
+            config, profile, self._in_force, self._report, self.resolve_topic_name
+        )
+        takes = {detector.scorer.takes for detector in self.capture.detectors}
+        self._decoders = decoding.decoders(
+            takes, self.capture.entries, profile, self.resolve_topic_name
+        )
         self._pace = Pace(self, config.paced)
         self._events = self.create_publisher(DiagnosticArray, '~/events', RELIABLE)
         self.create_service(Trigger, '~/trigger', self._on_trigger)
@@ -74,7 +80,8 @@ class CaptureNode(Node):
         ]
         self._first = CommandsFirst(self, made[:-1], config.commander) if config.paced else None
         named = {self.resolve_topic_name(topic) for topic in streams}
-        others = (profile.topics.imu, profile.topics.goal, *config.topics)
+        others = (profile.topics.imu, profile.topics.goal, *config.topics, *self._decoders)
+        others += tuple(self.capture.watched)
         self._topics = RecordedTopics(
             self,
             [topic for topic in others if self.resolve_topic_name(topic) not in named],
@@ -83,7 +90,9 @@ class CaptureNode(Node):
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.25, self._topics.discover, clock=steady)
-        self.create_timer(0.5, lambda: self.capture.watch(self._now()), clock=steady)
+        self.create_timer(
+            0.25, lambda: self._announce(self.capture.watch(self._now())), clock=steady
+        )
         lacks = self._first.lacks if self._first is not None else lambda: ''
         self._health = Health(self, self._status, lacks)
 
@@ -97,18 +106,24 @@ class CaptureNode(Node):
             health = deserialize_message(data, DiagnosticArray)
             told = conversions.bundle_of(health, self.get_namespace())
             self._bundle = told or self._bundle
-        self.capture.record(topic, kind, data, self._now())
+        now = self._now()
+        self.capture.record(topic, kind, data, now)
+        if topic in self._decoders:
+            stamp = self.capture.at(now)
+            message = deserialize_message(data, conversions.message_class(kind))
+            for signal in self._decoders[topic](message, stamp * 1e-9):
+                self._announce(self.capture.detect(signal, stamp))
 
     def _on_command(self, source: str, topic: str, kind: str, data: bytes) -> None:
         now = self._now()
         self.capture.record(topic, kind, data, now)
         message = deserialize_message(data, conversions.message_class(kind))
-        values = conversions.joint_values if kind == JOINT_STATE else conversions.command_values
+        values = decoding.joint_values if kind == JOINT_STATE else decoding.command_values
         interface = self._profile.command.interface
         given = values(message, self._profile.joint_names, interface)
         stamp = None
         if source == 'applied':
-            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            stamp = decoding.stamp_of(message)
             if self._first is not None:
                 self._first.heard(to_seconds(message.header.stamp))
         self.capture.command(source, given, now, stamp)
@@ -121,28 +136,28 @@ class CaptureNode(Node):
         if not concerns(message.name, names):  # a gripper's, say
             self.capture.record(topic, kind, data, now)
         else:
-            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-            measured = conversions.joint_values(message, names, quantity)
+            values = decoding.quantities(message, names)
             fault = ''
-            if measured is None:
-                fault = conversions.missing_values(message, names, quantity)
-            record = Record(topic, kind, stamp, data)
-            for event, clip in self.capture.sample(record, measured, now, fault):
-                self._announce(event, clip)
+            if values[quantity] is None:
+                fault = decoding.missing_values(message, names, quantity)
+            record = Record(topic, kind, decoding.stamp_of(message), data)
+            self._announce(self.capture.sample(record, values[quantity], now, fault, **values))
             if self._first is not None:
                 self._first.asked(to_seconds(message.header.stamp))
         self._pace.done(message.header.stamp)
 
     def _on_trigger(self, _request: Trigger.Request, response: Trigger.Response) -> Any:
         event, clip = self.capture.trigger('asked for by service', self._now())
-        self._announce(event, clip)
+        self._announce([(event, clip)])
         response.success, response.message = True, clip
         return response
 
-    def _announce(self, event: Event, clip: str) -> None:
-        self._events.publish(event_to_message(event))
-        what = f'{event.detector}: {event.detail} ({event.score:.3g}, over {event.threshold:.3g})'
-        self.get_logger().warning(f'{what}; recording {clip}')
+    def _announce(self, raised: list[tuple[Event, str]]) -> None:
+        for event, clip in raised:
+            self._events.publish(event_to_message(event))
+            score = f'{event.score:.3g}, over {event.threshold:.3g}'
+            what = f'{event.detector}: {event.detail} ({score})'
+            self.get_logger().warning(f'{what}; recording {clip}')
 
     def _in_force(self) -> Context:
         latest = {

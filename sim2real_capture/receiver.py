@@ -1,258 +1,227 @@
 """Takes clips over HTTP and keeps them, on the workstation.
 
-A clip arrives as content, then as a name for it::
+A robot announces a clip, sends what is missing from where it got to, and names it again::
 
-    PUT /clips/<clip>     manifest.json   -> 202 {"missing": [sha256, ...]}
-    PUT /blobs/<sha256>   the bytes       -> 201, or 422 when they hash to something else
-    PUT /clips/<clip>     manifest.json   -> 201 {"clip", "sha256"}, the acknowledgement
-    GET /clips                            -> what is kept, oldest first
-    GET /clips/<clip>                     -> its manifest
+    GET   /time                   -> {"time": s}, for its clock's offset
+    PUT   /clips/<clip>           manifest.json -> 202 {"offsets": {file: bytes here, ...}}
+    PATCH /clips/<clip>/<file>    Upload-Offset: n, the bytes from n on, as many as it likes
+                                  -> 204 Upload-Offset: m, or 409 with the one that is wanted
+    PUT   /clips/<clip>           manifest.json -> 201 {"clip", "sha256"}, the acknowledgement;
+                                  422 {"spoiled": [file, ...]} when these must be sent anew
 
 The acknowledgement is given once every file was verified, is on the disk and the clip's folder
 has appeared under its name, whole. Every request may be repeated: the same manifest again is
-acknowledged again (200), another manifest under a known name is refused (409).
+acknowledged again (200), another manifest under a known name is refused (409). What was sent of
+a clip survives a cut connection, and a restart. :mod:`sim2real_capture.page` is for people.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import hashlib
+import json
+import math
 import os
-import shutil
-import threading
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from sim2real_capture.clip import (
-    BAG_METADATA,
-    MANIFEST,
-    PART,
-    check_name,
-    lock_folder,
-    make_folder,
-    sync,
+from sim2real_capture.access import OPEN, Access, Caller
+from sim2real_capture.catalogue import Catalogue
+from sim2real_capture.clip import check_name, lock_folder, make_folder
+from sim2real_capture.page import Page
+from sim2real_capture.store import (
+    OffsetError,
+    SpoiledError,
+    Store,
+    TakenError,
+    TooLargeError,
+    UnknownError,
+    manifest_hash,
 )
-from sim2real_capture.library import bag_name, is_sha256, list_clips, parse_manifest
-from sim2real_core.errors import Fault, InputError, MissingError
+from sim2real_core.errors import Fault, InputError
 
 MOST_MANIFEST = 4 << 20
-BLOBS = '.blobs'
-CLEANUP = 1.0  # [s] for requests that are being served when the server is closed
+BLOCK = 1 << 18
+CLIP_BYTES = 4 << 30
+STALL = 60.0
+"""A sender that says nothing for this long [s] is let go."""
+KEPT_FOR = 30 * 86400.0
+"""What nobody goes on sending for this long [s] is forgotten."""
+OFFSET = 'Upload-Offset'
+CLOCK_OFFSET, CLOCK_ERROR = 'Clock-Offset', 'Clock-Offset-Error'
+LOOPBACK = ('127.0.0.1', 'localhost', '::1')
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Receiver:
     """Keeps clips in a folder, each as a rosbag2 folder of its own.
 
     Args:
-        folder: made when it is not there. Content that was sent but never named by a clip is
-            removed at start; its sender sends it again.
+        folder: made when it is not there.
+        access: who may do what; without credentials anyone who reaches it may do everything.
+        clip_bytes: the most one clip may take.
 
     Raises:
         InputError: another receiver keeps its clips there, or it cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, access: Access = OPEN, clip_bytes: int = CLIP_BYTES) -> None:
         self.folder = folder
         self.received = 0
         self.refused = 0
-        self._blobs = folder / BLOBS
+        self._access = access
         make_folder(folder)
         try:
             self._lock = lock_folder(folder)
         except BlockingIOError as error:
             mend = 'another receiver keeps its clips there; give each a folder of its own'
             raise InputError(Fault('folder', str(folder), mend)) from error
-        shutil.rmtree(self._blobs, ignore_errors=True)
-        self._blobs.mkdir()
+        self._store = Store(folder, clip_bytes)
+        self._store.forget_older(time.time() - KEPT_FOR)
+        self._catalogue = Catalogue(folder)
+        self._behind = False
         self._committing = asyncio.Lock()
 
     def close(self) -> None:
         """Let another receiver have the folder."""
+        self._catalogue.close()
         os.close(self._lock)
 
     def app(self) -> web.Application:
         """The web application."""
-        app = web.Application(client_max_size=MOST_MANIFEST, middlewares=[self._errors])
-        app.router.add_put('/blobs/{sha256}', self._put_blob)
+        app = web.Application(
+            client_max_size=MOST_MANIFEST, middlewares=[self._errors, self._guard]
+        )
+        app.router.add_get('/time', self._get_time)
         app.router.add_put('/clips/{clip}', self._put_clip)
-        app.router.add_get('/clips', self._get_clips)
-        app.router.add_get('/clips/{clip}', self._get_clip)
+        app.router.add_patch('/clips/{clip}/{file}', self._patch_file)
+        Page(self.folder, self._catalogue, self._name).add_to(app)
         return app
 
     @web.middleware
-    async def _errors(
-        self,
-        request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-    ) -> web.StreamResponse:
+    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Errors as JSON with a status that tells the sender whether to try again."""
         try:
             return await handler(request)
-        except InputError as error:
+        except OffsetError as error:
+            headers = {OFFSET: str(error.offset)}
+            return web.json_response({'error': str(error)}, status=409, headers=headers)
+        except (InputError, TakenError, TooLargeError, UnknownError) as error:
             self.refused += 1
-            return _answer(400, error=str(error))
+            status = {TakenError: 409, TooLargeError: 413, UnknownError: 404}
+            return _answer(status.get(type(error), 400), error=str(error))
+        except asyncio.TimeoutError:
+            return _answer(408, error=f'nothing came for {STALL:g} s')
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             return _answer(507, error='the disk is full')
 
-    async def _put_blob(self, request: web.Request) -> web.Response:
-        wanted = request.match_info['sha256']
-        if not is_sha256(wanted):
-            raise InputError(Fault('sha256', wanted, '64 hexadecimal digits'))
-        part = self._blobs / f'{uuid.uuid4().hex}{PART}'
-        digest = hashlib.sha256()
-        try:
-            with part.open('wb') as stream:
-                async for block in request.content.iter_chunked(1 << 18):
-                    digest.update(block)
-                    stream.write(block)
-            if digest.hexdigest() != wanted:
-                self.refused += 1
-                return _answer(422, error='the content has another hash', found=digest.hexdigest())
-            await asyncio.to_thread(sync, part)
-            part.replace(self._blobs / wanted)
-        finally:
-            part.unlink(missing_ok=True)
-        return _answer(201, sha256=wanted)
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Lets in who may, and what this page sent rather than another one in the same browser."""
+        caller = self._caller(request)
+        host = urlsplit(f'//{request.host}').hostname or ''
+        if self._access.open and host not in LOOPBACK:
+            self.refused += 1
+            return _answer(403, error='without credentials only this machine is served')
+        sending = request.path == '/time' or request.method == 'PATCH' or _is_clip_put(request)
+        if caller is None or not (caller.sends if sending else caller.looks):
+            self.refused += 1
+            answer = _answer(401 if caller is None else 403, error='show a token that may do this')
+            if not sending:
+                answer.headers['WWW-Authenticate'] = 'Basic realm="sim2real"'
+            return answer
+        origin = request.headers.get('Origin')
+        if origin and urlsplit(origin).netloc != request.host:
+            self.refused += 1
+            return _answer(403, error='asked by the page of another site')
+        return await handler(request)
+
+    def _caller(self, request: web.Request) -> Caller | None:
+        shown = request.headers.get('Authorization', '')
+        return self._access.caller(shown, _common_name(request.transport))
+
+    def _name(self, request: web.Request) -> str:
+        """Of the robot or person, once the guard has let them in."""
+        caller = self._caller(request)
+        return check_name(caller.name if caller else '', 'caller')
+
+    async def _get_time(self, _request: web.Request) -> web.Response:
+        return _answer(200, time=time.time())
 
     async def _put_clip(self, request: web.Request) -> web.Response:
-        name = check_name(request.match_info['clip'])
-        body = await request.read()
-        manifest = parse_manifest(body, f'manifest of {name}')
-        if manifest['clip'] != name:
-            raise InputError(Fault('clip', manifest['clip'], f'the address says {name}'))
-        acknowledgement = {'clip': name, 'sha256': hashlib.sha256(body).hexdigest()}
+        name, robot = request.match_info['clip'], self._name(request)
+        body = await asyncio.wait_for(request.read(), STALL)
+        acknowledgement = {'clip': name, 'sha256': manifest_hash(body)}
         async with self._committing:
-            final = self.folder / name
-            if final.exists():
-                if (final / MANIFEST).read_bytes() == body:
-                    return _answer(200, **acknowledgement)
+            here = self._store.announce(robot, name, body)
+            if here is None:
+                return _answer(200, **acknowledgement)
+            files = json.loads(body)['files']
+            if any(here[file] < entry['size'] for file, entry in files.items()):
+                return _answer(202, offsets=here)
+            received = {
+                'robot': robot,
+                'at': datetime.now(timezone.utc).isoformat(timespec='milliseconds'),
+                'clock_offset': _number(request.headers.get(CLOCK_OFFSET)),
+                'clock_offset_error': _number(request.headers.get(CLOCK_ERROR)),
+            }
+            try:
+                folder = await asyncio.to_thread(self._store.commit, robot, name, received)
+            except SpoiledError as error:
                 self.refused += 1
-                return _answer(409, error='another clip has this name')
-            hashes = [manifest['files'][f]['sha256'] for f in (bag_name(name), BAG_METADATA)]
-            missing = [h for h in hashes if not (self._blobs / h).is_file()]
-            if missing:
-                return _answer(202, missing=missing)
-            await asyncio.to_thread(self._commit, final, manifest['files'], body)
+                return _answer(422, error=str(error))
+            await asyncio.to_thread(self._enter, folder)
             self.received += 1
         return _answer(201, **acknowledgement)
 
-    def _commit(self, final: Path, files: dict[str, dict[str, str]], manifest: bytes) -> None:
-        """Build the clip's folder aside, then let it appear."""
-        part = self._blobs / (final.name + PART)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        for name, entry in files.items():
-            (self._blobs / entry['sha256']).rename(part / name)
-        (part / MANIFEST).write_bytes(manifest)
-        sync(part / MANIFEST)
-        sync(part)
-        part.rename(final)
-        sync(self.folder)
-
-    async def _get_clips(self, _request: web.Request) -> web.Response:
-        clips = await asyncio.to_thread(list_clips, self.folder)
-        return web.json_response([info.as_json() for info in clips])
-
-    async def _get_clip(self, request: web.Request) -> web.Response:
-        path = self.folder / check_name(request.match_info['clip']) / MANIFEST
-        if not path.is_file():
-            return _answer(404, error='no such clip')
-        return web.Response(body=path.read_bytes(), content_type='application/json')
-
-
-class ReceiverServer:
-    """A receiver that serves from a thread of its own until closed.
-
-    Args:
-        folder: where clips are kept.
-        host: address to listen on; the loopback unless given.
-        port: 0 takes a free one.
-
-    Raises:
-        MissingError: the address cannot be had.
-        InputError: another receiver has the folder, or it cannot be made.
-    """
-
-    def __init__(self, folder: Path, host: str = '127.0.0.1', port: int = 0) -> None:
-        self.receiver: Receiver
-        self.url = ''
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        started = threading.Event()
-        self._failure: OSError | InputError | None = None
-        self._thread = threading.Thread(
-            target=self._run, args=(folder, host, port, started), name='receiver', daemon=True
-        )
-        self._thread.start()
-        started.wait()
-        if isinstance(self._failure, InputError):
-            raise self._failure
-        if self._failure is not None:
-            raise MissingError(
-                f'cannot listen on {host}:{port} ({self._failure}); choose another port'
-            ) from self._failure
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still serves."""
-        return self._thread.is_alive()
-
-    def close(self, timeout: float = 2.0) -> bool:
-        """Stop serving; False when it did not end in time [s]."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _run(self, folder: Path, host: str, port: int, started: threading.Event) -> None:
-        async def serve() -> None:
-            async with self._serving(folder, host, port):
-                started.set()
-                await self._stop.wait()
-
+    def _enter(self, folder: Path) -> None:
+        """Into the catalogue, which may be behind for as long as the disk is full."""
         try:
-            self._loop.run_until_complete(serve())
-        except (OSError, InputError) as error:
-            if started.is_set():
-                raise
-            self._failure = error
-        finally:
-            self._loop.close()
-            started.set()
+            if self._behind:
+                self._catalogue.refresh()
+            else:
+                self._catalogue.add(folder)
+            self._behind = False
+        except sqlite3.Error:
+            self._behind = True
 
-    @contextlib.asynccontextmanager
-    async def _serving(self, folder: Path, host: str, port: int) -> AsyncIterator[None]:
-        self.receiver = Receiver(folder)
-        runner = web.AppRunner(self.receiver.app(), access_log=None)
-        try:
-            await runner.setup()
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-            address = runner.addresses[0]
-            shown = f'[{address[0]}]' if ':' in address[0] else address[0]
-            self.url = f'http://{shown}:{address[1]}'
-            yield
-        finally:
-            # Where its shutdown_timeout is given depends on aiohttp's version.
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(runner.cleanup(), CLEANUP)
-            await _cancel_others()
-            self.receiver.close()
+    async def _patch_file(self, request: web.Request) -> web.Response:
+        offset = request.headers.get(OFFSET, '')
+        if not (offset.isascii() and offset.isdigit() and len(offset) < 20):
+            raise InputError(Fault(OFFSET, offset, 'must be a number of bytes'))
+        clip, file = request.match_info['clip'], request.match_info['file']
+        upload = self._store.append(self._name(request), clip, file, int(offset))
+        while block := await asyncio.wait_for(request.content.read(BLOCK), STALL):
+            upload.write(block)
+        return web.Response(status=204, headers={OFFSET: str(upload.offset)})
 
 
-async def _cancel_others() -> None:
-    """End what else runs in this loop: uploads that were not done in time."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+def _is_clip_put(request: web.Request) -> bool:
+    return request.method == 'PUT' and request.path.count('/') == 2
+
+
+def _common_name(transport: asyncio.BaseTransport | None) -> str:
+    """Of the certificate a client showed; the TLS layer has verified it."""
+    shown = transport.get_extra_info('peercert') if transport is not None else None
+    subject = (pair for part in (shown or {}).get('subject', ()) for pair in part)
+    return next((value for key, value in subject if key == 'commonName'), '')
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or 'nan')
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _answer(status: int, **values: object) -> web.Response:

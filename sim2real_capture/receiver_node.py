@@ -10,19 +10,19 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from sim2real_capture.config import ReceiverConfig
-from sim2real_capture.receiver import ReceiverServer
+from sim2real_capture.receiver_server import serve
 from sim2real_core.node import Health, declare
 from sim2real_core.node import main as run
 
 
 class ReceiverNode(Node):
-    """Runs a :class:`ReceiverServer`. See :class:`ReceiverConfig` for its parameters."""
+    """Runs a ``ReceiverServer``. See :class:`ReceiverConfig` for its parameters."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__('receiver', **options)
         config = declare(self, ReceiverConfig)
         self._folder = Path(config.folder).expanduser()
-        self.server = ReceiverServer(self._folder, config.host, config.port)
+        self.server = serve(config)
         self.get_logger().info(f'{self.server.url} keeps clips in {self._folder}')
         self._health = Health(self, self._status)
 

@@ -195,6 +195,7 @@ class ClipWriter:
             self._journal.event(item.event)
             for record in item.records:
                 self._journal.message(record)
+            self._synced = 0.0  # what came before the trigger goes to the disk at once
         elif isinstance(item, _Finish):
             self._seal(item)
         elif isinstance(item, Event):

@@ -223,7 +223,7 @@ def quantity(address: str | Address, profile: RobotProfile | None = None) -> Qua
         'gyro': 'rad/s',
         'accelerometer': 'm/s^2',
     }.get(measured, 'SI')
-    interface = 'position' if profile is None else profile.command.interface
+    interface = 'position' if profile is None else profile.command.drives
     command = {**units, 'velocity': units['position'] + '/s'}[interface]
     unit = found.unit.format(measured=sensed, command=command, **units)
     return replace(found, unit=unit)

@@ -35,7 +35,7 @@ class Loop(NamedTuple):
     @classmethod
     def of(cls, profile: RobotProfile) -> Loop:
         """That of a robot; an effort interface has none, so that its command is the motion."""
-        interface = profile.command.interface
+        interface = profile.command.drives
         stiffness, damping = profile.array('stiffness'), profile.array('damping')
         none = np.zeros_like(damping)
         gain = {'position': stiffness, 'velocity': damping}.get(interface, none)

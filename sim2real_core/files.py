@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from sim2real_core.errors import Fault, InputError
 
@@ -28,6 +29,14 @@ def share() -> Path:
         if (parent / 'share' / 'sim2real' / 'config').is_dir():
             return parent / 'share' / 'sim2real'
     raise InputError(Fault('share/sim2real', str(source), 'source the workspace (setup.bash)'))
+
+
+def version() -> str:
+    """Version of this suite, from its package.xml; ``''`` where that was not installed."""
+    manifest = share() / 'package.xml'
+    if not manifest.is_file():
+        return ''
+    return ElementTree.parse(manifest).getroot().findtext('version') or ''
 
 
 def names(kind: str, suffix: str = '.yaml') -> list[str]:

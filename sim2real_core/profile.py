@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,16 +20,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.config import Config, parameter
 from sim2real_core.coupling import Coupling, couple
 from sim2real_core.errors import Faults, InputError
 from sim2real_core.files import find
+from sim2real_core.mobile import WORLD, TwistElement, Wheels, with_floating_base
+from sim2real_core.profile_sections import (
+    Command,
+    Rates,
+    Topics,
+    read_number,
+    read_section,
+    read_twist,
+)
 from sim2real_core.urdf import MOVABLE, Mimic, Urdf, UrdfJoint, read_urdf
 from sim2real_core.yaml_file import YamlFile, read_yaml
 
-COMMAND_TYPES = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory')
 TOP_KEYS = (
-    'name urdf base_link tool_link payload_link command rates topics joints imu_link'
+    'name urdf floating base_link tool_link payload_link command rates topics joints imu_link '
+    'twist wheels'
 ).split()
 # A revolute limit beyond this was surely written in degrees.
 MOST_RADIANS = 8 * math.pi
@@ -82,68 +89,6 @@ class Joint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command(Config):
-    """How the robot is commanded."""
-
-    interface: str = parameter(
-        'position', 'What a command means.', choices=('position', 'velocity', 'effort')
-    )
-    topic: str = parameter('position_controller/commands', 'Topic of the commands.')
-    type: str = parameter(COMMAND_TYPES[0], 'Message type.', choices=COMMAND_TYPES)
-    timeout: float = parameter(
-        0.25, 'Without commands for this long the robot holds.', unit='s', low=1e-3, high=10.0
-    )
-
-    def check(self, faults: Faults) -> None:
-        """A topic is relative."""
-        _relative(self, ('topic',), faults)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rates(Config):
-    """How fast the robot talks and is commanded."""
-
-    control_period: float = parameter(0.02, 'Time between commands.', unit='s', low=1e-4, high=1.0)
-    joint_state_rate: float = parameter(
-        250.0, 'Joint state messages a second.', unit='Hz', low=1.0, high=1e4
-    )
-    timestep: float = parameter(
-        0.001, 'Step of the simulated physics.', unit='s', low=1e-5, high=0.05
-    )
-
-    def check(self, faults: Faults) -> None:
-        """Nothing can happen more often than the physics steps."""
-        if self.timestep > self.control_period:
-            mend = f'must be at most the control period, {self.control_period:g} s'
-            faults.add('timestep', self.timestep, mend)
-        if self.joint_state_rate * self.timestep > 1.0 + 1e-9:
-            mend = f'must be at most one a timestep, {1.0 / self.timestep:g} Hz'
-            faults.add('joint_state_rate', self.joint_state_rate, mend)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Topics(Config):
-    """Sensor topics, when they are named otherwise on the robot."""
-
-    joint_states: str = parameter('joint_states', 'sensor_msgs/JointState.')
-    imu: str = parameter('imu', 'sensor_msgs/Imu.')
-    goal: str = parameter('goal', 'geometry_msgs/PoseStamped.')
-
-    def check(self, faults: Faults) -> None:
-        """Topics are relative."""
-        _relative(self, ('joint_states', 'imu', 'goal'), faults)
-
-
-def _relative(section: Config, names: tuple[str, ...], faults: Faults) -> None:
-    """Topics must follow their robot into a namespace, and into a bag and out of it again."""
-    for name in names:
-        topic = getattr(section, name)
-        if not re.fullmatch(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', topic, re.ASCII):
-            near = topic.strip('/~')
-            faults.add(name, topic, f'must be a relative topic name, like {near or "a/b"}')
-
-
-@dataclass(frozen=True, kw_only=True)
 class RobotProfile:
     """A robot. Build it with :func:`load_profile`.
 
@@ -156,6 +101,8 @@ class RobotProfile:
         tool_link: link whose position a task is about.
         payload_link: link whose mass a payload changes.
         imu_link: link that carries the IMU, or ``''``.
+        twist: elements that a twist commands, in order; empty for other interfaces.
+        wheels: what turns a twist into joint speeds in a simulator; None when not given.
         command: how it is commanded.
         rates: how fast.
         topics: sensor topics.
@@ -170,6 +117,8 @@ class RobotProfile:
     tool_link: str
     payload_link: str
     imu_link: str = ''
+    twist: tuple[TwistElement, ...] = ()
+    wheels: Wheels | None = None
     command: Command = field(default_factory=Command)
     rates: Rates = field(default_factory=Rates)
     topics: Topics = field(default_factory=Topics)
@@ -179,6 +128,17 @@ class RobotProfile:
     def joint_names(self) -> tuple[str, ...]:
         """Names of the actuated joints, in command order."""
         return tuple(joint.name for joint in self.joints)
+
+    @cached_property
+    def command_names(self) -> tuple[str, ...]:
+        """What a command has a number for: the elements of the twist, or the joints."""
+        return tuple(element.name for element in self.twist) or self.joint_names
+
+    @cached_property
+    def body_link(self) -> str:
+        """The link of a mobile robot that moves freely; ``''`` when it stands on a base."""
+        floating = [j.child for j in self.urdf.joints.values() if j.type == 'floating']
+        return floating[0] if floating and self.urdf.root == WORLD else ''
 
     @cached_property
     def link_names(self) -> tuple[str, ...]:
@@ -203,6 +163,11 @@ class RobotProfile:
         """The actuated joint of this name (KeyError when there is none)."""
         return self.joints[self.joint_names.index(name)]
 
+    def limited(self, name: str) -> Joint | TwistElement:
+        """What has limits under this name: an element of the twist, or else a joint."""
+        elements = {element.name: element for element in self.twist}
+        return elements[name] if name in elements else self.joint(name)
+
     def array(self, attribute: str) -> npt.NDArray[np.float64]:
         """One attribute of all joints, (nj,), in command order."""
         return np.array([getattr(joint, attribute) for joint in self.joints], dtype=float)
@@ -226,11 +191,16 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
             faults.add(key, data[key], f'unknown; known: {", ".join(TOP_KEYS)}', path=(key,))
     urdf = _urdf(data, file, faults)
     sections = {
-        key: _section(section, data.get(key) or {}, key, file, faults)
+        key: read_section(section, data.get(key) or {}, key, file, faults)
         for key, section in (('command', Command), ('rates', Rates), ('topics', Topics))
     }
     interface = getattr(sections['command'], 'interface', '')
     joints = _joints(data.get('joints'), urdf, interface, faults)
+    twist = read_twist(data.get('twist'), interface, faults)
+    wheels = None
+    if data.get('wheels') is not None:
+        wheels = read_section(Wheels, data['wheels'], 'wheels', file, faults)
+        _check_wheels(wheels, joints, faults)
     links = {} if urdf is None else urdf.links
     chosen = {}
     for key in ('base_link', 'tool_link', 'payload_link', 'imu_link'):
@@ -257,6 +227,8 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
         tool_link=chosen['tool_link'],
         payload_link=chosen['payload_link'],
         imu_link=chosen['imu_link'],
+        twist=twist,
+        wheels=wheels,
         **sections,  # type: ignore[arg-type]
     )
 
@@ -291,8 +263,12 @@ def _urdf(data: Mapping[str, Any], file: YamlFile, faults: Faults) -> Urdf | Non
     if not isinstance(given, str) or not given:
         faults.add('urdf', given, 'give the path of the URDF, relative to this file')
         return None
+    floating = data.get('floating', False)
+    if not isinstance(floating, bool):
+        faults.add('floating', floating, 'must be true or false', path=('floating',))
     try:
-        return read_urdf((file.path.parent / given).resolve())
+        urdf = read_urdf((file.path.parent / given).resolve())
+        return with_floating_base(urdf) if floating is True else urdf
     except InputError as error:
         if len(error.faults) == 1 and not error.faults[0].file:
             faults.add('urdf', given, error.faults[0].mend, path=('urdf',))
@@ -301,46 +277,13 @@ def _urdf(data: Mapping[str, Any], file: YamlFile, faults: Faults) -> Urdf | Non
         return None
 
 
-def _section(
-    section: type[Config], given: Any, key: str, file: YamlFile, faults: Faults
-) -> Config | None:
-    if not isinstance(given, Mapping):
-        faults.add(key, given, 'must be a mapping', path=(key,))
-        return None
-    units = {row.name: row.unit for row in section.table()}
-    values = {}
-    for name, value in given.items():
-        values[name] = value
-        if units.get(name):
-            values[name] = _number(value, units[name], f'{key}.{name}', (key, name), faults)
-            if values[name] is None:
-                return None
-    try:
-        return section.from_mapping(values, file=str(file.path), lines=file.lines, path=(key,))
-    except InputError as error:
-        faults.extend(error)
-        return None
-
-
-def _number(
-    value: Any, unit: str, name: str, path: tuple[object, ...], faults: Faults
-) -> float | None:
-    """A finite number, given plain or as text with the right unit; None after a fault."""
-    if isinstance(value, str):
-        number, _, given = value.strip().partition(' ')
-        # YAML 1.1 reads 1e6 (without a sign in the exponent) as text.
-        if given.strip() not in ('', unit):
-            faults.add(name, value, f'the unit is {unit}; write a plain number in it', path=path)
-            return None
-        try:
-            value = float(number)
-        except ValueError:
-            faults.add(name, value, f'must be a number [{unit}]', path=path)
-            return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        faults.add(name, value, f'must be a finite number [{unit}]', path=path)
-        return None
-    return float(value)
+def _check_wheels(wheels: Any, joints: Sequence[Joint], faults: Faults) -> None:
+    turning = [joint.name for joint in joints if joint.type == 'continuous']
+    for side in ('left', 'right'):
+        for name in getattr(wheels, side, ()):
+            if name not in turning:
+                mend = f'must be a continuous joint; has: {", ".join(turning)}'
+                faults.add(f'wheels.{side}', name, mend, path=('wheels', side))
 
 
 # Attribute of a joint in the profile -> (unit template, must it be positive or only >= 0, or any)
@@ -418,7 +361,7 @@ def _joint(
             faults.add(field_name, value, f'unknown; known: {", ".join(_JOINT_KEYS)}', path=path)
             continue
         unit, sign = _JOINT_KEYS[key]
-        number = _number(value, unit.format(**units), field_name, path, faults)
+        number = read_number(value, unit.format(**units), field_name, path, faults)
         if number is None:
             continue
         if (sign == 'positive' and number <= 0) or (sign == 'not negative' and number < 0):

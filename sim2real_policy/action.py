@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,25 +19,27 @@ MEANINGS = {
     'delta': 'position',
     'velocity': 'velocity',
     'effort': 'effort',
+    'twist': 'twist',
 }
 """Meaning of an action -> the command interface that it needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """How an action becomes an order to the joints; one element for each joint.
+    """How an action becomes an order; one element for each joint, of a twist for each element.
 
     ========  ==============================================================
     position  ``default position + offset + scale * action`` [rad or m]
     delta     ``last command + offset + scale * action`` [rad or m]
     velocity  ``offset + scale * action`` [rad/s or m/s]
     effort    ``offset + scale * action`` [N*m or N]
+    twist     ``offset + scale * action`` of the base [m/s or rad/s]
     ========  ==============================================================
 
     Attributes:
         meaning: one of the above.
-        scale: (nj,) in the unit of the order.
-        offset: (nj,) in the unit of the order; zeros when empty.
+        scale: (a,) in the unit of the order.
+        offset: (a,) in the unit of the order; zeros when empty.
         clip: the network's output is first limited to +/- this; None leaves it alone.
     """
 
@@ -46,11 +50,10 @@ class Action:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        if self.meaning not in MEANINGS:
-            faults.add('meaning', self.meaning, f'must be one of {", ".join(MEANINGS)}')
+        one_of(faults, 'meaning', self.meaning, MEANINGS)
         object.__setattr__(self, 'scale', vector(faults, 'scale', self.scale))
-        offset = self.offset if len(self.offset) else (0.0,) * len(self.scale)
-        object.__setattr__(self, 'offset', vector(faults, 'offset', offset))
+        offset = vector(faults, 'offset', self.offset)
+        object.__setattr__(self, 'offset', offset or (0.0,) * len(self.scale))
         if len(self.offset) != len(self.scale):
             faults.add('offset', self.offset, f'must have {len(self.scale)} elements, as scale')
         if self.clip is not None and not (is_number(self.clip) and 0 < self.clip < math.inf):
@@ -82,11 +85,11 @@ class ActionMap:
         """Orders for actions that went through :meth:`limited`.
 
         Args:
-            action: (..., nj) network output.
-            command: (..., nj) the last command that was really sent.
+            action: (..., a) network output.
+            command: (..., a) the last command that was really sent.
 
         Returns:
-            (..., nj) in the unit of the command interface.
+            (..., a) in the unit of the command interface.
         """
         order = action * self._scale
         order += self._offset
@@ -96,8 +99,18 @@ class ActionMap:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a plain or NumPy number (a bool is none)."""
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    """Whether a value is a plain or NumPy number that a float can hold (a bool is none)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    return not isinstance(value, int) or abs(value) <= sys.float_info.max
+
+
+def one_of(faults: Faults, field: str, value: object, choices: Iterable[str]) -> bool:
+    """Whether a value is one of these words; the fault when it is not."""
+    right = isinstance(value, str) and value in choices
+    if not right:
+        faults.add(field, value, f'must be one of {", ".join(choices)}')
+    return right
 
 
 def vector(

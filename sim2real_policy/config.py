@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Fault, Faults, InputError
-from sim2real_core.profile import Rates
+from sim2real_core.profile_sections import Rates
 
+OPEN = 1000.0
+"""Where a workspace is open [m]."""
 LEAST_SAMPLES = 2.5  # joint states that must be missing before an input is stale
 
 
@@ -48,9 +50,61 @@ class PolicyConfig(Config):
         0.5, 'After holding this long it damps.', unit='s', low=0.0, high=60.0
     )
     damp_time: float = parameter(0.3, 'Time constant of damping.', unit='s', low=1e-3, high=60.0)
+    stop_time: float = parameter(
+        60.0,
+        'Without usable input for this long it stops until reset.',
+        unit='s',
+        low=0.01,
+        high=1e6,
+    )
+    goal_time: float = parameter(
+        0.5,
+        'A velocity goal that is not repeated for this long is taken back: stand still.',
+        unit='s',
+        low=0.01,
+        high=1e6,
+    )
+    novelty_time: float = parameter(
+        1.0,
+        'It holds when observations were unlike those of training for this long; 0 for never.',
+        unit='s',
+        low=0.0,
+        high=60.0,
+    )
+    start_speed: float = parameter(
+        0.1,
+        'Share of the speed limits at which an activated policy first moves the joints to its '
+        'default pose; 0 to act from wherever they are.',
+        low=0.0,
+        high=1.0,
+    )
+    shadow: bool = parameter(
+        False, 'Everything runs and is published, but the robot is not commanded.'
+    )
+    speed_factor: float = parameter(1.0, 'Share of the speed limits.', low=0.01, high=1.0)
+    workspace_low: tuple[float, ...] = parameter(
+        (-OPEN,) * 3, f'Lower corner of the box for the tool; -{OPEN:g} is open.', unit='m'
+    )
+    workspace_high: tuple[float, ...] = parameter(
+        (OPEN,) * 3, f'Upper corner of the box for the tool; {OPEN:g} is open.', unit='m'
+    )
+    realtime_priority: int = parameter(
+        0, 'Of the whole process, SCHED_FIFO; 0 leaves it as it is.', low=0, high=99
+    )
+    processors: str = parameter('', 'Those the control loop may use, like 2,4-6; all when empty.')
+    lock_memory: bool = parameter(False, 'Keep all memory from being paged out.')
+
+    @property
+    def confined(self) -> bool:
+        """Whether there is a box that the tool may not leave."""
+        corners = (*self.workspace_low, *self.workspace_high)
+        return any(abs(value) < OPEN for value in corners)
 
     def check(self, faults: Faults) -> None:
         """Pacing and a timer exclude each other; so do a bundle and a trajectory."""
+        for name in ('workspace_low', 'workspace_high'):
+            if len(getattr(self, name)) != 3:
+                faults.add(name, getattr(self, name), 'must be x, y and z')
         if self.bundle and self.trajectory:
             faults.add('trajectory', self.trajectory, 'give a bundle or a trajectory, not both')
         if self.paced is True and self.control == 'timer':

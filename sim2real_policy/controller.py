@@ -9,25 +9,40 @@ commands when no samples come any more. Times called ``stamp`` come with the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.joint_states import UNSTAMPED, is_late
+from sim2real_core.joint_states import UNSTAMPED, is_late, shortest
 from sim2real_core.profile import RobotProfile
 from sim2real_policy.action import ActionMap
-from sim2real_policy.bundle import BundleMetadata, check_robot
+from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.config import PolicyConfig, check_rates
-from sim2real_policy.guard import Guard
-from sim2real_policy.observation import INPUT_SIZES, Assembler
+from sim2real_policy.controller_parts import input_arrays, make_guard, source_names
+from sim2real_policy.guard_input import Plausibility
+from sim2real_policy.guard_limits import Limits
+from sim2real_policy.latency import Stages
+from sim2real_policy.observation import Assembler
+from sim2real_policy.ramp import Ramp
 from sim2real_policy.runtime import Runtime
 
 Array = npt.NDArray[np.float64]
 
 NO_SAMPLE = 'no joint state of this robot yet'
 NO_GOAL = 'no goal yet'
-LATCHED = 'the policy gave an action that is not finite: stopped until reset'
+STARTING = 'moves to the start pose'
+OVERFLOW = 'the observation is not finite: a goal or a sensor is absurdly large'
+UNTIL_RESET = 'stopped until reset'
+HARMLESS = ('', NO_GOAL, STARTING)
+"""Reasons to hold that are no faults."""
+NEAR = 0.1
+"""Where every joint is within this of the start pose, it is not moved there [rad or m]."""
+SLOW = 1.25
+"""Samples further apart than so many control periods come too slowly."""
+SETTLING = 0.05
+"""Share of a new interval between samples in their mean."""
 
 
 class Controller:
@@ -40,21 +55,25 @@ class Controller:
         config: times, and whether samples or a timer set the pace.
         tool: gives the tool position (3,) in the base frame [m] for joint positions (nj,) in the
             policy's order; needed only when the policy sees it.
+        clock: the caller's steady clock, for the durations in ``stages``.
 
     Raises:
         InputError: the robot cannot run this policy; every reason.
 
     Attributes:
-        inputs: (1, nj) or (1, 3) arrays by name (see ``observation.KINDS``), to be filled by the
-            caller in the policy's joint order: ``position``, ``velocity``, ``effort``; IMU and
-            goal through :meth:`imu` and :meth:`goal`.
-        command: (nj,) what was sent last, in the robot's command order.
+        inputs: arrays by name (see ``observation.KINDS``): (1, nj) ``position``, ``velocity`` and
+            ``effort``, to be filled by the caller in the policy's joint order; the others come
+            through :meth:`sense`, :meth:`goal` and :meth:`velocity_goal`.
+        images: (1, ...) arrays by the name of the model's input, as :meth:`sense`.
+        command: (na,) what was sent last, in the robot's command order.
         observation: (size,) float32, what the policy saw last.
         fault: why it holds; ``''`` when it acts.
         warning: what else a person should know; ``''`` when nothing.
         decided: whether the last command came from the policy, with a new observation.
         missed: control periods that passed without a command since the last reset.
+        restarts: how often time went backward.
         guard: its limits and counts.
+        stages: how long what took.
     """
 
     def __init__(
@@ -64,6 +83,7 @@ class Controller:
         runtime: Runtime,
         config: PolicyConfig,
         tool: Callable[[Array], Array] | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._meta = meta
         self._runtime = runtime
@@ -74,37 +94,34 @@ class Controller:
         if meta.profile not in ('', profile.content_hash):
             self.warning = f'the bundle was trained with another version of profile {profile.name}'
         interface = profile.command.interface
+        self._continuous = np.array([profile.joint(n).type == 'continuous' for n in meta.joints])
         self._by_effort = interface == 'effort'
-        self.guard = Guard(
-            check_robot(meta, profile),
-            interface=interface,
-            period=meta.control_period,
-            hold_time=config.hold_time,
-            damp_time=config.damp_time,
-            continuous=[profile.joint(name).type == 'continuous' for name in meta.joints],
-        )
-        joints = len(meta.joints)
-        self._position = np.zeros(joints)  # newest finite one
-        self.inputs = {name: np.zeros((1, size or joints)) for name, size in INPUT_SIZES.items()}
-        default = np.array(meta.default_position)
-        self._assembler = Assembler(
-            meta.observation, default, position_command=interface == 'position'
-        )
+        self._by_position = interface == 'position'
+        self.guard = make_guard(meta, profile, config)
+        self._position = np.zeros(len(meta.joints))  # newest usable one
+        self.inputs = input_arrays(meta)
+        self.images = {i.name: np.zeros((1, *i.shape), np.float32) for i in meta.images}
+        self._default = default = np.array(meta.default_position)
+        self._assembler = Assembler(meta.observation, default, position_command=self._by_position)
         self._action = ActionMap(meta.action, default)
         self._normalizer = None
         if meta.normalizer is not None:
             self._normalizer = np.array(meta.normalizer.mean), np.array(meta.normalizer.std)
-        self._order = [meta.joints.index(name) for name in profile.joint_names]
-        self._measured = [
-            self.inputs[name]
-            for name in ('position', 'velocity', 'effort')
-            if name == 'position' or name in self.required
-        ]
-        self._imu = bool({'angular_velocity', 'linear_acceleration'} & meta.observation.inputs)
+        self._order = [meta.command_names.index(name) for name in profile.command_names]
+        self._measured = [n for n in ('position', 'velocity', 'effort') if n in self.required]
+        self._plausible = Plausibility(meta.joints, Limits.of(profile, meta.joints))
+        self.sources = tuple(source_names(meta))
         self._slack = 0.5 / profile.rates.joint_state_rate
-        self.command = np.zeros(joints)
+        self._ramp: Ramp | None = None
+        self._starts = False
+        self._speed = profile.array('velocity')[
+            [profile.joint_names.index(name) for name in meta.joints]
+        ]
+        self.stages = Stages(clock)
+        self.command = np.zeros(len(meta.command_names))
         self.observation = self._assembler.values[0]
-        self._has_goal = meta.goal.kind == 'none'
+        self._has_goal = meta.goal.kind in ('none', 'base_velocity')
+        self.restarts = 0
         self.reset()
 
     @property
@@ -128,16 +145,27 @@ class Controller:
         self._stamp = -math.inf  # of the newest sample
         self._good = -math.inf  # stamp of the newest usable one
         self._heard = -math.inf  # steady time when the newest came
-        self._imu_stamp = -math.inf
+        self._sensed = dict.fromkeys(self.sources, -math.inf)  # stamps of the other sensors
+        self.inputs['velocity_goal'][:] = 0.0
+        self._asked = math.inf  # stamp when the velocity goal is taken back
+        self._refused = 0  # samples in a row that told nothing new
+        self._interval = 0.0  # between samples [s], mean
         self._due = -math.inf  # stamp at which the next command is due
         self._next = -math.inf  # steady time at which the next command without a sample is due
         self._forget()
         self.decided = False
         self.missed = 0
-        self.fault = NO_SAMPLE
+        self.fault = self._unusable = NO_SAMPLE
+
+    def start(self) -> None:
+        """Start afresh; a position interface first moves slowly to the default pose."""
+        self.reset()
+        self.release()
+        config = self._config
+        self._starts = self._by_position and config.start_speed > 0 and not config.trajectory
 
     def release(self) -> None:
-        """Let the policy act again after an action that was not finite."""
+        """Let the policy act again after a stop."""
         self.guard.release()
         self._forget()
 
@@ -155,12 +183,29 @@ class Controller:
         self._has_goal = True
         return True
 
-    def imu(self, stamp: float, angular_velocity: Array, linear_acceleration: Array) -> None:
-        """A new IMU sample: (3,) [rad/s], (3,) [m/s^2]."""
-        if math.isfinite(angular_velocity.sum() + linear_acceleration.sum()):
-            self.inputs['angular_velocity'][0] = angular_velocity
-            self.inputs['linear_acceleration'][0] = linear_acceleration
-            self._imu_stamp = stamp
+    def velocity_goal(self, twist: Array) -> bool:
+        """A new velocity goal (3,): linear.x, linear.y, angular.z; False when it is not finite.
+
+        It must be repeated within ``goal_time``, counted in the stamps of samples.
+        """
+        if not math.isfinite(twist.sum()):
+            return False
+        self.inputs['velocity_goal'][0] = twist
+        self._asked = self._stamp + self._config.goal_time
+        return True
+
+    def sense(self, source: str, stamp: float, values: Mapping[str, Array]) -> None:
+        """A sample of another sensor; one that is not finite ages until its absence is noticed.
+
+        Args:
+            source: one of ``sources``.
+            stamp: when it was measured [s].
+            values: for ``inputs``, by name; none for an image, which is in ``images`` already.
+        """
+        if math.isfinite(sum(value.sum() for value in values.values())):
+            for name, value in values.items():
+                self.inputs[name][0] = value
+            self._sensed[source] = stamp
 
     def newer(self, stamp: float) -> bool:
         """Whether a sample of this stamp [s] tells anything; ask before filling ``inputs``.
@@ -168,7 +213,9 @@ class Controller:
         Standing still, or barely going backward as among several publishers, it does not.
         """
         if not is_late(stamp, self._stamp):
+            self._refused = 0
             return True
+        self._refused += 1
         if stamp == self._stamp == 0.0:
             self.fault = UNSTAMPED
         return False
@@ -189,14 +236,23 @@ class Controller:
             return False
         if stamp < self._stamp:
             self.reset()
+            self.restarts += 1
+        if self._heard > -math.inf:
+            gap = stamp - self._stamp
+            self._interval += SETTLING * (gap - self._interval) if self._interval else gap
+        if self._asked == math.inf:
+            self._asked = stamp + self._config.goal_time
         self._stamp, self._heard = stamp, now
-        self.fault = fault or self._unusable()
         position = self.inputs['position'][0]
-        if math.isfinite(position.sum()):
+        fault = fault or self._plausible.fault(self.inputs, self._measured)
+        if not fault:  # else damping would lead to where the robot cannot be
             self._position[:] = position
+        self.fault = self._unusable = fault or self._why_unheard()
         if not self.fault:
             if not self.ready:
                 self.guard.reset(position)
+                self._ramp = self._way(position) if self._starts else None
+                self._starts = False
             elif self.guard.damping:  # the robot was let go of, and may be anywhere
                 self.guard.resume(position)
                 self._runtime.reset()
@@ -221,44 +277,79 @@ class Controller:
             self.missed += int((late + self._slack) / period)
         self._due = stamp + period
 
-    def _unusable(self) -> str:
-        for values in self._measured:
-            if not math.isfinite(values.sum()):
-                return 'a joint state is not finite'
-        if self._imu and not self._stamp - self._imu_stamp <= self._config.stale_after:
-            return 'no recent, finite IMU sample'
+    def _way(self, position: Array) -> Ramp | None:
+        """The way from here to the start pose; None when it is near."""
+        way = shortest(self._default - position, self._continuous)
+        if np.abs(way).max() <= NEAR:
+            return None
+        self._ramped = 0.0
+        return Ramp(position, way, self._speed, self._config.start_speed)
+
+    def _why_unheard(self) -> str:
+        for source, stamp in self._sensed.items():
+            if not self._stamp - stamp <= self._config.stale_after:
+                return f'no recent, finite {source} sample'
         return ''
 
     def act(self) -> Array:
         """The command for the newest sample: ``command``."""
-        inputs, guard = self.inputs, self.guard
+        inputs, guard, lap = self.inputs, self.guard, self.stages.lap
         position = inputs['position'][0]
         self.decided = False
-        if self.fault and self.fault != NO_GOAL:
+        if self._unusable:
             guard.stale(self._stamp - self._good - self._config.stale_after, self._position)
             return self._sent()
+        if self._ramp is not None:
+            return self._approach(self._ramp, position)
         if not self._has_goal:
             self.fault = NO_GOAL
             guard.hold()
             return self._sent()
         self.fault = ''
+        if self._stamp > self._asked:
+            inputs['velocity_goal'][0] = 0.0
         if self._tool is not None:
             inputs['tool'][0] = self._tool(position)
-        inputs['command'][0] = guard.command
+        # A robot that somebody else commands is where it is, not where we would have it.
+        before = position if self._config.shadow and self._by_position else guard.command
+        inputs['command'][0] = before
         observation = self._assembler.update(inputs)
+        if not math.isfinite(observation.sum()):
+            self.fault = OVERFLOW
+            self._assembler.reset()  # nor shall its histories keep it
+            guard.hold()
+            return self._sent()
+        guard.see(observation[0])
         if self._normalizer is not None:
             mean, std = self._normalizer
             observation = ((observation - mean) / std).astype(np.float32)
-        action = self._runtime.infer(observation)[0].astype(np.float64)
+        lap()
+        action = self._infer(observation)[0].astype(np.float64)
+        lap()
         if math.isfinite(action.sum()):  # else the guard shall see it as it is
             action = self._action.limited(action)
-        order = self._action.order(action, guard.command)
+        order = self._action.order(action, before)
         guard.apply(order, position, inputs['velocity'][0])
-        if guard.latched:
-            self.fault = LATCHED
-        else:
+        if not guard.stopped:
             inputs['action'][0] = action
+        lap()
         self.decided = True
+        return self._sent()
+
+    def _infer(self, observation: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        if self.images:
+            return self._runtime.infer(observation, self.images)
+        return self._runtime.infer(observation)
+
+    def _approach(self, ramp: Ramp, position: Array) -> Array:
+        """The next step to the start pose."""
+        self.fault = STARTING
+        self._ramped += self._meta.control_period
+        order = ramp.at(self._ramped).position
+        self.guard.apply(order, position, self.inputs['velocity'][0])
+        if self._ramped >= ramp.lasts:
+            self._ramp = None
+            self._forget()
         return self._sent()
 
     def watch(self, now: float) -> bool:
@@ -282,6 +373,8 @@ class Controller:
             return True
         if self.fault != UNSTAMPED:
             self.fault = f'no new joint state for {age:.1f} s'
+            if self._refused:
+                self.fault = f'the clock of the joint states stands still at {self._stamp:g} s'
         self.decided = False
         bad = age + self._stamp - self._good - self._config.stale_after
         self.guard.stale(bad, self._position)
@@ -300,38 +393,38 @@ class Controller:
     def stop(self) -> bool:
         """Make the next command of a stop; whether it still changes anything."""
         before = self.command.copy()
-        if self._by_effort:  # an effort that is kept would go on pushing
-            self.guard.stale(math.inf, self._position)
-        else:
-            self.guard.hold()
+        self.guard.let_go()
         return bool(np.abs(self._sent() - before).max() > 1e-6)
 
     def report(self) -> dict[str, object]:
         """For diagnostics."""
+        ages = {f'age_{name} [s]': self._stamp - stamp for name, stamp in self._sensed.items()}
         return {
             'warning': self.warning,
+            'shadow': self._config.shadow,
             'deadline_misses': self.missed,
+            'restarts': self.restarts,
+            'joint_state_rate [Hz]': 1.0 / self._interval if self._interval > 0 else 0.0,
+            **ages,
             'latched': self.guard.latched,
+            'stopped': self.guard.stopped,
+            'interventions': ', '.join(self.guard.reasons),
             **self.guard.counts,
+            **self.stages.report(),
             **self._runtime.report(),
         }
 
+    @property
+    def doubt(self) -> str:
+        """What should not be, though it acts; ``''`` when nothing."""
+        period = self._meta.control_period
+        if self._interval > SLOW * period:
+            rate = 1.0 / self._interval
+            return f'joint states come at {rate:.3g} Hz only; one each {period:g} s is needed'
+        return ''
+
     def _sent(self) -> Array:
+        if self.guard.stopped:
+            self.fault = f'{self.guard.stopped}: {UNTIL_RESET}'
         self.command[:] = self.guard.command[self._order]
         return self.command
-
-
-def tool_position(meta: BundleMetadata, profile: RobotProfile) -> Callable[[Array], Array] | None:
-    """The ``tool`` of a :class:`Controller`, where the policy sees one.
-
-    Raises:
-        MissingError: pinocchio is not installed.
-    """
-    if 'tool' not in meta.observation.inputs:
-        return None
-    from sim2real_core.kinematics import Kinematics
-
-    kinematics = Kinematics(profile)
-    order = [meta.joints.index(name) for name in profile.joint_names]
-    link = meta.observation.tool_link or None
-    return lambda position: kinematics.position(position[order], link)

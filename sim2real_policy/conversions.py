@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import array
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from builtin_interfaces.msg import Duration
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from sim2real_core.command_messages_ros import values_of
 from sim2real_core.joint_states import concerns
 
 Array = npt.NDArray[np.float64]
@@ -67,67 +65,15 @@ class JointStateReader:
             self._index = np.array([names.index(name) for name in self._joints])
 
 
-class CommandMessage(Protocol):
-    """Makes the messages of one command type."""
-
-    type: Any
-
-    def fill(self, command: Array) -> Any:
-        """The message for a command (nj,) in command order; overwritten by the next."""
-        ...
-
-
-class ArrayCommand:
-    """Commands as ``std_msgs/Float64MultiArray``, the joints in command order."""
-
-    type: Any = Float64MultiArray
-
-    def __init__(self, joints: Sequence[str], interface: str, period: float) -> None:
-        self._message = Float64MultiArray()
-        self._values = _values_of(self._message, 'data', len(joints))
-
-    def fill(self, command: Array) -> Float64MultiArray:
-        """The message for a command (nj,); overwritten by the next."""
-        self._values[:] = command
-        return self._message
-
-
-class TrajectoryCommand:
-    """Commands as ``trajectory_msgs/JointTrajectory`` of one point, due a control period later."""
-
-    type: Any = JointTrajectory
-
-    def __init__(self, joints: Sequence[str], interface: str, period: float) -> None:
-        seconds = int(period)
-        point = JointTrajectoryPoint(
-            time_from_start=Duration(sec=seconds, nanosec=round((period - seconds) * 1e9))
-        )
-        self._message = JointTrajectory(joint_names=list(joints), points=[point])
-        field = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}[interface]
-        self._values = _values_of(point, field, len(joints))
-
-    def fill(self, command: Array) -> JointTrajectory:
-        """The message for a command (nj,); overwritten by the next. Stamp zero: begin at once."""
-        self._values[:] = command
-        return self._message
-
-
-COMMANDS: dict[str, Callable[[Sequence[str], str, float], CommandMessage]] = {
-    'std_msgs/msg/Float64MultiArray': ArrayCommand,
-    'trajectory_msgs/msg/JointTrajectory': TrajectoryCommand,
-}
-"""Command type of a profile -> what makes its messages."""
-
-
 class AppliedAction:
-    """``policy/action_applied``: what was sent, in the field of the command interface."""
+    """``policy/action_applied``: what was sent, in the field of what is commanded."""
 
-    def __init__(self, joints: Sequence[str], interface: str) -> None:
-        self._message = JointState(name=list(joints))
-        self._values = _values_of(self._message, interface, len(joints))
+    def __init__(self, names: Sequence[str], drives: str) -> None:
+        self._message = JointState(name=list(names))
+        self._values = values_of(self._message, drives, len(names))
 
     def fill(self, command: Array, stamp: Any) -> JointState:
-        """The message for a command (nj,) that answers the sample of this stamp."""
+        """The message for a command (n,) that answers the sample of this stamp."""
         self._values[:] = command
         self._message.header.stamp = stamp
         return self._message
@@ -140,7 +86,7 @@ class ObservationMessage:
         size = len(labels)
         dimension = MultiArrayDimension(label=','.join(labels), size=size, stride=size)
         self._message = Float64MultiArray(layout=MultiArrayLayout(dim=[dimension]))
-        self._values = _values_of(self._message, 'data', size)
+        self._values = values_of(self._message, 'data', size)
 
     def fill(self, observation: npt.NDArray[np.float32]) -> Float64MultiArray:
         """The message for an observation (size,); overwritten by the next."""
@@ -153,8 +99,31 @@ def xyz(vector: Any) -> Array:
     return np.array([vector.x, vector.y, vector.z])
 
 
-def _values_of(message: Any, field: str, size: int) -> Array:
-    """Make a field of a message ``size`` numbers long; the array returned writes into it."""
-    setattr(message, field, array.array('d', bytes(8 * size)))
-    # The message keeps the very array it was given, so that its memory can be written to.
-    return np.frombuffer(getattr(message, field), dtype=np.float64)
+def downward(orientation: Any) -> Array:
+    """The unit vector (3,) downward in the frame that a quaternion message turns.
+
+    The world's -z seen from there: the third row of its rotation matrix, negative. NaN where the
+    quaternion is none, as drivers send that do not know the orientation.
+    """
+    x, y, z, w = orientation.x, orientation.y, orientation.z, orientation.w
+    square = x * x + y * y + z * z + w * w
+    if not 0.25 < square < 4.0:
+        return np.full(3, np.nan)
+    down = [2.0 * (w * y - x * z), -2.0 * (y * z + w * x), x * x + y * y - z * z - w * w]
+    return np.array(down) / square
+
+
+def pixels(message: Image, kind: Any, channels: int) -> npt.NDArray[Any] | None:
+    """An image (height, width, channels) without a copy; None when its data are too few.
+
+    Args:
+        message: the image.
+        kind: type of one value.
+        channels: values of one pixel.
+    """
+    kind = np.dtype(kind).newbyteorder('>' if message.is_bigendian else '<')
+    row, rows = message.width * channels * kind.itemsize, message.height
+    if message.step < row or len(message.data) < message.step * rows:
+        return None
+    flat = np.frombuffer(message.data, np.uint8, message.step * rows).reshape(rows, message.step)
+    return flat[:, :row].view(kind).reshape(rows, message.width, channels)

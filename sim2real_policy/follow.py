@@ -20,6 +20,7 @@ effort    the motion's effort, plus the profile's ``stiffness`` and ``damping`` 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,8 @@ from sim2real_core.trajectory import Motion, Trajectory
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.observation import Term
+from sim2real_policy.ramp import Ramp
+from sim2real_policy.runtime import NOTHING
 
 Array = npt.NDArray[np.float64]
 Array32 = npt.NDArray[np.float32]
@@ -40,10 +43,6 @@ CORRECTION = 2.0
 """Of a velocity interface: speed per distance to the motion [1/s]."""
 SLOWLY = 0.1
 """Share of the speed limits at which the start is approached."""
-UNLIMITED = 1.0
-"""Speed limit taken for a joint that has none [rad/s or m/s]."""
-SHORTEST = 0.5
-"""Least duration of the approach [s]."""
 SEES = {
     'position': ('joint_command',),
     'velocity': ('joint_position',),
@@ -77,6 +76,8 @@ class TrajectoryRuntime:
         MissingError: pinocchio is not installed.
     """
 
+    name = 'trajectory'
+
     def __init__(self, trajectory: Trajectory, profile: RobotProfile, periods: int = 0) -> None:
         self._trajectory = trajectory
         self._interface = profile.command.interface
@@ -85,8 +86,7 @@ class TrajectoryRuntime:
             _check_gains(profile)
         self._default = profile.array('default_position')
         self._continuous = np.array([joint.type == 'continuous' for joint in profile.joints])
-        limit = profile.array('velocity')
-        self._slow = SLOWLY * np.where(np.isfinite(limit), limit, UNLIMITED)
+        self._limit = profile.array('velocity')
         self._dynamics, self._loop = InverseDynamics(profile), Loop.of(profile)
         self._step = profile.rates.control_period
         self._length = 1.0 / trajectory.base_frequency
@@ -98,7 +98,7 @@ class TrajectoryRuntime:
     def reset(self) -> None:
         """Move slowly to the start next, then repeat the period that was not finished."""
         self._time = self._length * min(self.finished, self._periods)
-        self._start: Array | None = None
+        self._ramp: Ramp | None = None
         self._approached = 0.0  # time since the approach began [s]
 
     @property
@@ -106,13 +106,17 @@ class TrajectoryRuntime:
         """Periods that are done."""
         return int(self._time / self._length + 1e-9)
 
-    def infer(self, observation: Array32) -> Array:
+    def infer(self, observation: Array32, others: Mapping[str, Array32] = NOTHING) -> Array:
         """The next order (1, nj) for what is seen (1, d); one call is one control period."""
         seen = observation[0].astype(np.float64).reshape(-1, len(self._default))
         here = seen[0] + self._default  # commanded or measured
-        if self._start is None:
-            self._leave(here)
-        motion = self._approach() if self._approached < self._lasts else self._run()
+        if self._ramp is None:
+            self._ramp = self._leave(here)
+        if self._approached < self._ramp.lasts:
+            self._approached += self._step
+            motion = self._ramp.at(self._approached)
+        else:
+            motion = self._run()
         if self._interface == 'position':
             return motion.position[None]
         off = shortest(motion.position - here, self._continuous)
@@ -121,26 +125,12 @@ class TrajectoryRuntime:
         effort = self._dynamics.efforts(*motion) + self._stiffness * off
         return (effort + self._damping * (motion.velocity - seen[1]))[None]
 
-    def _leave(self, here: Array) -> None:
+    def _leave(self, here: Array) -> Ramp:
         """Begin the approach from where the robot is."""
         goal = self._ordered(self._begin).position
         turns = np.where(self._continuous, np.round((here - goal) / (2.0 * math.pi)), 0.0)
         self._turned = 2.0 * math.pi * turns
-        self._start, self._way = here, goal + self._turned - here
-        # The speed of a minimum-jerk motion is 1.875 times its mean at most.
-        self._lasts = max(1.875 * float((np.abs(self._way) / self._slow).max()), SHORTEST)
-
-    def _approach(self) -> Motion:
-        """A minimum-jerk motion to the start."""
-        assert self._start is not None
-        self._approached += self._step
-        s, rate = min(self._approached / self._lasts, 1.0), 1.0 / self._lasts
-        way = self._way
-        return Motion(
-            self._start + way * (10 * s**3 - 15 * s**4 + 6 * s**5),
-            way * (30 * s**2 - 60 * s**3 + 30 * s**4) * rate,
-            way * (60 * s - 180 * s**2 + 120 * s**3) * rate**2,
-        )
+        return Ramp(here, goal + self._turned - here, self._limit, SLOWLY)
 
     def _run(self) -> Motion:
         """The motion; at its end the pose it ended in."""
@@ -160,11 +150,14 @@ class TrajectoryRuntime:
         effort = self._dynamics.efforts(*motion)
         return self._loop.command(motion.position, motion.velocity, effort)
 
+    def close(self) -> None:
+        """Nothing to free."""
+
     def report(self) -> dict[str, object]:
         """For diagnostics."""
         if self.finished >= self._periods:
             state = 'done'
-        elif self._start is None or self._approached < self._lasts:
+        elif self._ramp is None or self._approached < self._ramp.lasts:
             state = 'approaches the start'
         else:
             state = f'period {self.finished + 1} of {self._periods}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -47,10 +48,60 @@ class LatencyHistogram:
         index = int(np.searchsorted(np.cumsum(self._bins), wanted))
         return min(_LOWEST * 10 ** ((index + 1) / _PER_DECADE), self.longest)
 
-    def report(self) -> dict[str, object]:
+    def report(self, name: str = 'latency') -> dict[str, object]:
         """For diagnostics."""
         return {
-            'latency_p50 [s]': self.quantile(0.5),
-            'latency_p99 [s]': self.quantile(0.99),
-            'latency_max [s]': self.longest,
+            f'{name}_p50 [s]': self.quantile(0.5),
+            f'{name}_p99 [s]': self.quantile(0.99),
+            f'{name}_max [s]': self.longest,
         }
+
+
+STAGES = ('assemble', 'infer', 'guard', 'publish')
+"""What happens between a joint state and its command, in order."""
+
+
+class Stages:
+    """Durations of the stages of a control cycle.
+
+    While a robot waits, :meth:`lap` notes times only; :meth:`close` sorts them afterwards.
+
+    Args:
+        clock: steady time [s].
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._laps: list[float] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._laps.clear()
+        self.total = LatencyHistogram()
+        self.of = {name: LatencyHistogram() for name in STAGES}
+
+    def begin(self, noticed: float) -> None:
+        """A sample was noticed at this steady time [s]."""
+        self._laps.clear()
+        self._laps.append(noticed)
+
+    def lap(self) -> None:
+        """A stage is over."""
+        self._laps.append(self._clock())
+
+    def close(self) -> None:
+        """The command is out. A cycle that had not all stages counts as a whole only."""
+        self.lap()
+        laps = self._laps
+        if len(laps) == len(STAGES) + 1:
+            for stage, begin, end in zip(self.of.values(), laps, laps[1:]):
+                stage.add(end - begin)
+        self.total.add(laps[-1] - laps[0])
+
+    def report(self) -> dict[str, object]:
+        """For diagnostics."""
+        values = self.total.report()
+        for name, stage in self.of.items():
+            values.update(stage.report(name))
+        return values

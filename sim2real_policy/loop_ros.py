@@ -14,6 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -21,6 +22,7 @@ from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
 
@@ -54,6 +56,9 @@ class FastLoop:
         lock: held during each callback.
         failed: called, in the loop's thread, with an exception that a callback raised; the loop
             is over then.
+
+    Attributes:
+        unreadable: messages so far whose bytes were no message of their type.
     """
 
     def __init__(
@@ -70,7 +75,10 @@ class FastLoop:
         self._overdue = overdue
         self._lock = lock
         self._failed = failed
-        self._subscriptions: list[tuple[Subscription, Callable[[Any, float], None]]] = []
+        self._subscriptions: list[
+            tuple[Subscription, Callable[[bytes], Any], Callable[[Any, float], None]]
+        ] = []
+        self.unreadable = 0
         self._guard = node.create_guard_condition(lambda: None, callback_group=OwnThread())
         self._stop = False
         self._thread = threading.Thread(target=self._run, name='fast loop', daemon=True)
@@ -83,6 +91,7 @@ class FastLoop:
         callback: Callable[[Any, float], None],
         *,
         events: bool = False,
+        decode: Callable[[bytes], Any] | None = None,
     ) -> None:
         """Subscribe.
 
@@ -93,15 +102,22 @@ class FastLoop:
             callback: called with the message and the steady time [s] when it was noticed. When
                 several subscriptions have messages, they are called in order of subscription.
             events: see :class:`OwnThread`.
+            decode: makes a message of the bytes that came; rclpy's own way when None.
         """
         made = self._node.create_subscription(
             kind, topic, lambda message: None, qos, callback_group=OwnThread(events)
         )
-        self._subscriptions.append((made, callback))
+        decode = decode or partial(deserialize_message, message_type=kind)
+        self._subscriptions.append((made, decode, callback))
 
     def start(self) -> None:
         """Begin to wait."""
         self._thread.start()
+
+    @property
+    def thread(self) -> int:
+        """Native id of the thread, once it was started."""
+        return self._thread.native_id or 0
 
     def close(self) -> None:
         """End the thread, wait until it has, and drop the subscriptions."""
@@ -109,7 +125,7 @@ class FastLoop:
         self._guard.trigger()
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
-        for subscription, _ in self._subscriptions:
+        for subscription, _, _ in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._node.destroy_guard_condition(self._guard)
 
@@ -124,19 +140,31 @@ class FastLoop:
         wait_set = rclpy_implementation.WaitSet(len(self._subscriptions), 1, 0, 0, 0, 0, context)
         while not self._stop:
             wait_set.clear_entities()
-            for subscription, _ in self._subscriptions:
+            for subscription, _, _ in self._subscriptions:
                 wait_set.add_subscription(subscription.handle)
             wait_set.add_guard_condition(self._guard.handle)
             left = self._deadline() - time.monotonic()
             wait_set.wait(-1 if math.isinf(left) else max(0, int(left * 1e9)))
             now = time.monotonic()
-            for index, (subscription, callback) in enumerate(self._subscriptions):
+            for index, (subscription, decode, callback) in enumerate(self._subscriptions):
                 if self._stop or not wait_set.is_ready('subscription', index):
                     continue
-                taken = subscription.handle.take_message(subscription.msg_type, False)
-                if taken is not None:
-                    with self._lock:
-                        callback(taken[0], now)
+                taken = subscription.handle.take_message(subscription.msg_type, True)
+                if taken is None:
+                    continue
+                try:
+                    message = decode(taken[0])
+                except Exception as error:  # rclpy's own have no base in common
+                    self._refuse(subscription, error)
+                    continue
+                with self._lock:
+                    callback(message, now)
             if now >= self._deadline() and not self._stop:
                 with self._lock:
                     self._overdue()
+
+    def _refuse(self, subscription: Subscription, error: Exception) -> None:
+        """Bytes that are no such message are no reason to stop commanding a robot."""
+        self.unreadable += 1
+        text = f'a message on {subscription.topic_name} cannot be read: {error}'
+        self._node.get_logger().error(text, throttle_duration_sec=1.0)

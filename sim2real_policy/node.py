@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
@@ -10,22 +9,25 @@ import traceback
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import Imu, JointState
-from std_srvs.srv import Trigger
+from sensor_msgs.msg import JointState
 
 from sim2real_core import node as core
 from sim2real_core.errors import Sim2RealError
 from sim2real_core.messages import to_seconds
 from sim2real_core.profile import load_profile
-from sim2real_core.qos import LATCHED, sensor_qos
+from sim2real_core.qos import sensor_qos
+from sim2real_policy import realtime
 from sim2real_policy.config import PolicyConfig
-from sim2real_policy.controller import NO_GOAL, Controller, tool_position
-from sim2real_policy.conversions import JointStateReader, xyz
+from sim2real_policy.controller import HARMLESS, Controller
+from sim2real_policy.controller_parts import tool_position
+from sim2real_policy.conversions import JointStateReader
+from sim2real_policy.decoding_ros import JointStateDecoder
+from sim2real_policy.inputs_ros import Inputs
 from sim2real_policy.latency import LatencyHistogram
 from sim2real_policy.loop_ros import FastLoop
+from sim2real_policy.operator_ros import Operator
 from sim2real_policy.outputs_ros import Outputs
 from sim2real_policy.source import load_source
 
@@ -47,12 +49,13 @@ class PolicyNode(LifecycleNode):
         self._error: BaseException | None = None
         self._alarm = self.create_guard_condition(self._raise)
         self._loop: FastLoop | None = None
-        self._sent, self._latency = 0, LatencyHistogram()
+        self._sent, self._age = 0, LatencyHistogram()
+        self._help: dict[str, object] = {}
         self._config = core.declare(self, PolicyConfig)
         self.add_on_set_parameters_callback(self._may_set)
         self._pace = core.Pace(self, self._config.paced)
         self._health = core.Health(self, self._status)
-        self.create_service(Trigger, 'policy/reset', self._on_reset)
+        self._operator = Operator(self, self._lock)
         if self._config.autostart:
             for transition in (self.trigger_configure, self.trigger_activate):
                 if transition() != DONE:
@@ -79,13 +82,16 @@ class PolicyNode(LifecycleNode):
         self._source = source = load_source(config, profile)
         self._meta = meta = source.meta
         tool = tool_position(meta, profile)
-        self._controller = controller = Controller(meta, profile, source.runtime, config, tool)
+        self._controller = controller = Controller(
+            meta, profile, source.runtime, config, tool, time.monotonic
+        )
         if controller.warning:
             self.get_logger().warning(controller.warning)
         inputs = {name: controller.inputs[name] for name in controller.required}
         self._reader = JointStateReader(meta.joints, inputs)
-        self._outputs = Outputs(self, meta, profile, config.paced)
+        self._outputs = Outputs(self, meta, profile, config.paced, config.shadow)
         self._stamp: Any = None
+        self._simulated = self.get_parameter('use_sim_time').value
         loop = self._loop = FastLoop(
             self,
             deadline=self._deadline,
@@ -93,24 +99,26 @@ class PolicyNode(LifecycleNode):
             lock=self._lock,
             failed=self._on_failed,
         )
-        sensor = sensor_qos(config.paced)
         # What a command depends on is taken before the sample that asks for the command.
-        if meta.goal.kind != 'none':
-            loop.subscribe(PoseStamped, profile.topics.goal, LATCHED, self._on_goal, events=True)
-        if {'angular_velocity', 'linear_acceleration'} & meta.observation.inputs:
-            loop.subscribe(Imu, profile.topics.imu, sensor, self._on_imu)
-        loop.subscribe(JointState, profile.topics.joint_states, sensor, self._on_sample)
+        Inputs(self, loop, controller, meta, profile, config.paced)
+        sensor = sensor_qos(config.paced)
+        topic, decode = profile.topics.joint_states, JointStateDecoder()
+        loop.subscribe(JointState, topic, sensor, self._on_sample, decode=decode)
         loop.start()
+        self._operator.serve(controller, meta, profile, lambda: self._state == 'active')
+        self._help = {
+            'realtime_priority': realtime.schedule(config.realtime_priority),
+            'processors': realtime.pin(loop.thread, config.processors),
+            'memory': realtime.lock_memory(config.lock_memory),
+        }
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start afresh with the next joint state."""
-        # What exists now stays; the collector need not walk through it between two commands.
-        gc.collect()
-        gc.freeze()
+        self._help['garbage'] = realtime.freeze_garbage()
         with self._lock:
-            self._controller.reset()
-            self._controller.release()
-            self._latency.clear()
+            self._controller.start()
+            self._controller.stages.clear()
+            self._age.clear()
             self._state = 'active'
         return DONE
 
@@ -144,6 +152,7 @@ class PolicyNode(LifecycleNode):
         if self._loop is not None:
             self._loop.close()
             self._loop = None
+            self._operator.close()
             self._outputs.close()
 
     def close(self) -> None:
@@ -162,22 +171,12 @@ class PolicyNode(LifecycleNode):
             if fault is not None:  # else it is about another robot's joints
                 self._stamp = stamp
                 if controller.sample(to_seconds(stamp), noticed, fault):
+                    controller.stages.begin(noticed)
                     controller.act()
                     self._send(noticed)
                     controller.guard.prepare()
         free = controller.due if self._state == 'active' else 0.0
         self._pace.done(stamp, self._sent - before, free)
-
-    def _on_goal(self, message: PoseStamped, noticed: float) -> None:
-        goal, frame = xyz(message.pose.position), message.header.frame_id
-        if frame == self._meta.goal.frame and self._controller.goal(goal):
-            return
-        right = f'give finite numbers in frame {self._meta.goal.frame}'
-        self.get_logger().error(f'goal {goal} in frame {frame!r} refused: {right}')
-
-    def _on_imu(self, message: Imu, noticed: float) -> None:
-        angular, linear = xyz(message.angular_velocity), xyz(message.linear_acceleration)
-        self._controller.imu(to_seconds(message.header.stamp), angular, linear)
 
     def _deadline(self) -> float:
         return self._controller.deadline() if self._state == 'active' else float('inf')
@@ -189,10 +188,11 @@ class PolicyNode(LifecycleNode):
     def _send(self, noticed: float | None = None) -> None:
         """Publish the command, and only then what tells about it."""
         controller, outputs = self._controller, self._outputs
-        outputs.command(controller.command)
-        self._sent += 1
+        self._sent += outputs.command(controller.command, self._stamp)
         if noticed is not None:
-            self._latency.add(time.monotonic() - noticed)
+            controller.stages.close()
+            if not self._simulated:
+                self._age.add(time.time() - to_seconds(self._stamp))
         seen = controller.observation if controller.decided else None
         outputs.tell(controller.command, self._stamp, seen)
 
@@ -211,28 +211,25 @@ class PolicyNode(LifecycleNode):
             return SetParametersResult(successful=False, reason='deactivate the policy first')
         return SetParametersResult(successful=True)
 
-    def _on_reset(self, request: Any, response: Any) -> Any:
-        response.success = self._state == 'active'
-        response.message = 'released' if response.success else f'the policy is {self._state}'
-        if response.success:
-            with self._lock:
-                self._controller.release()
-        return response
-
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         if self._state == 'unconfigured':
             return DiagnosticStatus.OK, self._state, {}
-        controller = self._controller
-        fault = controller.fault if self._state == 'active' else ''
-        level = DiagnosticStatus.ERROR if fault and fault != NO_GOAL else DiagnosticStatus.OK
+        controller, active = self._controller, self._state == 'active'
+        fault, doubt = (controller.fault, controller.doubt) if active else ('', '')
+        level = DiagnosticStatus.WARN if doubt else DiagnosticStatus.OK
+        if fault not in HARMLESS:
+            level = DiagnosticStatus.ERROR
         values = {
             **self._source.about,
             'control_period [s]': self._meta.control_period,
             'commands': self._sent,
-            **self._latency.report(),
+            'unreadable_messages': self._loop.unreadable if self._loop else 0,
+            **self._help,
+            **self._age.report('input_age'),
             **controller.report(),
         }
-        return level, f'{self._state}: holds, {fault}' if fault else self._state, values
+        said = '; '.join(([f'holds, {fault}'] if fault else []) + ([doubt] if doubt else []))
+        return level, f'{self._state}: {said}' if said else self._state, values
 
 
 def main(args: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Fault, Faults, InputError
-from sim2real_policy.action import is_number, vector
+from sim2real_policy.action import is_number, one_of, vector
 
 Array = npt.NDArray[np.float64]
 Array32 = npt.NDArray[np.float32]
@@ -39,11 +39,21 @@ KINDS: dict[str, tuple[str, ...]] = {
     'tool_position': ('tool',),
     'imu_angular_velocity': ('angular_velocity',),
     'imu_linear_acceleration': ('linear_acceleration',),
+    'imu_orientation': ('orientation',),
+    'projected_gravity': ('gravity',),
+    'base_linear_velocity': ('base_linear_velocity',),
+    'base_angular_velocity': ('base_angular_velocity',),
+    'base_position': ('base_position',),
+    'velocity_command': ('velocity_goal',),
 }
 """Kind of a term -> the inputs it is made of (the second is subtracted from the first).
 
 ``joint_position``, and ``joint_command`` of a position interface, count from the default pose;
-``goal`` and ``tool`` are positions [m] in the base frame; ``action`` is the network's last output.
+``goal`` and ``tool`` are positions [m] in the base frame; ``action`` is the network's last output,
+``command`` what was commanded last. ``orientation`` is the IMU's (x, y, z, w), ``gravity`` the
+unit vector downward in its frame; ``base_linear_velocity`` [m/s] and ``base_angular_velocity``
+[rad/s] are the odometry's twist, in the base frame, ``base_position`` [m] its position in its own
+fixed frame; ``velocity_goal`` is the twist asked for: (linear.x, linear.y, angular.z).
 """
 
 INPUT_SIZES = {
@@ -56,10 +66,37 @@ INPUT_SIZES = {
     'tool': 3,
     'angular_velocity': 3,
     'linear_acceleration': 3,
+    'orientation': 4,
+    'gravity': 3,
+    'base_linear_velocity': 3,
+    'base_angular_velocity': 3,
+    'base_position': 3,
+    'velocity_goal': 3,
 }
-"""Input -> its number of elements; 0 stands for one for each joint."""
+"""Input -> its number of elements; 0 stands for one for each joint, or each command element."""
+
+TOPICS = {
+    'position': 'joint_states',
+    'velocity': 'joint_states',
+    'effort': 'joint_states',
+    'goal': 'goal',
+    'angular_velocity': 'imu',
+    'linear_acceleration': 'imu',
+    'orientation': 'imu',
+    'gravity': 'imu',
+    'base_linear_velocity': 'odometry',
+    'base_angular_velocity': 'odometry',
+    'base_position': 'odometry',
+    'velocity_goal': 'velocity_goal',
+}
+"""Input -> the topic it comes from, as a robot profile's ``topics`` calls it."""
+
+COMMANDED = frozenset(('action', 'command'))
+"""Inputs with an element for each command element."""
 
 AXES = ('x', 'y', 'z')
+TWIST = ('linear.x', 'linear.y', 'angular.z')
+QUATERNION = ('x', 'y', 'z', 'w')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +110,7 @@ class Term:
         offset: subtracted before scaling, in the unit of the value; one number or one each.
         clip: (low, high) after scaling; None leaves the value alone.
         history: number of samples, this one included.
+        topic: relative topic it comes from; ``''`` is the one of the robot's profile.
     """
 
     kind: str
@@ -81,15 +119,18 @@ class Term:
     offset: float | tuple[float, ...] = 0.0
     clip: tuple[float, float] | None = None
     history: int = 1
+    topic: str = ''
 
     def __post_init__(self) -> None:
         faults = Faults()
-        if self.kind not in KINDS:
-            faults.add('kind', self.kind, f'must be one of {", ".join(KINDS)}')
+        if not one_of(faults, 'kind', self.kind, KINDS):
+            faults.check()
         if not isinstance(self.source, str):
             faults.add('source', self.source, 'must be the name of a link')
-        elif self.source and 'tool' not in KINDS.get(self.kind, ('tool',)):
+        elif self.source and 'tool' not in KINDS[self.kind]:
             faults.add('source', self.source, 'only a tool term has a source')
+        if not isinstance(self.topic, str) or (self.topic and not self.senses):
+            faults.add('topic', self.topic, 'name the topic of a term that comes from one')
         for name in ('scale', 'offset'):
             value = getattr(self, name)
             if is_number(value) and math.isfinite(value):
@@ -106,6 +147,11 @@ class Term:
             faults.add('history', self.history, 'must be a whole number from 1 to 1000')
         faults.check()
 
+    @property
+    def senses(self) -> str:
+        """What a profile calls its topic, :data:`TOPICS`; ``''`` when it comes from none."""
+        return next((TOPICS[name] for name in KINDS[self.kind] if name in TOPICS), '')
+
 
 class ObservationLayout:
     """Ordered terms of a robot's observation.
@@ -113,6 +159,7 @@ class ObservationLayout:
     Args:
         terms: the parts, in order.
         joints: names of the policy's joints, in order.
+        commands: names of what it commands, in order; the joints when empty.
 
     Raises:
         InputError: every fault, by index of the term.
@@ -122,11 +169,15 @@ class ObservationLayout:
         labels: name of each element.
         inputs: what an update needs (see :data:`INPUT_SIZES`).
         tool_link: link of the tool terms; ``''`` is the robot's tool link.
+        topics: by what a profile calls them (:data:`TOPICS`), those the terms name themselves.
     """
 
-    def __init__(self, terms: Iterable[Term], joints: Iterable[str]) -> None:
+    def __init__(
+        self, terms: Iterable[Term], joints: Iterable[str], commands: Iterable[str] = ()
+    ) -> None:
         self.terms = tuple(terms)
         self.joints = tuple(joints)
+        self.commands = tuple(commands) or self.joints
         self._check()
         self.inputs = frozenset(i for term in self.terms for i in KINDS[term.kind])
         self.size = sum(self.term_size(term) * term.history for term in self.terms)
@@ -134,24 +185,40 @@ class ObservationLayout:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ObservationLayout):
             return NotImplemented
-        return (self.terms, self.joints) == (other.terms, other.joints)
+        return self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.terms, self.joints))
+        return hash(self._key)
 
     def __repr__(self) -> str:
-        return f'ObservationLayout({self.terms!r}, {self.joints!r})'
+        return f'ObservationLayout{self._key!r}'
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return self.terms, self.joints, self.commands
+
+    def term_names(self, term: Term) -> tuple[str, ...]:
+        """Names of the elements of one sample of a term."""
+        name = KINDS[term.kind][0]
+        if INPUT_SIZES[name]:
+            return {'velocity_goal': TWIST, 'orientation': QUATERNION}.get(name, AXES)
+        return self.commands if name in COMMANDED else self.joints
 
     def term_size(self, term: Term) -> int:
         """Elements of one sample of a term."""
-        return INPUT_SIZES[KINDS[term.kind][0]] or len(self.joints)
+        return len(self.term_names(term))
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Topics that the terms name themselves."""
+        return {term.senses: term.topic for term in self.terms if term.topic}
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Name of each element, e.g. ``joint_position.elbow`` or ``goal_error.x[-1]``."""
         labels = []
         for term in self.terms:
-            names = AXES if INPUT_SIZES[KINDS[term.kind][0]] else self.joints
+            names = self.term_names(term)
             for age in range(term.history - 1, -1, -1):
                 when = '' if term.history == 1 else f'[{-age}]'
                 labels += [f'{term.kind}.{name}{when}' for name in names]
@@ -173,6 +240,9 @@ class ObservationLayout:
             if any(term.kind == before.kind for before in self.terms[:index]):
                 faults.add(f'observation[{index}].kind', term.kind, 'given twice; use history')
             size = self.term_size(term)
+            if term.topic and term.topic != self.topics[term.senses]:
+                mend = f'must be {self.topics[term.senses]}, as of the other {term.senses} terms'
+                faults.add(f'observation[{index}].topic', term.topic, mend)
             for name in ('scale', 'offset'):
                 value = getattr(term, name)
                 if isinstance(value, tuple) and len(value) != size:
@@ -192,25 +262,27 @@ class ObservationLayout:
                 'offset': term.offset,
                 'clip': term.clip,
                 'history': term.history,
+                'topic': term.topic,
             }
             for term in self.terms
         ]
 
     @classmethod
-    def from_json(cls, data: Any, joints: Iterable[str]) -> ObservationLayout:
+    def from_json(
+        cls, data: Any, joints: Iterable[str], commands: Iterable[str] = ()
+    ) -> ObservationLayout:
         """Read what :meth:`to_json` wrote.
 
         Raises:
             InputError: every fault.
         """
-        joints = tuple(joints)
         if not isinstance(data, list):
             raise InputError(Fault('observation', data, 'must be a list of terms'))
         faults = Faults()
-        terms = []
+        terms, sizes = [], []
         for index, item in enumerate(data):
             field = f'observation[{index}]'
-            wanted = {'kind', 'source', 'size', 'scale', 'offset', 'clip', 'history'}
+            wanted = {'kind', 'source', 'size', 'scale', 'offset', 'clip', 'history', 'topic'}
             if not isinstance(item, Mapping) or set(item) != wanted:
                 faults.add(field, item, f'must have exactly {", ".join(sorted(wanted))}')
                 continue
@@ -218,17 +290,19 @@ class ObservationLayout:
             for key in ('scale', 'offset', 'clip'):
                 values[key] = tuple(item[key]) if isinstance(item[key], list) else item[key]
             try:
-                term = Term(**values)
+                terms.append(Term(**values))
             except InputError as error:
                 for fault in error.faults:
                     faults.add(f'{field}.{fault.field}', fault.value, fault.mend)
-                continue
-            size = INPUT_SIZES[KINDS[term.kind][0]] or len(joints)
-            if item['size'] != size:
-                faults.add(f'{field}.size', item['size'], f'must be {size} for {term.kind}')
-            terms.append(term)
+            sizes.append(item['size'])
         faults.check()
-        return cls(terms, joints)
+        layout = cls(terms, joints, commands)
+        for index, (term, size) in enumerate(zip(terms, sizes)):
+            wide = layout.term_size(term)
+            if size != wide:
+                faults.add(f'observation[{index}].size', size, f'must be {wide} for {term.kind}')
+        faults.check()
+        return layout
 
 
 class Assembler:

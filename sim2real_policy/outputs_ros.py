@@ -10,10 +10,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from sim2real_core.command_messages_ros import COMMANDS
 from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import ANSWERS, COMMAND, RELIABLE
 from sim2real_policy.bundle import BundleMetadata
-from sim2real_policy.conversions import COMMANDS, AppliedAction, ObservationMessage
+from sim2real_policy.conversions import AppliedAction, ObservationMessage
 
 Array = npt.NDArray[np.float64]
 
@@ -21,30 +22,52 @@ Array = npt.NDArray[np.float64]
 class Outputs:
     """Publishers of the commands to a robot, and of what tells others about them.
 
+    In shadow nothing reaches the robot, and what would have is told on another topic.
+
     Args:
         node: whose publishers they are.
         meta: of the policy.
         profile: of the robot.
         paced: nothing may be lost.
+        shadow: command nothing.
     """
 
     def __init__(
-        self, node: Node, meta: BundleMetadata, profile: RobotProfile, paced: bool
+        self,
+        node: Node,
+        meta: BundleMetadata,
+        profile: RobotProfile,
+        paced: bool,
+        shadow: bool = False,
     ) -> None:
         self._node = node
-        joints, interface = profile.joint_names, profile.command.interface
-        self._command = COMMANDS[profile.command.type](joints, interface, meta.control_period)
-        self._applied = AppliedAction(joints, interface)
+        names, drives = profile.command_names, profile.command.drives
+        self._command = COMMANDS[profile.command.type](names, drives, meta.control_period)
+        self._applied = AppliedAction(names, drives)
         self._observation = ObservationMessage(meta.observation.labels)
         create = node.create_publisher
         sent, told = (ANSWERS, ANSWERS) if paced else (COMMAND, RELIABLE)
-        self._to_robot = create(self._command.type, profile.command.topic, sent)
-        self._to_applied = create(JointState, 'policy/action_applied', told)
+        self._to_robot: Any = None
+        if not shadow:
+            self._to_robot = create(self._command.type, profile.command.topic, sent)
+        topic = 'policy/action_shadow' if shadow else 'policy/action_applied'
+        self._to_applied = create(JointState, topic, told)
         self._to_observation = create(Float64MultiArray, 'policy/observation', RELIABLE)
 
-    def command(self, command: Array) -> None:
-        """Command the robot (nj,); nothing else, because it is waiting."""
-        self._to_robot.publish(self._command.fill(command))
+    def command(self, command: Array, stamp: Any) -> bool:
+        """Command the robot (na,), and nothing else, because it is waiting.
+
+        Args:
+            command: in the robot's command order.
+            stamp: of the sample that it answers.
+
+        Returns:
+            Whether the robot was commanded.
+        """
+        if self._to_robot is None:
+            return False
+        self._to_robot.publish(self._command.fill(command, stamp))
+        return True
 
     def tell(
         self, command: Array, stamp: Any, observation: npt.NDArray[np.float32] | None
@@ -57,4 +80,5 @@ class Outputs:
     def close(self) -> None:
         """Drop the publishers."""
         for publisher in (self._to_robot, self._to_applied, self._to_observation):
-            self._node.destroy_publisher(publisher)
+            if publisher is not None:
+                self._node.destroy_publisher(publisher)

@@ -34,7 +34,7 @@ def random_policy(
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:
         raise MissingError('onnx is needed to make a policy: pip install onnx') from error
-    sizes = (meta.observation.size, *hidden, len(meta.joints))
+    sizes = (meta.observation.size, *hidden, len(meta.command_names))
     nodes, weights, name = [], [], 'observation'
     for layer, (rows, columns) in enumerate(pairwise(sizes)):
         last = layer == len(hidden)

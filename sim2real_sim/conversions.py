@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from geometry_msgs.msg import (
+    Point,
+    Quaternion,
+    TransformStamped,
+    Vector3,
+)
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
-from std_msgs.msg import Float64MultiArray
-from trajectory_msgs.msg import JointTrajectory
 
+from sim2real_core import command_messages_ros
+from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
-from sim2real_sim.simulator import ImuReading, JointReading
+from sim2real_sim.simulator import BodyReading, ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
-FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
 
 
 def to_stamp(nanoseconds: int) -> Time:
@@ -45,6 +50,24 @@ def imu(link: str, reading: ImuReading, stamp: Time) -> Imu:
     )
     message.header.stamp = stamp
     message.header.frame_id = link
+    return message
+
+
+def odometry(frames: tuple[str, str], reading: BodyReading, stamp: Time) -> Odometry:
+    """The first simulation's body as a message; covariances unknown.
+
+    Args:
+        frames: the fixed frame, and the body's link.
+        reading: where the body is.
+        stamp: of the message.
+    """
+    message = Odometry(child_frame_id=frames[1])
+    message.header.frame_id, message.header.stamp = frames[0], stamp
+    x, y, z = (float(v) for v in reading.position[0])
+    message.pose.pose.position = Point(x=x, y=y, z=z)
+    message.pose.pose.orientation = _quaternion(reading.orientation[0])
+    message.twist.twist.linear = _vector(reading.linear_velocity[0])
+    message.twist.twist.angular = _vector(reading.angular_velocity[0])
     return message
 
 
@@ -106,46 +129,40 @@ def _quaternion(values: Sequence[float] | Array) -> Quaternion:
 
 
 class CommandReader:
-    """Reads commands of the profile's type into an array, in command order.
+    """Reads commands of the profile's type into an array for the joints, in the profile's order.
+
+    Args:
+        profile: the robot.
 
     Attributes:
         type: message type.
 
-    Args:
-        profile: the robot.
+    Raises:
+        InputError: a robot that is told a twist has nothing here to obey it.
     """
 
     def __init__(self, profile: RobotProfile) -> None:
-        self._names = profile.joint_names
-        self._field = FIELDS[profile.command.interface]
-        trajectory = profile.command.type == 'trajectory_msgs/msg/JointTrajectory'
-        self.type: Any = JointTrajectory if trajectory else Float64MultiArray
+        self._reader = command_messages_ros.CommandReader(profile)
+        self.type = self._reader.type
+        self._twist = np.zeros(len(profile.twist))
+        if profile.twist:
+            if profile.wheels is None:
+                mend = 'a simulator needs them to obey a twist: name joints, radius, separation'
+                raise InputError(Fault('wheels', None, mend, str(profile.path)))
+            self._speeds = profile.wheels.speeds(profile.joint_names, profile.command_names)
 
     def read(self, message: Any, present: Array) -> tuple[Array, str]:
         """The command that a message means.
 
         Args:
-            message: a trajectory names its joints and has one point, which is the command; an
-                array has a value for each joint, in the profile's order.
+            message: as :class:`sim2real_core.command_messages_ros.CommandReader` takes it; a
+                twist becomes wheel speeds.
             present: (nj,) the command in force, for joints that a trajectory does not name.
 
         Returns:
             The command (nj,) and what is wrong with the message, or ``''``.
         """
-        if self.type is Float64MultiArray:
-            values, index = message.data, list(range(len(self._names)))
-        else:
-            unknown = set(message.joint_names) - set(self._names)
-            if unknown:
-                return present, f'unknown joints {", ".join(sorted(unknown))}'
-            if len(message.points) != 1:
-                return present, f'{len(message.points)} trajectory points; one is right'
-            values = getattr(message.points[0], self._field)
-            index = [self._names.index(name) for name in message.joint_names]
-        if len(values) != len(index):
-            return present, f'{len(values)} values for {len(index)} joints'
-        if not np.isfinite(values).all():
-            return present, 'a value is not finite'
-        command = present.copy()
-        command[index] = values
-        return command, ''
+        if not len(self._twist):
+            return self._reader.read(message, present)
+        twist, fault = self._reader.read(message, self._twist)
+        return (present, fault) if fault else (self._speeds @ twist, '')

@@ -454,7 +454,7 @@ class _Builder:
         default pose, slower where that would not be stable.
         """
         stiffness, damping = self.profile.array('stiffness'), self.profile.array('damping')
-        interface = self.profile.command.interface
+        interface = self.profile.command.drives
         data = mujoco.MjData(model)
         data.qpos[:] = home
         mujoco.mj_forward(model, data)

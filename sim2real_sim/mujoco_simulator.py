@@ -18,10 +18,11 @@ from sim2real_core.addresses import parse_address, quantity
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.nominal import STRIBECK_VELOCITY
 from sim2real_core.profile import RobotProfile
+from sim2real_sim.frames import conjugate, rotate
 from sim2real_sim.mujoco_addresses import INTEGERS, Addresses, Engine, Owner
 from sim2real_sim.mujoco_model import CAMERA, RobotModel, build_model
 from sim2real_sim.realism import Actuators, Disturbances, Friction, Sensors, compiled
-from sim2real_sim.simulator import Ids, ImuReading, JointReading
+from sim2real_sim.simulator import BodyReading, Ids, ImuReading, JointReading
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -109,7 +110,7 @@ class MujocoSimulator:
         self._timestep = float(model.opt.timestep)
         self._nj = nj = len(profile.joints)
         self._actuators = Actuators(
-            profile.command.interface,
+            profile.command.drives,
             robot.stiffness,
             robot.damping,
             profile.array('effort'),
@@ -384,6 +385,22 @@ class MujocoSimulator:
         sample = self._imu.sample(np.arange(self.nsim))
         w, x, y, z = self.batch.bind('sensordata')[:, :4].T
         return ImuReading(np.stack([x, y, z, w], axis=1), sample[:, :3], sample[:, 3:])
+
+    def read_body(self) -> BodyReading:
+        """Where the body of a mobile robot is, and how it moves.
+
+        Raises:
+            InputError: the robot stands on a base.
+        """
+        body = self.profile.body_link
+        if not body:
+            raise InputError(Fault('floating', False, f'{self.profile.name} stands on a base'))
+        joint = int(self.robot.model.body_jntadr[self.robot.bodies[body]])
+        place = self._qpos[:, self.robot.model.jnt_qposadr[joint] :][:, :7].copy()
+        speed = self._qvel[:, self.robot.model.jnt_dofadr[joint] :][:, :6].copy()
+        quat = place[:, 3:]  # the engine has linear velocities in the world's axes
+        linear = rotate(conjugate(quat), speed[:, :3])
+        return BodyReading(place[:, :3], np.roll(quat, -1, axis=1), linear, speed[:, 3:])
 
     def state(self) -> tuple[Array, Array]:
         """See :meth:`Simulator.state`."""

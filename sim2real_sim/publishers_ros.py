@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import mujoco
 import numpy as np
 import numpy.typing as npt
+from nav_msgs.msg import Odometry
 from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.subscription import Subscription
@@ -25,7 +26,7 @@ from sim2real_sim.frames import relative
 from sim2real_sim.mujoco_model import CAMERA
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sim.rendering import Camera, find_backend
-from sim2real_sim.simulator import ImuReading, JointReading
+from sim2real_sim.simulator import BodyReading, ImuReading, JointReading
 from sim2real_sim.stepping import Lockstep
 
 Array = npt.NDArray[np.float64]
@@ -87,6 +88,10 @@ class Robot(Protocol):
         """What its IMU says."""
         ...
 
+    def read_body(self) -> BodyReading:
+        """Where the body of a mobile robot is, and how it moves."""
+        ...
+
     def link_pose(self, link: str) -> tuple[Array, Array]:
         """Position (n, 3) [m] and orientation (n, 4) (w, x, y, z), all links in one frame."""
         ...
@@ -144,6 +149,9 @@ class Publishers:
         self._imu: Any = None
         if profile.imu_link:
             self._imu = node.create_publisher(Imu, profile.topics.imu, sensors)
+        self._odometry: Any = None
+        if profile.body_link and hasattr(robot, 'read_body'):
+            self._odometry = node.create_publisher(Odometry, profile.topics.odometry, sensors)
         self._transforms: Transforms | None = None
         if tf and Transforms.available():
             self._transforms = Transforms(node, robot, camera or view)
@@ -167,6 +175,10 @@ class Publishers:
         if self._imu is not None:
             imu = self._robot.read_imu()
             self._imu.publish(conversions.imu(self._profile.imu_link, imu, stamp))
+        if self._odometry is not None:
+            frames = self._profile.urdf.root, self._profile.body_link
+            body = self._robot.read_body()
+            self._odometry.publish(conversions.odometry(frames, body, stamp))
         joints = self._robot.read()
         if self._lockstep is not None:
             self._lockstep.sent(instants.time, time.monotonic())

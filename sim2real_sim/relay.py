@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import IMU_SENSORS, SENSED, parse_address, quantity
-from sim2real_core.errors import Faults, InputError
+from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.joint_states import BACKWARD
 from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
@@ -43,6 +43,9 @@ class Relay:
     """
 
     def __init__(self, profile: RobotProfile, seed: int = 0) -> None:
+        if profile.twist:
+            mend = 'the relay stands before drives of joints, and a twist commands none'
+            raise InputError(Fault('command.interface', 'twist', mend, str(profile.path)))
         self.profile = profile
         nj = len(profile.joints)
         none = np.zeros(nj)

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectoryPoint
 
+from sim2real_core.command_messages_ros import FIELDS
 from sim2real_core.errors import InputError
 from sim2real_core.messages import draw_from_message, draw_to_message, to_seconds
 from sim2real_core.node import Health, Pace, declare
@@ -23,7 +24,7 @@ from sim2real_core.qos import COMMAND, RELIABLE, sensor_qos
 from sim2real_core.records import Draw
 from sim2real_sim import draws_ros
 from sim2real_sim.config import RelayConfig
-from sim2real_sim.conversions import FIELDS, CommandReader
+from sim2real_sim.conversions import CommandReader
 from sim2real_sim.relay import Relay, answered, passed_on, refused
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from lxml import etree
 
 from sim2real_core.errors import Faults, InputError
-from sim2real_core.profile import Command, Joint, Rates, RobotProfile
+from sim2real_core.profile import Joint, RobotProfile
+from sim2real_core.profile_sections import Command, Rates
 from sim2real_core.urdf import MOVABLE, parse_urdf
 
 UNLIMITED = 1e15  # what SDF writes for no limit is 1e16

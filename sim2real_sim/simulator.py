@@ -47,6 +47,22 @@ class ImuReading(NamedTuple):
     linear_acceleration: Array
 
 
+class BodyReading(NamedTuple):
+    """Where the freely moving body of a mobile robot is, and how it moves; true values.
+
+    Attributes:
+        position: (nsim, 3) in the world [m].
+        orientation: (nsim, 4) in the world (x, y, z, w).
+        linear_velocity: (nsim, 3) in the body's frame [m/s].
+        angular_velocity: (nsim, 3) in the body's frame [rad/s].
+    """
+
+    position: Array
+    orientation: Array
+    linear_velocity: Array
+    angular_velocity: Array
+
+
 class Simulator(Protocol):
     """Many simulations of one robot.
 

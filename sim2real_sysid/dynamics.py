@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
 
 Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+POSES = 32  # random ones
+WEIGHS = 1e-6  # share of the most that gravity changes with a joint, below which it does not
+TINY = 1e-6  # [N*m/rad or N/m], at the least
 
 
 def payload_urdf(text: str, link: str) -> str:
@@ -69,6 +74,7 @@ class RigidBody:
     Attributes:
         payload_mass: nominal mass of the payload link [kg].
         payload_columns: what :meth:`columns` gives of the payload.
+        zeros: (k,) joints whose position matters to gravity.
         reach: length of the chain of links that ends in the payload, at its longest [m].
 
     Raises:
@@ -82,7 +88,11 @@ class RigidBody:
         import pinocchio
 
         self._regressor = pinocchio.computeJointTorqueRegressor
+        self._derivatives = pinocchio.computeRNEADerivatives
+        self._inertia = pinocchio.Inertia.FromDynamicParameters
         self._data = self._model.createData()
+        # As known of the payload so far, and with a kilogram more.
+        self._weighed, self._carrier = (self._model.copy(), self._model.copy()), 0
         self._coordinates = Coordinates(self._model, profile)
         bodies = list(self._model.inertias)[1:]
         self._inertias = np.concatenate([body.toDynamicParameters() for body in bodies])
@@ -92,6 +102,7 @@ class RigidBody:
         self._payload = np.zeros((len(self._inertias), self.payload_columns))
         joint = int(frame.parentJoint)
         if joint:
+            self._carrier = joint
             own = slice(10 * (joint - 1), 10 * joint)
             self._payload[own, 0] = unit.inertias[joint].toDynamicParameters()
             self._payload[own, 1:] = _shifted(
@@ -102,6 +113,51 @@ class RigidBody:
         while joint:
             self.reach += float(np.linalg.norm(self._model.jointPlacements[joint].translation))
             joint = self._model.parents[joint]
+        self.zeros = self._weighing(len(profile.joints))
+
+    def _weighing(self, joints: int) -> Places:
+        """Joints whose position gravity tells, on random poses and with a payload."""
+        self.zeros = np.arange(joints)
+        states = np.zeros((POSES, 3, joints))
+        states[:, 0] = np.random.default_rng(0).normal(size=(POSES, joints))
+        self.shift(np.zeros(3))
+        slopes = np.abs(self.slopes(states, loaded=True)).max(axis=(0, 1, 2))
+        return np.flatnonzero(slopes > WEIGHS * slopes.max(initial=TINY))
+
+    def shift(self, moments: Array) -> None:
+        """Take the payload's centre of mass elsewhere, for :meth:`slopes`.
+
+        Args:
+            moments: (3,) first moments [kg*m] beyond the nominal ones.
+        """
+        own = slice(10 * (self._carrier - 1), 10 * self._carrier)
+        for extra, model in enumerate(self._weighed if self._carrier else ()):
+            body = self._inertias[own] + self._payload[own] @ np.append(extra, moments)
+            if body[0] > 0.0:
+                model.inertias[self._carrier] = self._inertia(body)
+
+    def slopes(self, states: Array, *, loaded: bool) -> Array:
+        """Derivatives of the bodies' efforts by the positions of the joints ``zeros``.
+
+        Args:
+            states: (n, 3, nj) positions [rad or m], velocities and accelerations.
+            loaded: also what a kilogram of payload adds.
+
+        Returns:
+            (n, nj, 1 or 2, k) [N*m/rad, ...].
+        """
+        coordinates = self._coordinates
+        found = np.zeros((len(states), states.shape[2], 1 + loaded, len(self.zeros)))
+        if not len(self.zeros):
+            return found
+        spread, rates = coordinates.map, states[:, 1:] @ coordinates.map.T
+        chosen = spread[:, self.zeros]
+        for slope, state, (v, a) in zip(found, states, rates):
+            q = coordinates.configuration(state[0])
+            for k, model in enumerate(self._weighed[: 1 + loaded]):
+                slope[:, k] = spread.T @ self._derivatives(model, self._data, q, v, a)[0] @ chosen
+        found[:, :, 1:] -= found[:, :, :1]
+        return found
 
     def columns(self, states: Array) -> Array:
         """Efforts of the nominal bodies, and what the payload adds.

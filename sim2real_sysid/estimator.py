@@ -16,6 +16,7 @@ from sim2real_sysid.drives import DriveIdentifier
 from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.findings import Finding
 from sim2real_sysid.intake import Intake, Run
+from sim2real_sysid.linearization import Linearization
 from sim2real_sysid.moments import Block, Moments
 from sim2real_sysid.play import PlayIdentifier
 from sim2real_sysid.posterior import (
@@ -26,6 +27,7 @@ from sim2real_sysid.posterior import (
     RISE,
     USUAL,
     Carried,
+    Fit,
     Model,
     Posterior,
     Uncertainty,
@@ -44,7 +46,7 @@ from sim2real_sysid.regression import (
     VISCOUS,
     RowBuilder,
 )
-from sim2real_sysid.report import Knowledge, Reporter
+from sim2real_sysid.report import ZERO, Knowledge, Reporter
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -72,6 +74,7 @@ DOUBTED = {
 }
 """Findings after which a joint is not believed, and for how long [s]. All but the first spoil what
 it told before, too; other findings are about samples that are left out by themselves."""
+FAR = 0.03  # rad or m, from which on it is asked whether a zero is too far off
 MOST_CHANGES = 20  # that are reported
 LEAST_OLD = 12  # blocks that a change is held against
 WATCHED = 0.1  # relative deviation up to which a parameter is known well enough to change
@@ -79,7 +82,7 @@ DOUBT = 4.0  # what a change does to the variance of all that it does not explai
 
 
 class OnlineIdentifier:
-    """Identifies every joint's friction, armature and effort offset, and the payload.
+    """Identifies every joint's friction, armature and offsets, and the payload.
 
     Causal and deterministic: the same samples give the same estimates. Velocities are derived
     from the positions, with the very delay that the efforts get; a measured velocity, filtered by
@@ -113,9 +116,9 @@ class OnlineIdentifier:
         for k, name in enumerate(JOINT_QUANTITIES):
             if name != 'effort_offset':
                 own[:, k] = profile.array(name)
-        payload = np.zeros(self._rows.payload)
-        self._start = np.append(own[:, :MAIN].ravel(), payload)
-        self._full_start = np.append(own.ravel(), payload)
+        shared = np.zeros(self._rows.shared)
+        self._start = np.append(own[:, :MAIN].ravel(), shared)
+        self._full_start = np.append(own.ravel(), shared)
         self._drives = DriveIdentifier(profile, self.config)
         self._play = PlayIdentifier(profile, self.config, self._body)
         self._commands: deque[tuple[float, Array]] = deque(maxlen=MOST_COMMANDS)
@@ -123,9 +126,16 @@ class OnlineIdentifier:
         self._doubted = np.full(nj, -math.inf)  # until when a joint is not believed [s]
         self._greatest = np.zeros(nj)  # effort seen
         self._judged = -math.inf  # time of the newest evidence against any
-        self._reporter = Reporter(profile, self.config, self._rows.payload)
+        self._reporter = Reporter(
+            profile, self.config, self._rows.payload, self._body.zeros.tolist()
+        )
         self.addresses = (*self._reporter.addresses, *self._play.addresses)
-        n = len(self._start)
+        n, shift = len(self._start), SHIFT * self._body.reach
+        shift *= max(self._body.payload_mass, LEAST_MASS)
+        payload = [np.inf, shift, shift, shift][: self._rows.payload]
+        self._thought = np.append(payload, np.full(len(self._body.zeros), ZERO))
+        self._about = Linearization(self._body, nj)
+        self._extra = 0.0  # mass of the payload beyond the nominal one, as last known [kg]
         self._detector = ChangeDetector(self._reporter.lowest)
         self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
         self._idle = np.zeros(nj)
@@ -269,8 +279,24 @@ class OnlineIdentifier:
             spread=np.maximum(TIMING_SPREAD, rows.jumps.share) * period,
             model=math.hypot(self.config.model_error, between),
             effort=np.where(self._drives.formed, self.config.servo_error, 0.0),
-            shift=SHIFT * self._body.reach * max(self._body.payload_mass, LEAST_MASS),
+            shared=self._thought,
         )
+
+    def _model(self, curves: npt.NDArray[np.intp], extra: float, full: bool = False) -> Model:
+        """The main model or the full one, of a payload with so much extra mass [kg]."""
+        return Model.of(curves, self._rows.columns, full, self._rows.loaded, extra)
+
+    def _fit(self, sums: Block) -> Fit:
+        """What sums say with the main model, with the payload as last known."""
+        model = self._model(self._curves, self._extra)
+        return fit(sums, model, self._start, self._uncertainty(), self._carried)
+
+    def _mass(self, found: Fit) -> float:
+        """Mass of the payload beyond the nominal one [kg]; no body weighs less than nothing."""
+        if not self._rows.payload:
+            return 0.0
+        slot = MAIN * len(self._idle)
+        return max(float(found.mean[slot] * found.scale[slot]), -self._body.payload_mass)
 
     def _solve(self, blocks: Block, model: Model) -> Posterior:
         """What blocks say with a model."""
@@ -285,10 +311,11 @@ class OnlineIdentifier:
         if not len(self._moments):
             return self._whole(self._reporter.nothing(stamp))
         blocks = self._moments.blocks()
-        steep, self._curves = steepest(self._moments.sums(), self._rows.payload)
+        steep, self._curves = steepest(self._moments.sums(), self._rows.shared + self._rows.loaded)
+        extra = self._mass(self._fit(self._moments.sums()))
         knowledge = Knowledge(
-            main=self._solve(blocks, Model.of(self._curves, self._rows.columns, full=False)),
-            full=self._solve(blocks, Model.of(steep, self._rows.columns, full=True)),
+            main=self._solve(blocks, self._model(self._curves, extra)),
+            full=self._solve(blocks, self._model(steep, extra, full=True)),
             speeds=self._rows.limit[:, None] * SLOW,
             curves=steep,
             count=blocks.rows,
@@ -306,30 +333,53 @@ class OnlineIdentifier:
         newest = max(WINDOWS)
         if len(self._moments) < LEAST_OLD + newest + 1:
             return
-        model = Model.of(self._curves, self._rows.columns, full=False)
-        sums = self._moments.sums(-newest - 1)
-        found = fit(sums, model, self._start, self._uncertainty(), self._carried)
+        found = self._fit(self._moments.sums(-newest - 1))
+        self._extra = self._mass(found)
+        model = self._model(self._curves, self._extra)
         recent = self._moments.blocks(-newest - 1, -1)
         scores, information = found.scores(model.apply(recent.cross))
         raw, own = found.mean * found.scale, MAIN * np.arange(len(self._idle))
-        extra = float(raw[MAIN * len(own)]) if self._rows.payload else 0.0
-        self._play.learn(raw[own + ARMATURE], raw[own + VISCOUS], raw[own + DELAY], extra)
+        late = raw[own + DELAY]
+        self._play.learn(raw[own + ARMATURE], raw[own + VISCOUS], late, self._extra)
+        doubt = np.sqrt(np.abs(np.diag(found.inverse))) * found.scale
+        if self._improve(raw):
+            return
         value = raw + self._reporter.shift
         effect = np.where(found.known, found.effect, np.inf)
         size = np.maximum(np.abs(value), MATTERS * effect)
-        doubt = np.sqrt(np.abs(np.diag(found.inverse))) * found.scale
         watched = self._reported & found.known & (doubt < WATCHED * size)
         step = self._detector.look(scores, information, value, effect, watched)
         if step is not None:
             self._change(stamp, step, float(value[step.parameter]))
+
+    def _improve(self, raw: Array) -> bool:
+        """Take better zeros for granted; whether all is to be learned anew.
+
+        Args:
+            raw: (n,) parameters of the main model.
+        """
+        first, middle = (MAIN * len(self._idle) + k for k in (0, self._rows.payload))
+        off = raw[middle:]
+        std = np.full(len(off), np.inf)
+        if (np.abs(off) > FAR).any():
+            known = self._solve(self._moments.blocks(), self._model(self._curves, self._extra))
+            off, std = known.mean[middle:], np.sqrt(np.diag(known.covariance)[middle:])
+        if not self._about.improve(off, std, raw[first + 1 : middle]):
+            return False
+        self._rows.zero = self._about.zero
+        self._reporter.shift[middle:] = self._about.zero[self._body.zeros]
+        self._moments.clear()
+        self._carried = None
+        self._kept[:] = False
+        return True
 
     def _change(self, stamp: float, step: Step, before: float) -> None:
         """Report a change, and forget what it makes obsolete."""
         address = self._reporter.address(step.parameter)
         change = Change(stamp, address, before, before + step.size, step.score)
         self.changes = (*self.changes, change)[-MOST_CHANGES:]
-        model = Model.of(self._curves, self._rows.columns, full=False)
-        known = self._solve(self._moments.blocks(0, -max(WINDOWS) - 1), model)
+        older = self._moments.blocks(0, -max(WINDOWS) - 1)
+        known = self._solve(older, self._model(self._curves, self._extra))
         spread = DOUBT * known.covariance
         std = np.sqrt(np.maximum(np.diag(known.covariance), 0.0))
         size = np.maximum(np.abs(known.mean + self._reporter.shift), known.matters)
@@ -350,8 +400,9 @@ class OnlineIdentifier:
         """
         flags = np.zeros(len(self._start), dtype=bool)
         flags[slot] = True
-        if slot >= MAIN * len(self.profile.joints):
-            flags[MAIN * len(self.profile.joints) :] = True
+        first = MAIN * len(self.profile.joints)
+        if slot >= first:
+            flags[first : first + self._rows.payload] = True
         elif slot % MAIN in FRICTION:
             flags[slot - slot % MAIN + np.array(FRICTION)] = True
         return flags

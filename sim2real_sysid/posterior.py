@@ -17,7 +17,8 @@ From the moments the estimate follows in closed form:
 
 A model is a choice of columns, or of sums of columns, for each joint (see :class:`Model`).
 
-Example: 6 joints with seven columns each, and four of the payload, make n = 46 parameters.
+Example: 6 joints with seven columns each, four of the payload and five zeros of joints make n = 51
+parameters.
 """
 
 from __future__ import annotations
@@ -68,28 +69,40 @@ class Model:
 
     Attributes:
         maps: (nj, p, m) sums of a row's columns; the last two are rigid body effort and
-            remaining effort, before them come those of the payload.
+            remaining effort, before them come those that the joints share.
         local: number of columns that are a joint's own.
-        payload: number of the payload's.
+        shared: number of those that the joints share: of the payload, and the joints' zeros.
     """
 
     maps: Array
     local: int
-    payload: int
+    shared: int
 
     @classmethod
-    def of(cls, curves: npt.NDArray[np.intp], columns: int, full: bool) -> Model:
+    def of(
+        cls,
+        curves: npt.NDArray[np.intp],
+        columns: int,
+        full: bool,
+        zeros: int = 0,
+        carried: float = 0.0,
+    ) -> Model:
         """The main model, or the full one.
 
         Args:
             curves: (nj,) which of the columns of friction at low speed a joint has.
             columns: of a row, p.
             full: also ``LEAN``.
+            zeros: number of zeros that have a second column, per kilogram of payload.
+            carried: mass of the payload beyond the nominal one [kg].
         """
-        payload = columns - LOCAL - 2
+        shared = columns - LOCAL - 2 - zeros
         own = FULL if full else MAIN
-        maps = np.zeros((len(curves), columns, own + payload + 2))
-        maps[:, LOCAL:, own:] = np.eye(payload + 2)
+        maps = np.zeros((len(curves), columns, own + shared + 2))
+        maps[:, LOCAL : LOCAL + shared, own : own + shared] = np.eye(shared)
+        per_kilogram = slice(LOCAL + shared, LOCAL + shared + zeros)
+        maps[:, per_kilogram, own + shared - zeros : own + shared] = carried * np.eye(zeros)
+        maps[:, -2:, -2:] = np.eye(2)
         maps[:, :RISE, :RISE] = np.eye(RISE)
         if full:
             maps[:, TILT, LEAN] = 1.0
@@ -98,7 +111,7 @@ class Model:
             low, high = max(k - 1, 0), min(k + 1, LOCAL - CURVE - 1)
             step = 0.5 * math.log(2.0) * (high - low)  # columns are half an octave apart
             maps[j, CURVE + high, BEND], maps[j, CURVE + low, BEND] = 1 / step, -1 / step
-        return cls(maps, own, payload)
+        return cls(maps, own, shared)
 
     def apply(self, moments: Array) -> Array:
         """Moments (..., nj, p, p) as those of the model, (..., nj, m, m)."""
@@ -115,13 +128,13 @@ class Uncertainty:
             another, which one delay cannot express.
         model: relative standard deviation of the model's terms.
         effort: (nj,) relative standard deviation of a joint's effort; None for none.
-        shift: standard deviation of the payload's first moments [kg*m].
+        shared: (s,) prior standard deviations of what the joints share; infinite for none.
     """
 
     timing: float | Array
     spread: Array
     model: float
-    shift: float = np.inf
+    shared: Array
     effort: Array | None = None
 
 
@@ -214,7 +227,8 @@ def fit(
     own = first[:, None] + np.arange(model.local)
     shared = np.tile(np.arange(model.local * nj, n), (nj, 1))
     used = np.concatenate([own, shared], axis=1)  # (nj, p - 2)
-    size = np.sqrt(np.einsum('jaa->ja', noisy) / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
+    power = np.maximum(np.einsum('jaa->ja', noisy), 0.0)  # sums of columns may cancel
+    size = np.sqrt(power / np.maximum(rows, 1.0)[:, None])  # (nj, p) rms
     ratio = np.full((nj, p - 2), np.inf)
     np.divide(size[:, -1:], size[:, : p - 2], out=ratio, where=size[:, : p - 2] > NOTHING)
     effect = np.full(n, np.inf)
@@ -228,9 +242,8 @@ def fit(
     noisy, total = noisy * wide, model.apply(sums.cross) * wide
     precision = np.where(known, PRIOR**-2, 1.0)
     precision[first + DELAY] = (scale[first + DELAY] / uncertainty.timing) ** 2
-    if model.payload:
-        moments = slice(n - model.payload + 1, n)
-        precision[moments] += (scale[moments] / uncertainty.shift) ** 2
+    common = slice(n - model.shared, n)
+    precision[common] += (scale[common] / uncertainty.shared) ** 2
     before = None if carried is None else _spread(carried, model, scale)
     if before is not None:
         known = known | (np.diag(before[0]) > 0.0)
@@ -281,7 +294,7 @@ def solve(
     Args:
         blocks: stacked.
         model: what is estimated.
-        nominal: (n,) nominal values: those of each joint in turn, then the payload's.
+        nominal: (n,) nominal values: those of each joint in turn, then what they share.
         uncertainty: what no amount of data removes.
         carried: what is known from before.
     """
@@ -307,7 +320,7 @@ def solve(
     with_noise = np.linalg.inv(system.stack(found.noisy)[0])
     reliable = np.diag(with_noise) > LEAST_RELIABILITY * np.diag(inverse)
     told = system.weights > 0.0
-    reliable &= np.append(np.repeat(told, model.local), np.full(model.payload, told.any()))
+    reliable &= np.append(np.repeat(told, model.local), np.full(model.shared, told.any()))
     mean = mean.copy()
     for i in first + RISE:
         _truncate(mean, covariance, int(i))
@@ -440,18 +453,18 @@ def _hazard(x: float) -> float:
     return math.exp(-0.5 * x * x) / (math.sqrt(2.0 * math.pi) * tail)
 
 
-def steepest(sums: Block, payload: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def steepest(sums: Block, shared: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Which column of friction at low speed explains most, of each joint, (nj,) twice.
 
-    Profile likelihood: the joint's own parameters and the payload follow each choice. Only a rise
-    counts. Columns of high speeds come near to Coulomb and viscous friction, so for the sake of
-    these one takes the place of the usual one only on strong evidence: the second answer.
+    Profile likelihood: the joint's own parameters and the shared ones follow each choice. Only a
+    rise counts. Columns of high speeds come near to Coulomb and viscous friction, so for the sake
+    of these one takes the place of the usual one only on strong evidence: the second answer.
 
     Args:
         sums: of all blocks.
-        payload: number of the payload's columns.
+        shared: number of the columns that joints share.
     """
-    base = [ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, *range(LOCAL, LOCAL + payload)]
+    base = [ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, *range(LOCAL, LOCAL + shared)]
     curves = np.arange(CURVE, LOCAL)
     found = np.full((2, len(sums.cross)), USUAL, dtype=np.intp)
     further = [*curves, -1]

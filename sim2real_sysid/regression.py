@@ -3,11 +3,13 @@
 For every joint::
 
     effort = rigid body + armature*a + viscous*v + coulomb*sign(v) + offset
-             + payload*(extra mass, extra first moments) - delay*d(effort)/dt
+             + payload*(extra mass, extra first moments) - zeros*d(rigid body)/dq
+             - delay*d(effort)/dt
              + tilt*|v| + rise*sign(v)*exp(-(v/vs)^2)
 
 The rigid body part is the URDF's inverse dynamics. Sensors rarely agree on the time to the
-millisecond, hence the delay. ``tilt`` is viscous friction that differs between the directions,
+millisecond, hence the delay. ``zeros`` is what encoders show too much: gravity pulls where the
+links are. ``tilt`` is viscous friction that differs between the directions,
 and ``rise`` what friction rises by where a joint gets slow (Stribeck), with a column for each of
 several ``vs``: which of these columns a model has is chosen later, see ``posterior``. Rows come
 at four times the filters' bandwidth; more would repeat what was said.
@@ -19,8 +21,8 @@ one spread before and one after is right to the third order (two-point Gauss-Her
 of the sign of a speed that changes evenly, the filter passes an error function.
 
 Example: 6 joints give rows of shape (r, 2, 6, 22): time; twins; joints; the quantities, the delay,
-the tilt, nine columns of friction at low speed, four of the payload, the rigid body effort and the
-remaining effort.
+the tilt, nine columns of friction at low speed, four of the payload, one of each zero that gravity
+shows and one of it per kilogram of payload, the rigid body effort and the remaining effort.
 """
 
 from __future__ import annotations
@@ -102,6 +104,9 @@ class RowBuilder:
     Attributes:
         columns: of a row.
         payload: number of columns that are the payload's.
+        shared: number of what joints share: the payload's, then the joints ``body.zeros``.
+        loaded: number of further columns: of the latter, per kilogram of payload.
+        zero: (nj,) what the encoders are taken to show too much [rad or m].
         bandwidth: of the filters [Hz]; 0 before they are open.
         period: between samples that they are made for [s].
         limit: (nj,) the joints' speed limits [rad/s or m/s], made finite.
@@ -110,10 +115,13 @@ class RowBuilder:
 
     def __init__(self, profile: RobotProfile, config: SysidConfig, body: RigidBody) -> None:
         self._body = body
+        self.zero = np.zeros(len(profile.joints))
         self._config = config
         self._nj = len(profile.joints)
         self.payload = body.payload_columns if payload_tells(body, self._nj) else 0
-        self.columns = LOCAL + self.payload + 2
+        self.shared = self.payload + len(body.zeros)
+        self.loaded = len(body.zeros) if self.payload else 0
+        self.columns = LOCAL + self.shared + self.loaded + 2
         lower, upper = profile.array('lower'), profile.array('upper')
         margin = np.where(np.isfinite(upper - lower), LIMIT_MARGIN * (upper - lower), 0.0)
         self._lower, self._upper = lower + margin, upper - margin
@@ -234,6 +242,7 @@ class RowBuilder:
         shape = np.exp(-np.square(velocity[..., None] / (self.limit[:, None] * SLOW)))
         values[..., CURVE:LOCAL] = (direction[..., None] * shape)[:, None]
         values[..., LOCAL : LOCAL + self.payload] = bodies[..., 1 : 1 + self.payload]
+        values[..., LOCAL + self.payload : -2] = self._zeros(joints)
         values[..., -2] = bodies[..., 0]
         values[..., -1] = effort - bodies[..., 0]
         position = joints[:, 0].mean(axis=1)
@@ -252,11 +261,26 @@ class RowBuilder:
 
     def _bodies(self, joints: Array, spread: float) -> Array:
         """Filtered columns of the bodies (r, 2, nj, 1 + payload); ``joints``: (r, 4, 2, nj)."""
-        state = joints[:, :3].swapaxes(1, 2)
+        state = self._states(joints)
         swing = spread * joints[:, 1:].swapaxes(1, 2)
         both = np.stack([state - swing, state + swing])
         columns = self._body.columns(both.reshape(-1, 3, self._nj))
         return np.asarray(columns.reshape(*both.shape[:3], self._nj, -1).mean(axis=0))
+
+    def _zeros(self, joints: Array) -> Array:
+        """What zeros that are off add to the efforts, (r, 2, nj, ...); ``joints``: (r, 4, 2, nj).
+
+        Of each twin by itself: accelerations are noisy.
+        """
+        states = self._states(joints).reshape(-1, 3, self._nj)
+        slopes = self._body.slopes(states, loaded=self.loaded > 0)
+        return -slopes.reshape(len(joints), 2, self._nj, -1)
+
+    def _states(self, joints: Array) -> Array:
+        """States (r, 2, 3, nj) where the links are; ``joints``: (r, 4, 2, nj)."""
+        states = joints[:, :3].swapaxes(1, 2).copy()
+        states[..., 0, :] -= self.zero
+        return states
 
     def _moving(self, at: Array, velocity: Array, half: Array) -> tuple[Array, Flags]:
         """Direction of each joint, 0 where it does not really move, and whether that is settled.

@@ -8,11 +8,15 @@ means that the motion did not excite it.
 Friction whose two directions differ is reported beside the symmetric values, once the data say
 so. A constant effort and dry friction that differs between the directions look the same: half of
 the constant counts as either, and as uncertainty of the latter.
+
+What an encoder shows too much is identified where gravity tells it; a joint whose position gravity
+does not tell stays ``not_identified``, confounded with nothing.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,6 +39,8 @@ EVIDENT = 4.0  # standard deviations, before a further effect is believed
 LEAST_TILT = 0.05  # share of the viscous friction, before its directions differ
 MOST_BEND = 0.5  # of the logarithm of a Stribeck velocity, about that of its column
 MOST_TIED = 4  # parameters that one is said to be confounded with
+ZERO = 0.03  # standard deviation of a position offset before anything is known [rad or m]
+AT_MOST = 0.1  # rad or m of a position offset make a difference, whatever gravity says
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class _Row:
     """A parameter on its way into the Estimate.
 
     Attributes:
-        joint: whose it is; -1 for the payload.
+        joint: whose it is; -1 for what all joints tell.
         mean: value.
         slope: (n,) derivative with respect to the parameters it comes from.
         believed: whether nothing but its interval is in the way.
@@ -94,6 +100,7 @@ class Reporter:
         profile: the robot.
         config: settings.
         payload: number of the payload's parameters; 0 where it cannot be told.
+        zeros: joints whose position offset gravity tells.
 
     Attributes:
         addresses: of what is always reported, in order.
@@ -101,8 +108,10 @@ class Reporter:
         lowest: (n,) what they can be at least, that added.
     """
 
-    def __init__(self, profile: RobotProfile, config: SysidConfig, payload: int) -> None:
-        self._profile, self._config, self._payload = profile, config, payload
+    def __init__(
+        self, profile: RobotProfile, config: SysidConfig, payload: int, zeros: Sequence[int] = ()
+    ) -> None:
+        self._profile, self._config = profile, config
         self._quantities: dict[str, Quantity] = {}
         nj = len(profile.joints)
         names: list[str] = []
@@ -112,19 +121,22 @@ class Reporter:
                 MAIN * j + k: f'joint.{joint}.{name}' for k, name in enumerate(JOINT_QUANTITIES)
             }
             names += [f'joint.{joint}.{name}' for name in JOINT_QUANTITIES]
-            names += [f'joint.{joint}.static_friction', f'joint.{joint}.stribeck_velocity']
+            further = ('static_friction', 'stribeck_velocity', 'position_offset')
+            names += [f'joint.{joint}.{name}' for name in further]
         link = f'link.{profile.payload_link}'
         carried = [f'{link}.{what}' for what in ('mass', 'com.x', 'com.y', 'com.z')[:payload]]
-        self._slots |= {MAIN * nj + k: name for k, name in enumerate(carried)}
+        shared = [*carried, *(f'joint.{profile.joint_names[j]}.position_offset' for j in zeros)]
+        self._shared = MAIN * nj  # where they begin
+        self._slots |= {self._shared + k: name for k, name in enumerate(shared)}
         self.addresses = (*names, *carried)
         self._first = {a: nominal(profile, a) for a in self.addresses}
-        self.shift = np.zeros(MAIN * nj + payload)
-        self.lowest = np.full(MAIN * nj + payload, -np.inf)
+        self.shift = np.zeros(self._shared + len(shared))
+        self.lowest = np.full(len(self.shift), -np.inf)
         for slot, address in self._slots.items():
             if '.com.' not in address:  # of these the parameters are first moments
                 self.lowest[slot] = self._quantity(address).low
         if payload:
-            self.shift[-payload] = self._first[carried[0]]
+            self.shift[self._shared] = self._first[carried[0]]
 
     def address(self, slot: int) -> str:
         """Of a parameter of the main model; ``''`` for what is not reported."""
@@ -137,13 +149,11 @@ class Reporter:
 
     def nothing(self, stamp: float) -> Estimate:
         """Before anything moved."""
-        return Estimate(
-            stamp,
-            {
-                a: ParameterEstimate(v, math.inf, 'not_identified', self._quantity(a).unit)
-                for a, v in self._first.items()
-            },
-        )
+        return Estimate(stamp, {address: self._unknown(address) for address in self._first})
+
+    def _unknown(self, address: str) -> ParameterEstimate:
+        unit = self._quantity(address).unit
+        return ParameterEstimate(self._first[address], math.inf, 'not_identified', unit)
 
     def report(self, stamp: float, knowledge: Knowledge, changes: tuple[Change, ...]) -> Estimate:
         """What is known."""
@@ -177,7 +187,7 @@ class Reporter:
         further = [a for a in known if a not in self._first]
         return Estimate(
             stamp,
-            {a: known[a] for a in (*self.addresses, *further)},
+            {a: known.get(a) or self._unknown(a) for a in (*self.addresses, *further)},
             order,
             whole[np.ix_(kept, kept)],
             changes,
@@ -234,16 +244,19 @@ class Reporter:
         for slot, address in self._slots.items():
             slope = np.zeros(n)
             slope[slot] = 1.0
-            joint = slot // MAIN if slot < n - self._payload else -1
+            joint = slot // MAIN if slot < self._shared else -1
             mean, matters = main.mean[slot] + self.shift[slot], main.matters[slot]
             believed = bool(main.reliable[slot])
             if joint < 0:
                 believed &= bool(enough.any())
-                if slot > n - self._payload:  # a centre of mass, from the first moment
-                    mass = max(main.mean[-self._payload] + self.shift[-self._payload], 1e-3)
-                    slope[slot], slope[-self._payload] = 1 / mass, -main.mean[slot] / mass**2
+                if '.com.' in address:  # from the first moment
+                    of = self._shared
+                    mass = max(main.mean[of] + self.shift[of], 1e-3)
+                    slope[slot], slope[of] = 1 / mass, -main.mean[slot] / mass**2
                     mean = self._first[address] + main.mean[slot] / mass
                     matters = matters / mass
+                elif address.endswith('.position_offset'):
+                    matters = min(float(matters), AT_MOST)
             else:
                 believed &= bool(enough[joint])
                 believed &= address.endswith('.armature') or bool(both_ways[joint])

@@ -31,7 +31,7 @@ class Drives:
 
     def __init__(self, profile: RobotProfile) -> None:
         self._profile = profile
-        self._interface = profile.command.interface
+        self._interface = profile.command.drives
         self._stiffness, self._damping = profile.array('stiffness'), profile.array('damping')
         self._limit = self._nominal_limit = profile.array('effort')
         self._loads = _Loads(profile)

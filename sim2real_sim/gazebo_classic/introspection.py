@@ -115,6 +115,12 @@ class Introspection:
         named = (item[len(start) :] for item in self._known if item.startswith(start))
         return tuple(sorted({re.split('[/?]', name)[0] for name in named}))
 
+    def refresh(self) -> None:
+        """Know now what values there are."""
+        empty = self._messages.type('gazebo.msgs.Empty')()
+        answer = self._ignition.request(f'{self._prefix}items', empty, PARAMETERS)
+        self._known = _names(answer)
+
     def wait_model(self, model: str, there: bool) -> None:
         """Wait until a model is in the world, or no more."""
         what = f'model {model!r} (its log says why)' if there else f'end of model {model!r}'

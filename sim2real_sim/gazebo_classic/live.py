@@ -67,6 +67,7 @@ class Live:
         self._named: dict[str, Any] = {}  # as first told: ids do not change
         self._deleting: dict[str, set[int]] = {}  # numbers of Gazebo's own requests for it
         self._deleted: set[int] = set()  # those that were answered
+        self._away = 0  # models that were displaced so far
         transport.subscribe('~/response', 'gazebo.msgs.Response', self._answered)
         transport.subscribe('~/model/info', 'gazebo.msgs.Model', self._spawned)
         transport.subscribe('~/request', 'gazebo.msgs.Request', self._requested)
@@ -83,6 +84,15 @@ class Live:
         Raises:
             WorldError: no answer by the deadline, or that it cannot be told.
         """
+        response = self._request(what, about)
+        type_ = f'gazebo.msgs.{answer}'
+        if response.type != type_:
+            name = f'{what} {about}'.strip()
+            raise WorldError(f'Gazebo cannot tell {name!r}: {response.response}')
+        return self._messages.type(type_).FromString(response.serialized_data)
+
+    def _request(self, what: str, about: str) -> Any:
+        """Have a request answered."""
         self._count += 1
         number, name = self._count, f'{what} {about}'.strip()
         request = self._messages.type('gazebo.msgs.Request')(id=number, request=what, data=about)
@@ -91,16 +101,12 @@ class Live:
         try:
             self._transport.publish('~/request', request)
             try:
-                response = self._transport.wait(lambda: self._answers[number], what, AGAIN)
+                return self._transport.wait(lambda: self._answers[number], what, AGAIN)
             except WorldError:  # a busy Gazebo loses one now and then
                 self._transport.publish('~/request', request)
-                response = self._transport.wait(lambda: self._answers[number], what)
+                return self._transport.wait(lambda: self._answers[number], what)
         finally:
             del self._answers[number]
-        type_ = f'gazebo.msgs.{answer}'
-        if response.type != type_:
-            raise WorldError(f'Gazebo cannot tell {name!r}: {response.response}')
-        return self._messages.type(type_).FromString(response.serialized_data)
 
     def physics(self) -> Any:
         """The engine's settings."""
@@ -158,7 +164,9 @@ class Live:
         self._transport.publish('~/model/modify', message)
         try:
             self._transport.wait(lambda: all(there.values()), what, AGAIN)
-        except WorldError:  # a busy Gazebo leaves out to tell of one now and then
+        except WorldError:  # a busy Gazebo leaves out to tell of one now and then, or loses one
+            if not has():
+                self._transport.publish('~/model/modify', message)
             until(has, what, self._timeout)
         finally:
             self._poses.listener = None
@@ -185,6 +193,35 @@ class Live:
         self._deleting = {model: set()}
         request = self._messages.type('gazebo.msgs.Request')
         self._transport.publish('~/request', request(id=0, request='entity_delete', data=model))
+
+    def displace(self, model: str) -> str:
+        """Have a model end so that one may be spawned under its name at once.
+
+        Gazebo deletes by name, a look after it is asked to, and asks itself for the deletion of
+        what ended once more. So the model gets another name first, and that one is deleted: its
+        own request then hits nobody. What is spawned from here on comes in the look in which this
+        one goes, after it went.
+
+        Returns:
+            The other name, for :meth:`wait_displaced`.
+        """
+        message = self._messages.type('gazebo.msgs.Model')(id=self.named(model).id)
+        self._away += 1
+        message.name = away = f'{model}_away_{self._away}'
+        self.forget(model)
+        self._deleted.clear()
+        self._deleting = {away: set()}
+        self._transport.publish('~/model/modify', message)
+        self.settle()  # it has the name before the deletions are heard
+        # Whoever draws it knows it by its old name.
+        request = self._messages.type('gazebo.msgs.Request')
+        self._transport.publish('~/request', request(id=0, request='entity_delete', data=model))
+        self._request('entity_delete', away)
+        return away
+
+    def wait_displaced(self, away: str) -> None:
+        """Wait until a model that was given this name is no more."""
+        self._transport.wait(lambda: self._deleting[away], f'end of model {away!r}')
 
     def forget(self, model: str) -> None:
         """A model is no more in the world."""

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from sim2real_core.errors import Fault, InputError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.gazebo_classic.drives import Drives
 from sim2real_sim.gazebo_classic.sensing import JointSensors
-from sim2real_sim.simulator import ImuReading, JointReading
+from sim2real_sim.simulator import BodyReading, ImuReading, JointReading
 from sim2real_sim.world import LinkState, ModelState, Pose
 
 Array = npt.NDArray[np.float64]
@@ -92,6 +93,26 @@ class RobotReader:
             orientation.as_quat()[None],
             orientation.inv().apply(state.angular)[None],
             orientation.inv().apply(acceleration)[None],
+        )
+
+    def read_body(self) -> BodyReading:
+        """Where the body of a mobile robot is, and how it moves.
+
+        Raises:
+            InputError: the robot stands on a base.
+        """
+        body = self.profile.body_link
+        if not body:
+            raise InputError(Fault('floating', False, f'{self.profile.name} stands on a base'))
+        link, local = self._carried(body, self._now.links)
+        state = self._now.links[link]
+        position, turn = _compose(_parts(state.pose), local)
+        back = turn.inv()
+        return BodyReading(
+            position[None],
+            turn.as_quat()[None],
+            back.apply(_speed(state, local[0]))[None],
+            back.apply(state.angular)[None],
         )
 
     def link_pose(self, link: str) -> tuple[Array, Array]:

@@ -164,16 +164,19 @@ class ClassicWorld:
     def replace(self, model: str, sdf: str, pose: Pose) -> None:
         """See :class:`sim2real_sim.respawn.Backend`."""
         gazebo = self._gazebo
-        text = _named(sdf, model)
+        text, away = _named(sdf, model), ''
         if model in self.models():
-            self.delete(model)
-        else:
-            self._forget(model)  # others may have deleted it
+            self._let_go(model)
+            away = gazebo.live.displace(model)
+        self._forget(model)  # others may have deleted it
         factory = self._messages.type('gazebo.msgs.Factory')(sdf=text, allow_renaming=False)
         put_pose(factory.pose, pose)
         gazebo.transport.publish('~/factory', factory)
-        gazebo.introspection.wait_model(model, True)
+        if away:
+            gazebo.live.wait_displaced(away)
         gazebo.live.wait_spawned(model)
+        gazebo.introspection.refresh()
+        gazebo.introspection.wait_model(model, True)
         gazebo.introspection.watch(model)
         self._note_moved(model, at_rest=True)
         told = live_state(gazebo.live.named(model), self.time(), None, 0.0)
@@ -186,8 +189,7 @@ class ClassicWorld:
         gazebo = self._gazebo
         if model not in self.models():
             raise WorldError(f'Gazebo has no model {model!r}')
-        gazebo.transport.withdraw(f'~/{model}/')
-        gazebo.live.settle()  # it is known there from here on
+        self._let_go(model)
         gazebo.live.delete(model)
         gazebo.introspection.wait_model(model, False)
         gazebo.live.wait_deleted(model)
@@ -462,6 +464,11 @@ class ClassicWorld:
             resting = at_rest or self._moved.get(model) == (count, True)
             self._moved[model] = (count, resting)
             self._shown.pop(model, None)
+
+    def _let_go(self, model: str) -> None:
+        """Publish nothing to a model any more, before it ends."""
+        self._gazebo.transport.withdraw(f'~/{model}/')
+        self._gazebo.live.settle()  # it is known there from here on
 
     def _forget(self, model: str) -> None:
         """A model is no more in the world."""

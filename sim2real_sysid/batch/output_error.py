@@ -99,8 +99,8 @@ class OutputError:
             threads=threads,
         )
         # An inertia by itself is not free here: not all numbers are one.
-        # Nor does the simulation know how late efforts are measured.
-        fixed = ('.inertia.', 'sensor.')
+        # Nor does it matter to commands how late efforts are measured.
+        fixed = ('.inertia.', 'sensor.') if commanded else ('.inertia.',)
         moves = np.array([not any(f in address for f in fixed) for address in addresses])
         known = np.isfinite(prior.std) & (prior.std > 0)
         self.free = np.flatnonzero(prior.excited & known & moves)

@@ -12,6 +12,7 @@ Example: 48 s of six joints at 250 Hz in windows of 1 s, 51 parameter vectors: 2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import quantity
-from sim2real_core.profile import Command, RobotProfile
+from sim2real_core.profile import RobotProfile
+from sim2real_core.profile_sections import Command
 from sim2real_sysid.batch.data import Recording, Segment
 from sim2real_sysid.batch.signals import smooth
 
@@ -201,7 +203,7 @@ class Rollouts:
             start = np.broadcast_to(windows.start, (count, *windows.start.shape))
         first = start.transpose(1, 0, 2, 3).reshape(2, count * n_windows, nj)
         simulator.reset(position=first[0], velocity=first[1])
-        inputs = np.tile(self._inputs, (1, count, 1))
+        inputs = self._driving(vectors)
         if self.commanded:
             position, velocity, effort = self._follow(simulator, inputs)
         else:
@@ -213,6 +215,23 @@ class Rollouts:
         states = np.array([position, velocity]).reshape(2, n + 1, count, n_windows, nj)
         effort = effort.reshape(n + 1, count, n_windows, nj)
         return np.moveaxis(states, 2, 0), np.moveaxis(effort[:-1], 0, 2)
+
+    def _driving(self, vectors: Array) -> Array:
+        """(..., P * W, nj) commands, or the efforts at the time they acted."""
+        late = [f'sensor.{joint}_effort.delay' for joint in self.profile.joint_names]
+        inputs = np.tile(self._inputs, (1, len(vectors), 1))
+        if self.commanded or late[0] not in self.addresses:
+            return inputs
+        steps = vectors[:, [self.addresses.index(name) for name in late]]
+        steps = steps / (self.windows.period / self.steps)
+        tick, last = np.arange(len(inputs)), len(inputs) - 1
+        parts = inputs.reshape(len(inputs), len(vectors), len(self.windows), -1)
+        for (k, j), step in np.ndenumerate(steps):
+            before = math.floor(step)
+            first, second = (np.clip(tick + before + n, 0, last) for n in (0, 1))
+            signal = self._inputs[:, :, j]
+            parts[:, k, :, j] = signal[first] + (step - before) * (signal[second] - signal[first])
+        return inputs
 
     def _follow(self, simulator: MujocoSimulator, commands: Array) -> tuple[Array, Array, Array]:
         """Position as measured, velocity, and effort (n + 1, nsim, nj), driven by commands."""
@@ -247,7 +266,7 @@ class Rollouts:
         values = {
             address: np.clip(column, limits.low, limits.high)
             for address, column, limits in zip(self.addresses, spread.T, self._limits)
-            if not address.startswith('sensor.')  # what is compared is not late
+            if not address.startswith('sensor.')  # in the efforts, see _driving
         }
         for joint in self.profile.joint_names:  # a Stribeck velocity of 0 means no effect
             if f'joint.{joint}.stribeck_velocity' not in values:

@@ -304,5 +304,7 @@ def test_a_killed_node_loses_at_most_the_last_instant(world, tmp_path, joint_sta
 def test_settings_that_do_not_fit_are_refused(world):
     with pytest.raises(InputError, match='longest'):
         world(CaptureNode, after=100.0)
-    with pytest.raises(InputError, match='threshold'):
-        world(CaptureNode, threshold=[0.1, 0.2])
+    with pytest.raises(InputError, match='thresholds'):
+        world(CaptureNode, thresholds='nowhere.json')
+    with pytest.raises(InputError, match='detectors'):
+        world(CaptureNode, detectors='nothing')

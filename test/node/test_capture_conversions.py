@@ -9,13 +9,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from sim2real_capture.conversions import (
     bundle_of,
-    command_values,
     draw_json,
     estimate_json,
-    joint_values,
     message_class,
-    missing_values,
 )
+from sim2real_capture.decoding import command_values, joint_values, missing_values
 from sim2real_core.messages import draw_to_message, estimate_to_message
 from sim2real_core.records import Draw, Estimate, ParameterEstimate
 

@@ -26,6 +26,7 @@ from std_msgs.msg import Float64MultiArray, Header
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from sim2real_core.command_messages_ros import TrajectoryCommand
 from sim2real_core.errors import InputError
 from sim2real_core.messages import to_seconds, to_time
 from sim2real_core.pacing import parse
@@ -37,7 +38,6 @@ from sim2real_policy.conversions import (
     AppliedAction,
     JointStateReader,
     ObservationMessage,
-    TrajectoryCommand,
 )
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.node import PolicyNode

@@ -154,7 +154,7 @@ def test_bag_verbs(tmp_path, capsys):
         (['bag', 'info', 'none'], 'no such file'),
         (['capture', 'ls', 'none'], 'existing folder'),
         (['capture', 'show', 'none'], 'clip folder'),
-        (['policy', 'show', 'none'], "policies = 'none'"),
+        (['policy', 'inspect', 'none'], "policies = 'none'"),
     ],
 )
 def test_bad_input_is_named(capsys, command, said):

@@ -1,17 +1,16 @@
 """Everything wired together, without ROS."""
 
 import queue
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sim2real_capture.capture import Capture, tracking_detector
+from sim2real_capture.capture import Capture
 from sim2real_capture.config import CaptureConfig
-from sim2real_capture.detectors import default_threshold
 from sim2real_capture.library import list_clips
-from sim2real_capture.receiver import ReceiverServer
+from sim2real_capture.receiver_server import ReceiverServer
+from sim2real_capture.signals import Sample
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
 from sim2real_core.errors import InputError
@@ -210,22 +209,14 @@ def test_a_dead_writer_is_not_survived(rig):
         one.capture.take(Failed('', 'died', ZeroDivisionError()))
 
 
-def test_settings_replace_what_the_profile_suggests(profile):
-    suggested = tracking_detector(CaptureConfig(), profile)
-    given = tracking_detector(CaptureConfig(threshold=(0.0, 0.3, 0.0, 0.0, 0.0, 0.2)), profile)
-    np.testing.assert_array_equal(given.threshold[[1, 5]], [0.3, 0.2])
-    np.testing.assert_array_equal(given.threshold[[0, 2]], suggested.threshold[[0, 2]])
-    assert (tracking_detector(CaptureConfig(threshold=(0.7,)), profile).threshold == 0.7).all()
-    with pytest.raises(InputError, match='threshold'):
-        tracking_detector(CaptureConfig(threshold=(0.1, 0.2)), profile)
-
-
 def test_in_a_paced_run_it_does_not_matter_whether_command_or_sample_is_taken_first(rig):
     """A policy answers a sample while this process may not have taken it yet."""
     seen = {'sample': [], 'command': []}
     for first, samples in seen.items():
         one = rig(paced=True)
-        one.capture.detectors = [SimpleNamespace(update=samples.append)]
+        one.capture.detectors = [
+            SimpleNamespace(update=samples.append, scorer=SimpleNamespace(takes=Sample))
+        ]
         for k in range(1, 8):
             stamp, values = k * PERIOD, one.profile.array('default_position') + k
             for step in ('sample', 'command') if first == 'sample' else ('command', 'sample'):
@@ -277,16 +268,3 @@ def test_a_folder_that_is_a_file_is_bad_input(profile, tmp_path, context):
     (tmp_path / 'spool').write_text('')
     with pytest.raises(InputError, match='folder = .*spool'):
         Capture(CaptureConfig(folder=str(tmp_path / 'spool')), profile, lambda: context, print)
-
-
-def test_a_joint_whose_limits_nobody_gives_is_named(profile):
-    joints = [replace(joint, velocity=np.inf, effort=np.inf) for joint in profile.joints]
-    # For positions there is always something sensible.
-    assert np.isfinite(default_threshold(replace(profile, joints=tuple(joints)))).all()
-    command = replace(profile.command, interface='velocity')
-    joints = [replace(j, velocity=np.inf) if j.name == 'elbow' else j for j in profile.joints]
-    other = replace(profile, command=command, joints=tuple(joints))
-    with pytest.raises(InputError, match='threshold.*elbow has no velocity limit') as caught:
-        tracking_detector(CaptureConfig(), other)
-    assert len(caught.value.faults) == 1
-    assert tracking_detector(CaptureConfig(threshold=(0.5,)), other).threshold[2] == 0.5

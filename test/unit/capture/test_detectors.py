@@ -5,12 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from sim2real_capture.detectors import (
-    Sample,
-    TrackingErrorDetector,
-    default_lag,
-    default_threshold,
-)
+from sim2real_capture.detectors import Detector
+from sim2real_capture.detectors_tracking import TrackingError, default_lag, default_threshold
+from sim2real_capture.signals import Sample
 from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
 
@@ -57,14 +54,15 @@ def threshold():
     return 1.5 * scores(detector(1.0), *pendulum(60.0, seed=1)).max()
 
 
-def detector(threshold, **options):
-    return TrackingErrorDetector(['swing'], threshold, **options)
+def detector(threshold, persistence=0.1, rearm=0.5, **options):
+    scorer = TrackingError(['swing'], **options)
+    return Detector('tracking_error', scorer, threshold, persistence=persistence, rearm=rearm)
 
 
 def scores(detector, stamps, commands, measured):
     """Of a recording, (n,)."""
     samples = zip(stamps, measured, commands)
-    return np.array([detector.score(Sample(*sample))[0] for sample in samples])
+    return np.array([detector.scorer.score(Sample(*sample))[0] for sample in samples])
 
 
 def feed(detector, stamps, commands, measured):
@@ -129,7 +127,8 @@ def test_a_steady_sag_is_learned_and_a_robot_found_sagging_is_no_alarm():
 
 
 def test_the_worst_joint_is_scored_and_all_are_named():
-    both = TrackingErrorDetector(['a', 'b', 'c'], [0.1, 0.1, 0.5], persistence=0.05)
+    scorer = TrackingError(['a', 'b', 'c'])
+    both = Detector('tracking_error', scorer, [0.1, 0.1, 0.5], persistence=0.05)
     events = []
     for i in range(200):
         jump = np.array([0.2, 0.3, 0.4]) * (i >= 100)
@@ -155,10 +154,11 @@ def test_late_and_repeated_samples_change_nothing():
     plain, disturbed = detector(0.1), detector(0.1)
     for i in range(50):
         sample = Sample(i * PERIOD, np.array([0.01 * i]), np.zeros(1))
-        want = plain.score(sample)
-        assert disturbed.score(sample) == want
+        assert plain.update(sample) == disturbed.update(sample)
         late = Sample(i * PERIOD - 0.02, np.array([9.0]), np.zeros(1))
         assert disturbed.update(late) is None and disturbed.update(sample) is None
+    following = Sample(50 * PERIOD, np.array([0.5]), np.zeros(1))
+    assert plain.scorer.score(following) == disturbed.scorer.score(following)
 
 
 def test_without_a_command_there_is_nothing_to_track():
@@ -189,15 +189,24 @@ def test_angles_that_wrap_are_no_error(threshold, wrap):
     [
         ({'threshold': [0.1, 0.2, 0.3]}, 'threshold'),
         ({'threshold': 0.0}, 'threshold'),
-        ({'threshold': 0.1, 'lag': np.nan}, 'lag'),
-        ({'threshold': 0.1, 'persistence': 0.0}, 'persistence'),
+        ({'threshold': np.nan}, 'threshold'),
+        ({'threshold': 0.1, 'persistence': -0.1}, 'persistence'),
         ({'threshold': 0.1, 'rearm': 1.5}, 'rearm'),
-        ({'threshold': 0.1, 'settling': np.inf, 'persistence': -1}, 'settling(.|\n)*'),
+        ({'threshold': 0.0, 'rearm': 0.0, 'persistence': -1}, 'threshold(.|\n)*pers(.|\n)*rearm'),
     ],
 )
 def test_settings_are_checked(options, said):
     with pytest.raises(InputError, match=said):
-        TrackingErrorDetector(['a', 'b'], **options)
+        Detector('tracking_error', TrackingError(['a', 'b']), **options)
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [({'lag': np.nan}, 'lag'), ({'lag': [1, 2, 3]}, 'lag'), ({'settling': np.inf}, 'settling')],
+)
+def test_settings_of_the_tracking_error_are_checked(options, said):
+    with pytest.raises(InputError, match=said):
+        TrackingError(['a', 'b'], **options)
 
 
 @pytest.mark.parametrize('robot', ['arm6', 'slider'])

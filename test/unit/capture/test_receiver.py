@@ -1,10 +1,8 @@
 """The receiver over real HTTP: what it takes, what it refuses, what it says."""
 
-import asyncio
 import hashlib
 import http.client
 import json
-import shutil
 import socket
 import time
 import urllib.request
@@ -14,7 +12,9 @@ from aiohttp import web
 
 from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import list_clips, verify
-from sim2real_capture.receiver import BLOBS, ReceiverServer
+from sim2real_capture.receiver import OFFSET
+from sim2real_capture.receiver_server import ReceiverServer
+from sim2real_capture.store import INCOMING, RECEIVED
 from sim2real_core.errors import InputError, MissingError
 
 
@@ -28,14 +28,17 @@ def server(tmp_path):
 
 @pytest.fixture
 def ask(server):
-    """Sends a request as it is, without tidying its path; gives status and JSON."""
+    """Sends a request as it is, without tidying its path; gives status and JSON, or offset."""
     host, port = server.url.removeprefix('http://').split(':')
     connection = http.client.HTTPConnection(host, int(port), timeout=10)
 
-    def send(method, path, body=None):
-        connection.request(method, path, body)
+    def send(method, path, body=None, **headers):
+        named = {name.replace('_', '-'): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
         response = connection.getresponse()
         text = response.read()
+        if OFFSET in response.headers:
+            return response.status, int(response.headers[OFFSET])
         try:
             return response.status, json.loads(text)
         except ValueError:
@@ -46,46 +49,128 @@ def ask(server):
 
 
 def files_of(clip):
-    """Content by hash."""
+    """Content by name."""
     manifest = json.loads((clip / MANIFEST).read_text())
-    return {e['sha256']: (clip / name).read_bytes() for name, e in manifest['files'].items()}
+    return {name: (clip / name).read_bytes() for name in manifest['files']}
 
 
-def test_content_then_name_then_acknowledgement(server, ask, clip, tmp_path):
+def send_all(ask, clip):
+    """Announce a clip and send its files; gives what the last announcement is answered."""
+    manifest = (clip / MANIFEST).read_bytes()
+    assert ask('PUT', f'/clips/{clip.name}', manifest)[0] == 202
+    for name, data in files_of(clip).items():
+        path = f'/clips/{clip.name}/{name}'
+        assert ask('PATCH', path, data, Upload_Offset='0') == (204, len(data))
+    return ask('PUT', f'/clips/{clip.name}', manifest, Clock_Offset='0.5')
+
+
+def waiting(folder):
+    """Files that are arriving."""
+    return [p for p in (folder / INCOMING).rglob('*') if p.is_file() and p.name != MANIFEST]
+
+
+def test_announced_then_sent_then_acknowledged(server, ask, clip, tmp_path):
     manifest = (clip / MANIFEST).read_bytes()
     acknowledgement = {'clip': 'clip-1', 'sha256': hashlib.sha256(manifest).hexdigest()}
-    status, answer = ask('PUT', '/clips/clip-1', manifest)
-    assert status == 202 and set(answer['missing']) == set(files_of(clip))
+    answer = ask('PUT', '/clips/clip-1', manifest)
+    assert answer == (202, {'offsets': dict.fromkeys(files_of(clip), 0)})
     assert ask('GET', '/clips') == (200, [])
-    for sha256, data in files_of(clip).items():
-        assert ask('PUT', f'/blobs/{sha256}', data) == (201, {'sha256': sha256})
-    assert ask('PUT', '/clips/clip-1', manifest) == (201, acknowledgement)
+    assert send_all(ask, clip) == (201, acknowledgement)
     assert ask('PUT', '/clips/clip-1', manifest) == (200, acknowledgement)  # again, as good
     (listed,) = ask('GET', '/clips')[1]
     (info,) = list_clips(tmp_path / 'library')
     assert listed == info.as_json()
     assert ask('GET', '/clips/clip-1') == (200, json.loads(manifest))
     verify(info.path)
-    assert list((tmp_path / 'library' / BLOBS).iterdir()) == []
-    assert server.receiver.received == 1
+    received = json.loads((info.path / RECEIVED).read_text())
+    assert received['clock_offset'] == 0.5 and received['clock_offset_error'] is None
+    assert waiting(tmp_path / 'library') == [] and server.receiver.received == 1
 
 
-def test_content_that_hashes_to_something_else_is_refused(server, ask, clip):
-    (sha256, data), *_ = files_of(clip).items()
-    tampered = bytes([data[0] ^ 1]) + data[1:]
-    status, answer = ask('PUT', f'/blobs/{sha256}', tampered)
-    assert status == 422 and answer['found'] == hashlib.sha256(tampered).hexdigest()
-    status, answer = ask('PUT', '/clips/clip-1', (clip / MANIFEST).read_bytes())
-    assert status == 202 and sha256 in answer['missing']
+def test_a_file_goes_on_where_it_was_cut_also_after_a_restart(clip, tmp_path):
+    data, path = files_of(clip)['clip-1_0.mcap'], '/clips/clip-1/clip-1_0.mcap'
+    manifest, half = (clip / MANIFEST).read_bytes(), len(files_of(clip)['clip-1_0.mcap']) // 2
+    for part in ('first', 'second'):
+        server = ReceiverServer(tmp_path / 'library')
+        host, port = server.url.removeprefix('http://').split(':')
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request('PUT', '/clips/clip-1', manifest)
+        here = json.load(connection.getresponse())['offsets']['clip-1_0.mcap']
+        assert here == (0 if part == 'first' else half)
+        sent = data[:half] if part == 'first' else data[half:]
+        for at, status, reached in ((here + 1, 409, here), (here, 204, here + len(sent))):
+            connection.request('PATCH', path, sent, {OFFSET: str(at)})
+            response = connection.getresponse()
+            response.read()
+            assert (response.status, int(response.headers[OFFSET])) == (status, reached)
+        connection.close()
+        assert server.close(10.0)
+    (arrived,) = (tmp_path / 'library' / INCOMING).glob('*/clip-1/clip-1_0.mcap')
+    assert arrived.read_bytes() == data
+
+
+def test_content_that_hashes_to_something_else_is_sent_anew(server, ask, clip, tmp_path):
+    manifest, files = (clip / MANIFEST).read_bytes(), files_of(clip)
+    data = files['clip-1_0.mcap']
+    ask('PUT', '/clips/clip-1', manifest)
+    path = '/clips/clip-1/clip-1_0.mcap'
+    ask('PATCH', path, bytes([data[0] ^ 1]) + data[1:], Upload_Offset='0')
+    ask('PATCH', '/clips/clip-1/metadata.yaml', files['metadata.yaml'], Upload_Offset='0')
+    status, answer = ask('PUT', '/clips/clip-1', manifest)
+    assert status == 422 and 'clip-1_0.mcap' in answer['error']
+    offsets = {'clip-1_0.mcap': 0, 'metadata.yaml': len(files['metadata.yaml'])}
+    assert ask('PUT', '/clips/clip-1', manifest) == (202, {'offsets': offsets})
     assert server.receiver.refused == 1
+    ask('PATCH', path, data, Upload_Offset='0')
+    assert ask('PUT', '/clips/clip-1', manifest)[0] == 201
+    verify(tmp_path / 'library' / 'clip-1')
+
+
+def test_more_than_announced_is_refused(ask, clip, tmp_path):
+    ask('PUT', '/clips/clip-1', (clip / MANIFEST).read_bytes())
+    data = files_of(clip)['metadata.yaml']
+    path = '/clips/clip-1/metadata.yaml'
+    assert ask('PATCH', path, data + b'x', Upload_Offset='0')[0] == 413
+    assert sum(p.stat().st_size for p in waiting(tmp_path / 'library')) <= len(data)
+
+
+@pytest.mark.parametrize('offset', ['', '-1', '0x1', '1' * 30, '²', None])
+def test_an_offset_is_a_number(ask, clip, offset):
+    ask('PUT', '/clips/clip-1', (clip / MANIFEST).read_bytes())
+    headers = {} if offset is None else {'Upload_Offset': offset.encode()}
+    assert ask('PATCH', '/clips/clip-1/metadata.yaml', b'x', **headers)[0] == 400
+
+
+def test_what_was_not_announced_is_not_taken(ask, clip, tmp_path):
+    assert ask('PATCH', '/clips/clip-1/metadata.yaml', b'x', Upload_Offset='0')[0] == 404
+    ask('PUT', '/clips/clip-1', (clip / MANIFEST).read_bytes())
+    for name in (MANIFEST, RECEIVED, 'other', '..%2fx'):
+        assert ask('PATCH', f'/clips/clip-1/{name}', b'x', Upload_Offset='0')[0] == 404
+    assert waiting(tmp_path / 'library') == []
+
+
+def test_a_clip_that_is_no_mcap_file_is_refused(ask, clip, tmp_path):
+    data = b'#!/bin/sh\n' * 10
+    (clip / 'clip-1_0.mcap').write_bytes(data)
+    manifest = json.loads((clip / MANIFEST).read_text())
+    entry = {'sha256': hashlib.sha256(data).hexdigest(), 'size': len(data)}
+    manifest['files']['clip-1_0.mcap'] = entry
+    (clip / MANIFEST).write_text(json.dumps(manifest))
+    status, answer = send_all(ask, clip)
+    assert status == 400 and 'MCAP' in answer['error']
+    assert waiting(tmp_path / 'library') == [] and list_clips(tmp_path / 'library') == []
+
+
+def test_a_clip_that_says_it_is_too_large_is_refused(ask, clip):
+    manifest = json.loads((clip / MANIFEST).read_text())
+    manifest['files']['clip-1_0.mcap']['size'] = 1 << 40
+    assert ask('PUT', '/clips/clip-1', json.dumps(manifest))[0] == 413
 
 
 def test_one_name_has_one_content(ask, clip):
-    manifest = (clip / MANIFEST).read_bytes()
-    for sha256, data in files_of(clip).items():
-        ask('PUT', f'/blobs/{sha256}', data)
-    assert ask('PUT', '/clips/clip-1', manifest)[0] == 201
-    other = json.dumps({**json.loads(manifest), 'end': 'changed'}).encode()
+    assert send_all(ask, clip)[0] == 201
+    manifest = json.loads((clip / MANIFEST).read_text())
+    other = json.dumps({**manifest, 'end': 'changed'}).encode()
     assert ask('PUT', '/clips/clip-1', other)[0] == 409
     assert ask('GET', '/clips/clip-1')[1]['end'] == 'complete'
 
@@ -99,10 +184,10 @@ def test_one_name_has_one_content(ask, clip):
         '/clips/x.part',
         '/clips/a%00b',
         '/clips/../../escape',
-        '/blobs/..%2f..%2fescape',
-        '/blobs/' + 'A' * 64,
-        '/blobs/' + '../' * 21 + 'x',
-        '/blobs/x',
+        '/clips/.catalogue.sqlite',
+        '/clips/x/../../escape',
+        '/view/../../escape',
+        '/assets/..%2fpage.py',
     ],
 )
 def test_paths_that_lead_elsewhere_are_refused(ask, clip, tmp_path, path):
@@ -132,32 +217,30 @@ def test_an_unknown_clip_is_not_found(ask):
     assert ask('GET', '/clips/nothing')[0] == 404
 
 
-def test_an_upload_cut_off_leaves_nothing(server, clip, tmp_path):
-    (sha256, data), *_ = files_of(clip).items()
+def test_what_arrived_before_a_cut_stays(server, ask, clip, tmp_path):
+    data, half = files_of(clip)['clip-1_0.mcap'], len(files_of(clip)['clip-1_0.mcap']) // 2
+    ask('PUT', '/clips/clip-1', (clip / MANIFEST).read_bytes())
+    with begun(server, len(data)) as sender:
+        sender.sendall(data[:half])
+        wait_for(lambda: sum(p.stat().st_size for p in waiting(tmp_path / 'library')) == half)
+    offsets = ask('PUT', '/clips/clip-1', (clip / MANIFEST).read_bytes())[1]['offsets']
+    assert offsets['clip-1_0.mcap'] == half
+
+
+def begun(server, length):
+    """A connection on which a request of so many bytes was begun."""
     host, port = server.url.removeprefix('http://').split(':')
-
-    async def cut_off():
-        _, writer = await asyncio.open_connection(host, int(port))
-        head = f'PUT /blobs/{sha256} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n'
-        writer.write(head.encode() + data[: len(data) // 2])
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    asyncio.run(cut_off())
-    assert server.close(10.0)  # ends with its connections
-    assert list((tmp_path / 'library' / BLOBS).iterdir()) == []
+    sender = socket.create_connection((host, int(port)))
+    head = f'PATCH /clips/clip-1/clip-1_0.mcap HTTP/1.1\r\nHost: 127.0.0.1\r\n{OFFSET}: 0\r\n'
+    sender.sendall(f'{head}Content-Length: {length}\r\n\r\n'.encode())
+    return sender
 
 
-def test_a_restart_forgets_unnamed_content_and_keeps_clips(clip, tmp_path):
-    folder = tmp_path / 'library'
-    (folder / BLOBS).mkdir(parents=True)
-    (folder / BLOBS / ('0' * 64)).write_bytes(b'unnamed')
-    shutil.copytree(clip, folder / 'clip-1')
-    server = ReceiverServer(folder)
-    assert server.close(10.0)
-    assert list((folder / BLOBS).iterdir()) == []
-    assert [info.clip for info in list_clips(folder)] == ['clip-1']
+def wait_for(condition, seconds=10.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_folder_has_one_receiver(server, tmp_path):
@@ -189,15 +272,12 @@ def test_old_versions_of_aiohttp_will_do(clip, tmp_path, monkeypatch):
     assert server.close(10.0)
 
 
-def test_closing_does_not_wait_for_a_sender_that_stopped_in_the_middle(server, clip, tmp_path):
-    (sha256, data), *_ = files_of(clip).items()
-    host, port = server.url.removeprefix('http://').split(':')
-    with socket.create_connection((host, int(port))) as sender:
-        head = f'PUT /blobs/{sha256} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n'
-        sender.sendall(head.encode() + data[: len(data) // 2])
-        blobs = tmp_path / 'library' / BLOBS
-        until = time.monotonic() + 10.0
-        while not list(blobs.iterdir()) and time.monotonic() < until:
-            time.sleep(0.01)
+def test_closing_does_not_wait_for_a_sender_that_stopped_in_the_middle(
+    server, ask, clip, tmp_path
+):
+    data = files_of(clip)['clip-1_0.mcap']
+    ask('PUT', '/clips/clip-1', (clip / MANIFEST).read_bytes())
+    with begun(server, len(data)) as sender:
+        sender.sendall(data[:100])
+        wait_for(lambda: waiting(tmp_path / 'library'))
         assert server.close(10.0)
-    assert list(blobs.iterdir()) == []

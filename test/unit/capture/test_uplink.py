@@ -1,5 +1,6 @@
 """Shipping against a real receiver, a dead one, a wrong one and one that never answers."""
 
+import dataclasses
 import http.server
 import itertools
 import json
@@ -7,13 +8,21 @@ import queue
 import shutil
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
-from sim2real_capture.clip import MANIFEST, SHIPPED
+from sim2real_capture.clip import MANIFEST, SHIPPED, recover
 from sim2real_capture.library import list_clips, read_manifest, verify
-from sim2real_capture.receiver import ReceiverServer
-from sim2real_capture.uplink import Receipt, RefusedError, ShipError, Uplink, backoff, ship
+from sim2real_capture.receiver_server import ReceiverServer
+from sim2real_capture.transports import (
+    RefusedError,
+    ShipError,
+    SpoiledError,
+    UnreachableError,
+)
+from sim2real_capture.transports_http import HttpTransport
+from sim2real_capture.uplink import Receipt, Throttle, Uplink, backoff, remove_clip, ship, urgency
 
 WAIT = 20.0
 
@@ -35,27 +44,39 @@ def deaf():
 
 @pytest.fixture
 def answering():
-    """Starts a server that answers to all content, or all else, with a status."""
+    """Starts a server that answers to a clip that is whole, or to all, with a status."""
     servers = []
 
     def make(status):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_PUT(self):
                 body = self.rfile.read(int(self.headers['Content-Length']))
-                asked = self.path.startswith('/clips') and status == 422
-                answer = {}
-                if asked:  # let it send the content first
-                    answer = {'missing': [e['sha256'] for e in json.loads(body)['files'].values()]}
-                text = json.dumps(answer).encode()
-                self.send_response(202 if asked else status)
+                files = json.loads(body)['files'].items()
+                self.answer(202 if status == 422 and not sent else status, {
+                    'offsets': {name: 0 for name, entry in files}, 'sha256': '0' * 64
+                })  # fmt: skip
+
+            def do_PATCH(self):
+                sent.append(self.rfile.read(int(self.headers['Content-Length'])))
+                self.answer(200, {}, int(self.headers['Upload-Offset']) + len(sent[-1]))
+
+            def do_GET(self):
+                self.answer(200, {'time': 0.0})
+
+            def answer(self, status, values, offset=None):
+                text = json.dumps(values).encode()
+                self.send_response(status)
                 self.send_header('Content-Type', 'application/json')
                 self.send_header('Content-Length', str(len(text)))
+                if offset is not None:
+                    self.send_header('Upload-Offset', str(offset))
                 self.end_headers()
                 self.wfile.write(text)
 
             def log_message(self, *_):
                 """Say nothing."""
 
+        sent = []
         server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
@@ -83,15 +104,29 @@ def start():
         assert uplink.close(10.0)
 
 
+def copy_of(clip, name, **changes):
+    """A sealed clip of another name beside a clip."""
+    part = clip.parent / f'{name}.part'
+    shutil.copytree(clip, part)
+    (part / SHIPPED).unlink(missing_ok=True)
+    (part / f'{clip.name}_0.mcap').rename(part / f'{name}_0.mcap')
+    manifest = {**json.loads((clip / MANIFEST).read_text()), 'clip': name, **changes}
+    manifest['files'][f'{name}_0.mcap'] = manifest['files'].pop(f'{clip.name}_0.mcap')
+    (part / MANIFEST).write_text(json.dumps(manifest))
+    return part.rename(clip.parent / name)
+
+
 def test_a_clip_arrives_whole_and_is_marked(server, clip, tmp_path):
     receipt = ship(clip, server.url)
-    assert receipt == Receipt('clip-1', receipt.sha256, server.url)
+    assert (receipt.clip, receipt.receiver) == ('clip-1', server.url)
+    assert abs(receipt.clock_offset) <= receipt.clock_offset_error + 1e-3  # the same clock
     arrived = tmp_path / 'library' / 'clip-1'
     verify(arrived)
     assert read_manifest(arrived) == read_manifest(clip)
-    assert json.loads((clip / SHIPPED).read_text())['sha256'] == receipt.sha256
+    said = json.loads((clip / SHIPPED).read_text())
+    assert said['sha256'] == receipt.sha256 and said['clock_offset'] == receipt.clock_offset
     assert list_clips(clip.parent)[0].shipped == server.url
-    assert ship(clip, server.url) == receipt  # again: nothing is sent, all is well
+    assert ship(clip, server.url).sha256 == receipt.sha256  # again: nothing is sent
 
 
 def test_a_clip_that_was_tampered_with_is_refused(server, clip, tmp_path):
@@ -106,8 +141,9 @@ def test_a_clip_that_was_tampered_with_is_refused(server, clip, tmp_path):
 
 @pytest.mark.parametrize(
     ('status', 'error'),
-    [(400, RefusedError), (409, RefusedError), (413, RefusedError)]
-    + [(status, ShipError) for status in (404, 408, 422, 429, 500, 507)],
+    [(status, RefusedError) for status in (400, 409, 413)]
+    + [(status, UnreachableError) for status in (307, 401, 403, 404, 408, 429, 503, 507)]
+    + [(500, ShipError), (201, ShipError), (422, SpoiledError)],
 )
 def test_only_an_answer_that_will_not_change_is_for_good(answering, clip, status, error):
     """A proxy that restarts, say, or content spoiled on the way, are no reasons to give up."""
@@ -129,35 +165,49 @@ def test_the_deadline_holds(deaf, clip):
 
 
 def test_a_dead_receiver_is_said(clip):
-    with pytest.raises(ShipError, match='clip-1'):
+    with pytest.raises(UnreachableError, match='127.0.0.1:9'):
         ship(clip, 'http://127.0.0.1:9')
 
 
 def test_waits_double_up_to_a_limit():
-    assert list(itertools.islice(backoff(1.0, 5.0), 5)) == [1.0, 2.0, 4.0, 5.0, 5.0]
+    waits = itertools.islice(backoff(1.0, 5.0, lambda: 0.0), 5)
+    assert list(waits) == [1.0, 2.0, 4.0, 5.0, 5.0]
+    assert list(itertools.islice(backoff(1.0, 5.0, lambda: 0.5), 3)) == [0.75, 1.5, 3.0]
+
+
+def test_a_cap_holds_on_average():
+    now = [100.0]
+    throttle = Throttle(1000.0, lambda: now[0])
+    for size in (500, 1000, 10, 490):
+        now[0] += throttle.take(size)
+    assert now[0] == pytest.approx(101.51)  # the last starts when the first 1510 B are through
+    assert throttle.fit(1 << 20) == 1024 and Throttle(0.0).take(1 << 30) == 0.0
+
+
+def test_what_matters_more_goes_first(clip):
+    info = list_clips(clip.parent)[0]
+    infos = [
+        dataclasses.replace(info, clip=name, created=created, detectors=detectors)
+        for name, created, detectors in (
+            ('a', '1', ('imu',)), ('b', '2', ('collision',)), ('c', '3', ('imu', 'operator')),
+            ('d', '0', ('collision',)),
+        )
+    ]  # fmt: skip
+    ranked = sorted(infos, key=lambda i: urgency(i, ('operator', 'collision')))
+    assert [i.clip for i in ranked] == ['c', 'd', 'b', 'a']
 
 
 def test_ships_when_the_receiver_comes_and_when_woken(start, clip, tmp_path):
     with socket.create_server(('127.0.0.1', 0)) as reserved:
         port = reserved.getsockname()[1]
     uplink, reports = start(clip.parent, f'http://127.0.0.1:{port}')
-    assert 'trying again in 0.01 s' in reports.get(timeout=WAIT)
-    assert 'trying again in 0.02 s' in reports.get(timeout=WAIT)
+    for _ in range(2):
+        assert 'trying again in 0.0' in reports.get(timeout=WAIT)
     server = ReceiverServer(tmp_path / 'library', port=port)
     try:
         receipts = iter(lambda: reports.get(timeout=WAIT), None)
         assert next(r for r in receipts if isinstance(r, Receipt)).clip == 'clip-1'
-        second = clip.parent / 'clip-2'
-        shutil.copytree(clip, clip.parent / 'clip-2.part')
-        (clip.parent / 'clip-2.part' / SHIPPED).unlink()
-        (clip.parent / 'clip-2.part' / 'clip-1_0.mcap').rename(
-            clip.parent / 'clip-2.part' / 'clip-2_0.mcap'
-        )
-        manifest = json.loads((clip / MANIFEST).read_text())
-        manifest['clip'] = 'clip-2'
-        manifest['files']['clip-2_0.mcap'] = manifest['files'].pop('clip-1_0.mcap')
-        (clip.parent / 'clip-2.part' / MANIFEST).write_text(json.dumps(manifest))
-        (clip.parent / 'clip-2.part').rename(second)
+        copy_of(clip, 'clip-2')
         uplink.wake()
         assert reports.get(timeout=WAIT).clip == 'clip-2'
         assert uplink.shipped == 2
@@ -167,11 +217,7 @@ def test_ships_when_the_receiver_comes_and_when_woken(start, clip, tmp_path):
 
 
 def test_one_that_is_refused_is_told_once_and_does_not_hold_up_others(start, server, clip):
-    shutil.copytree(clip, clip.parent / 'broken')
-    manifest = json.loads((clip / MANIFEST).read_text())
-    manifest['clip'] = 'broken'
-    manifest['files']['broken_0.mcap'] = manifest['files'].pop('clip-1_0.mcap')
-    (clip.parent / 'broken' / MANIFEST).write_text(json.dumps(manifest))  # its file is missing
+    (copy_of(clip, 'broken') / 'broken_0.mcap').unlink()
     uplink, reports = start(clip.parent, server.url)
     told = [reports.get(timeout=WAIT), reports.get(timeout=WAIT)]
     assert 'refused for good' in told[0] and told[1].clip == 'clip-1'
@@ -185,3 +231,76 @@ def test_closing_does_not_wait_for_a_receiver_that_never_answers(start, deaf, cl
     uplink, _ = start(clip.parent, deaf, deadline=1000.0)
     assert uplink.close(10.0)
     assert not uplink.alive and not (clip / SHIPPED).exists()
+
+
+def test_a_spool_drains_in_order_of_priority_and_is_emptied(start, server, clip, tmp_path):
+    for name, detector in (('clip-2', 'imu'), ('clip-3', 'collision'), ('clip-4', 'operator')):
+        event = {'detector': detector, 'stamp': 0.0, 'score': 1.0, 'threshold': 1.0}
+        copy_of(clip, name, events=[event])
+    uplink, reports = start(
+        clip.parent, server.url, priority=('operator', 'collision'), keep=False, once=True
+    )
+    assert uplink.wait(WAIT)
+    told = [reports.get_nowait().clip for _ in range(4)]
+    assert told == ['clip-4', 'clip-3', 'clip-1', 'clip-2']
+    assert uplink.deleted == 4 and list(clip.parent.glob('clip-*')) == []
+    assert {i.clip for i in list_clips(tmp_path / 'library')} == set(told)
+
+
+def test_what_matters_more_goes_before_what_is_under_way(start, server, clip, monkeypatch):
+    """The large one is left in the middle, and goes on where it was."""
+    real, sent = HttpTransport.append, []
+
+    async def append(self, outgoing, name, offset, block):
+        if not sent:
+            block = block[:1000]
+            event = {'detector': 'operator', 'stamp': 0.0, 'score': 1.0, 'threshold': 1.0}
+            copy_of(spool / 'clip-1', 'urgent', events=[event])
+            uplink.wake()
+        sent.append((outgoing.clip, offset))
+        return await real(self, outgoing, name, offset, block)
+
+    monkeypatch.setattr(HttpTransport, 'append', append)
+    spool = clip.parent / 'spool'
+    spool.mkdir()
+    uplink, reports = start(spool, server.url, priority=('operator',))
+    clip.rename(spool / 'clip-1')
+    uplink.wake()
+    assert [reports.get(timeout=WAIT).clip for _ in range(2)] == ['urgent', 'clip-1']
+    assert sent[0] == ('clip-1', 0) and sent[1][0] == 'urgent' and ('clip-1', 1000) in sent
+
+
+def test_a_receiver_that_puts_a_file_back_for_ever_is_left(answering, clip, monkeypatch):
+    async def back(self, clip, name, offset, block):
+        return 0
+
+    monkeypatch.setattr(HttpTransport, 'append', back)
+    with pytest.raises(ShipError, match='does not get beyond 0 B'):
+        ship(clip, answering(422))
+
+
+def test_a_crash_while_a_clip_is_deleted_leaves_it_whole_or_gone(clip, monkeypatch):
+    for step in (1, 2, 3):
+        folder = copy_of(clip, f'gone-{step}')
+        calls = itertools.count(1)
+
+        def dies(real, calls=calls, step=step):
+            def call(*given, **named):
+                if next(calls) == step:
+                    raise KeyboardInterrupt
+                return real(*given, **named)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            patch.setattr('pathlib.Path.rename', dies(Path.rename))
+            patch.setattr('pathlib.Path.unlink', dies(Path.unlink))
+            patch.setattr('shutil.rmtree', dies(shutil.rmtree))
+            with pytest.raises(KeyboardInterrupt):
+                remove_clip(folder)
+        recover(clip.parent)
+        if step < 3:
+            verify(folder)
+        else:
+            assert not folder.exists()
+    assert [i.clip for i in list_clips(clip.parent)] == ['clip-1', 'gone-1', 'gone-2']

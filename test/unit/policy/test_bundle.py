@@ -10,7 +10,9 @@ from sim2real_policy.action import Action
 from sim2real_policy.bundle import (
     BundleMetadata,
     Goal,
+    ImageInput,
     Normalizer,
+    RecurrentState,
     check_robot,
     load_bundle,
     write_bundle,
@@ -232,3 +234,70 @@ def test_a_robot_that_talks_too_slowly_or_moves_elsewhere(metadata, robot):
     with pytest.raises(InputError) as caught:
         check_robot(outside, robot())
     assert fields(caught) == {'bundle.default_position[1]'}
+
+
+def test_no_part_of_a_file_can_be_cut_off_or_changed(tmp_path, metadata):
+    path = tmp_path / 'a.onnx'
+    whole = write(metadata(), path).model
+    rng = np.random.default_rng(8)
+    for length in rng.integers(0, len(whole), 40):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r'a\.onnx'):
+            load_bundle(path)
+    for place in rng.integers(0, len(whole), 40):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(changed))
+        with pytest.raises(InputError, match='sim2real.content_hash'):
+            load_bundle(path)
+    path.write_bytes(whole + b'\0')
+    with pytest.raises(InputError, match='changed after it was written'):
+        load_bundle(path)
+
+
+def test_model_and_metadata_must_tell_of_the_same_inputs_and_outputs(tmp_path, metadata):
+    networks = pytest.importorskip('test.unit.policy.networks')
+    meta = metadata()
+    size = meta.observation.size
+    model, _, _ = networks.integrator(size, 2)
+    right = RecurrentState(input='h_in', output='h_out', shape=(1, 3))
+    image = ImageInput(name='eye', topic='eye', height=2, width=2, encoding='mono8')
+    for changed, expected in (
+        ({}, {'model.inputs', 'model.outputs'}),
+        (
+            {'state': (dataclasses.replace(right, shape=(1, 4)),)},
+            {'model.input[h_in]', 'model.output[h_out]'},
+        ),
+        (
+            {'state': (dataclasses.replace(right, shape=(1, 3, 1)),)},
+            {'model.input[h_in]', 'model.output[h_out]'},
+        ),
+        (
+            {'state': (dataclasses.replace(right, input='h0'),)},
+            {'model.inputs', 'model.input[h0]'},
+        ),
+        ({'state': (right,), 'images': (image,)}, {'model.input[eye]'}),
+    ):
+        with pytest.raises(InputError) as caught:
+            write_bundle(model, dataclasses.replace(meta, **changed), tmp_path / 'b.onnx')
+        assert fields(caught) == expected
+    ends = write_bundle(model, dataclasses.replace(meta, state=(right,)), tmp_path / 'c.onnx').ends
+    assert (ends.observation, ends.action, ends.single) == ('obs', 'actions', True)
+    assert ends.inputs == {'obs': (1, size), 'h_in': (1, 3)}
+
+
+@pytest.mark.parametrize('kind', ['DOUBLE', 'FLOAT16', 'INT64'])
+def test_a_type_that_is_not_float32_is_named(tmp_path, metadata, kind):
+    networks = pytest.importorskip('test.unit.policy.networks')
+    meta = metadata()
+    kind = getattr(onnx.TensorProto, kind)
+    nodes = [
+        onnx.helper.make_node('Cast', ['obs'], ['cast'], to=networks.FLOAT),
+        onnx.helper.make_node('Slice', ['cast', 'first', 'last', 'axis'], ['actions']),
+    ]
+    weights = {'first': np.array([0]), 'last': np.array([2]), 'axis': np.array([1])}
+    inputs = {'obs': ['n', meta.observation.size]}
+    model = networks.model(nodes, inputs, {'actions': ['n', 2]}, weights, {'obs': kind})
+    with pytest.raises(InputError, match=r'must be tensor\(float\)') as caught:
+        write_bundle(model, meta, tmp_path / 'a.onnx')
+    assert fields(caught) == {'model.input'}

@@ -11,11 +11,15 @@ from sim2real_core.joint_states import UNSTAMPED
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import Normalizer
 from sim2real_policy.config import PolicyConfig
-from sim2real_policy.controller import LATCHED, NO_GOAL, NO_SAMPLE, Controller, tool_position
+from sim2real_policy.controller import NO_GOAL, NO_SAMPLE, UNTIL_RESET, Controller
+from sim2real_policy.controller_parts import tool_position
+from sim2real_policy.guard import NOT_FINITE
 from sim2real_policy.observation import Term
 
 START = (0.25, 0.5)
 STEP = 0.01  # between samples; the control period is 0.02
+
+LATCHED = f'{NOT_FINITE}: {UNTIL_RESET}'
 
 
 class Rig:
@@ -151,9 +155,9 @@ def test_an_unusable_sample_holds_at_once_and_recovers(rig, bad):
     sent = made.sample()
     sent_bad = made.sample(step=0.02, **bad)
     np.testing.assert_array_equal(sent_bad, sent)
-    assert made.controller.guard.names == ('hold',) and made.controller.fault
+    assert made.controller.guard.reasons == ('hold',) and made.controller.fault
     assert made.sample(step=0.02) is not None
-    assert made.controller.fault == '' and made.controller.guard.names == ()
+    assert made.controller.fault == '' and made.controller.guard.reasons == ()
 
 
 def test_unusable_for_long_turns_into_damping(rig):
@@ -164,7 +168,7 @@ def test_unusable_for_long_turns_into_damping(rig):
     names = []
     for _ in range(20):
         made.sample(fault='lacks reach', step=0.02)
-        names.append(made.controller.guard.names)
+        names.append(made.controller.guard.reasons)
     assert names == [('hold',)] * 15 + [('damp',)] * 5
 
 
@@ -179,7 +183,7 @@ def test_a_dead_sensor_is_noticed_on_steady_time(rig):
     names = []
     for _ in range(400):
         if made.watch(0.001) is not None:
-            names.append(made.controller.guard.names)
+            names.append(made.controller.guard.reasons)
     # From 0.1 to 0.3 s hold, until 0.45 s damp.
     assert set(names[:10]) == {('hold',)} and set(names[11:]) == {('damp',)}
     assert len(names) in (17, 18)
@@ -195,7 +199,7 @@ def test_a_stamp_that_stands_still_is_a_dead_sensor(rig):
         made.now += STEP
         assert made.sample(step=0.0) is None
     assert made.watch(0.0) is not None
-    assert made.controller.guard.names == ('hold',)
+    assert made.controller.guard.reasons == ('hold',)
 
 
 def test_a_stamp_that_goes_backward_starts_afresh(rig):
@@ -225,7 +229,7 @@ def test_a_non_finite_action_latches_until_released(rig):
     held = made.sample(step=0.02)
     np.testing.assert_array_equal(held, sent)
     assert made.controller.fault == LATCHED
-    assert made.controller.guard.names == ('non_finite', 'hold')
+    assert made.controller.guard.reasons == ('non_finite', 'hold')
     made.action = [0.01, 0.0]
     np.testing.assert_array_equal(made.sample(step=0.02), sent)
     assert made.controller.fault == LATCHED
@@ -242,7 +246,7 @@ def test_a_timer_acts_on_the_newest_sample(rig):
     sent = [made.watch(0.005) for _ in range(12)]
     assert [s is not None for s in sent] == [True, False, False, False] * 3
     assert sent[8][0] == pytest.approx(0.28)
-    assert made.watch(0.2) is not None and made.controller.guard.names == ('hold',)
+    assert made.watch(0.2) is not None and made.controller.guard.reasons == ('hold',)
     assert made.controller.missed > 0
 
 
@@ -262,16 +266,16 @@ def test_imu_must_be_recent_and_finite(rig, robot, metadata, tmp_path):
     profile = load_profile(path)
     made = Rig(lambda interface: profile, metadata, terms=[Term(kind='imu_linear_acceleration')])
     made.sample()
-    assert 'IMU' in made.controller.fault
+    assert 'imu' in made.controller.fault
     vector = np.array([0.0, 0.0, 9.81])
-    made.controller.imu(made.stamp, vector * math.nan, vector)
+    made.controller.sense('imu', made.stamp, dict(linear_acceleration=vector * math.nan))
     made.sample()
-    assert 'IMU' in made.controller.fault
-    made.controller.imu(made.stamp, vector, vector)
+    assert 'imu' in made.controller.fault
+    made.controller.sense('imu', made.stamp, dict(linear_acceleration=vector))
     assert made.sample() is not None and made.controller.fault == ''
     np.testing.assert_allclose(made.controller.observation, vector)
     made.sample(step=1.0)
-    assert 'IMU' in made.controller.fault
+    assert 'imu' in made.controller.fault
 
 
 def test_stop_brings_the_robot_to_rest(rig):
@@ -311,7 +315,7 @@ def test_samples_that_are_not_finite_never_reach_the_robot(rig, interface):
     made.action = [0.0, 0.004]
     made.repeat(10)
     sent = made.repeat(60, position=(math.nan, 0.5))
-    assert np.isfinite(sent).all() and made.controller.guard.names == ('damp',)
+    assert np.isfinite(sent).all() and made.controller.guard.reasons == ('damp',)
     rest = START if interface == 'position' else (0.0, 0.0)
     np.testing.assert_allclose(sent[-1], rest, atol=0.01)  # where it was when last seen
     assert np.isfinite([made.watch(0.2) for _ in range(10)]).all()
@@ -345,7 +349,7 @@ def test_joint_states_without_a_stamp_are_named_as_the_cause(rig):
     assert made.controller.fault == ''
     made.sample(step=0.0)
     assert made.controller.fault == UNSTAMPED
-    assert made.watch(0.2) is not None and made.controller.guard.names == ('hold',)
+    assert made.watch(0.2) is not None and made.controller.guard.reasons == ('hold',)
     assert made.controller.fault == UNSTAMPED
     made.stamp = 5.0
     assert made.sample() is not None and made.controller.fault == ''
@@ -354,7 +358,7 @@ def test_joint_states_without_a_stamp_are_named_as_the_cause(rig):
 def test_a_robot_that_was_let_go_of_is_taken_where_it_is(rig):
     made = rig(stale_after=0.1, hold_time=0.2)
     made.sample()
-    while made.controller.guard.names != ('damp',):
+    while made.controller.guard.reasons != ('damp',):
         made.watch(0.02)
     made.action = [0.01, 0.0]
     elsewhere = (0.75, 0.9)  # somebody moved it meanwhile

@@ -1,11 +1,16 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from sim2real_policy.bundle import write_bundle
+from sim2real_core.errors import InputError
+from sim2real_core.files import find
+from sim2real_policy.bundle import ImageInput, RecurrentState, load_bundle, write_bundle
 from sim2real_policy.random_policy import random_policy
 from sim2real_policy.runtime import OnnxRuntime
 
 onnx = pytest.importorskip('onnx')
+networks = pytest.importorskip('test.unit.policy.networks')
 
 
 @pytest.fixture
@@ -59,3 +64,111 @@ def test_a_model_of_fixed_batch_takes_many_one_by_one(bundle, tmp_path):
     np.testing.assert_allclose(
         OnnxRuntime(fixed).infer(observation), OnnxRuntime(bundle).infer(observation), rtol=1e-5
     )
+
+
+def recurrent(metadata, path, **changed):
+    meta = metadata()
+    model, u, v = networks.integrator(meta.observation.size, 2, **changed)
+    state = RecurrentState(input='h_in', output='h_out', shape=(1, 3))
+    return write_bundle(model, dataclasses.replace(meta, state=(state,)), path), u, v
+
+
+def observations(bundle, n, seed=4):
+    return np.random.default_rng(seed).normal(size=(n, bundle.meta.observation.size)).astype('f4')
+
+
+def test_a_recurrent_network_remembers_until_it_is_reset(metadata, tmp_path):
+    bundle, u, v = recurrent(metadata, tmp_path / 'a.onnx')
+    runtime = OnnxRuntime(bundle)
+    seen = observations(bundle, 5)
+    expected = np.cumsum(seen @ u, axis=0) @ v
+    for _ in range(2):
+        actions = [runtime.infer(row[None]).copy() for row in seen]
+        np.testing.assert_allclose(np.concatenate(actions), expected, rtol=1e-4, atol=1e-4)
+        runtime.reset()
+
+
+def test_warming_up_leaves_no_memory(metadata, tmp_path):
+    bundle, _, _ = recurrent(metadata, tmp_path / 'a.onnx')
+    seen = observations(bundle, 1)
+    np.testing.assert_array_equal(
+        OnnxRuntime(bundle, warm_up=50).infer(seen), OnnxRuntime(bundle, warm_up=0).infer(seen)
+    )
+
+
+def test_several_robots_have_a_memory_each(metadata, tmp_path):
+    bundle, _, _ = recurrent(metadata, tmp_path / 'a.onnx')
+    together, alone = OnnxRuntime(bundle), [OnnxRuntime(bundle) for _ in range(3)]
+    for step in range(4):
+        seen = observations(bundle, 3, seed=step)
+        expected = [one.infer(row[None]).copy() for one, row in zip(alone, seen)]
+        np.testing.assert_array_equal(together.infer(seen), np.concatenate(expected))
+    together.reset()
+    alone[2].reset()
+    seen = observations(bundle, 3)
+    np.testing.assert_array_equal(together.infer(seen)[2:], alone[2].infer(seen[2:]))
+
+
+def seeing(metadata, path, layout='NCHW'):
+    meta = metadata()
+    image = ImageInput(
+        name='camera', topic='camera/image_raw', height=3, width=4, encoding='rgb8', layout=layout
+    )
+    model, u = networks.seeing(meta.observation.size, 2, image.shape)
+    return write_bundle(model, dataclasses.replace(meta, images=(image,)), path), u
+
+
+@pytest.mark.parametrize('layout', ['NCHW', 'NHWC'])
+def test_a_network_sees_images_beside_its_observation(metadata, tmp_path, layout):
+    bundle, u = seeing(metadata, tmp_path / 'a.onnx', layout)
+    runtime = OnnxRuntime(bundle)
+    seen = observations(bundle, 3)
+    images = np.random.default_rng(2).normal(size=(3, *bundle.meta.images[0].shape))
+    images = images.astype(np.float32)
+    expected = seen @ u + images.mean(axis=(1, 2, 3))[:, None]
+    np.testing.assert_allclose(
+        runtime.infer(seen, {'camera': images}), expected, rtol=1e-4, atol=1e-5
+    )
+    for row in range(3):
+        action = runtime.infer(seen[row : row + 1], {'camera': images[row : row + 1]})
+        np.testing.assert_allclose(action[0], expected[row], rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_that_is_missing_is_not_taken_for_the_last_one(metadata, tmp_path):
+    bundle, _ = seeing(metadata, tmp_path / 'a.onnx')
+    with pytest.raises(KeyError, match='camera'):
+        OnnxRuntime(bundle).infer(observations(bundle, 1))
+
+
+def test_shapes_that_a_file_leaves_open_are_found_when_it_is_made_ready(metadata, tmp_path):
+    meta = metadata()
+    open_ = {'obs': [None, None]}, {'actions': [None, None]}
+    pick = onnx.helper.make_node('Compress', ['obs', 'which'], ['actions'], axis=1)
+    model = networks.model([pick], *open_, {'which': np.array([True] * 3)})
+    bundle = write_bundle(model, meta, tmp_path / 'wide.onnx')
+    with pytest.raises(InputError) as caught:
+        OnnxRuntime(bundle)
+    assert [f.field for f in caught.value.faults] == ['model.output[actions]']
+    nodes = [
+        onnx.helper.make_node('Compress', ['obs', 'which'], ['some'], axis=1),
+        onnx.helper.make_node('MatMul', ['some', 'w'], ['actions']),
+    ]
+    weights = {'which': np.array([True] * 3), 'w': np.zeros((4, 2), np.float32)}
+    bundle = write_bundle(networks.model(nodes, *open_, weights), meta, tmp_path / 'odd.onnx')
+    with pytest.raises(InputError, match='cannot be run'):
+        OnnxRuntime(bundle)
+
+
+def test_the_shipped_bundle_of_schema_1_acts_bit_for_bit_as_its_network():
+    import onnxruntime
+
+    bundle = load_bundle(find('policies', 'arm6', '.onnx'))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        bundle.model, options, providers=['CPUExecutionProvider']
+    )
+    runtime = OnnxRuntime(bundle)
+    for row in observations(bundle, 20):
+        (expected,) = session.run(None, {'observation': row[None]})
+        np.testing.assert_array_equal(runtime.infer(row[None]), expected)

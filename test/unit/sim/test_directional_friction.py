@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
-from sim2real_core.profile import Command, load_profile
+from sim2real_core.profile import load_profile
+from sim2real_core.profile_sections import Command
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 
 FRICTION = {

@@ -128,6 +128,30 @@ def test_the_imu_feels_what_it_is_accelerated_by():
     assert turn.apply(said.angular_velocity[0]) == pytest.approx((0.0, 0.0, 0.5))
 
 
+def test_the_body_of_a_rover_is_seen_from_itself():
+    rover = load_profile('rover')
+    reader = RobotReader(rover, Drives(rover))
+    turn = Rotation.from_euler('z', 0.5)
+    place = Pose((1.0, 2.0, 0.3), tuple(turn.as_quat()))
+    there = reader.at(rover.array('default_position'), place)
+    arm = {n: np.subtract(link.pose.position, place.position) for n, link in there.links.items()}
+    spin, speed = np.array([0.0, 0.0, 0.7]), turn.apply([0.4, 0.1, 0.0])
+    moving = {
+        name: link._replace(linear=tuple(speed + np.cross(spin, arm[name])), angular=tuple(spin))
+        for name, link in there.links.items()
+    }
+    reader.take(None, there._replace(links=moving))
+    body = reader.read_body()
+    assert body.angular_velocity[0] == pytest.approx(spin)
+    position, quaternion = reader.link_pose(rover.body_link)
+    assert body.position == pytest.approx(position)
+    assert np.roll(body.orientation, 1) == pytest.approx(quaternion)
+    in_body = turn.inv().apply(speed + np.cross(spin, position[0] - place.position))
+    assert body.linear_velocity[0] == pytest.approx(in_body)
+    with pytest.raises(InputError, match='base'):
+        RobotReader(ARM6, Drives(ARM6)).read_body()
+
+
 def test_steps_are_published_when_they_are_due_also_after_a_reset():
     sampler = Sampler({'joint_states': 4_000_000, 'clock': 8_000_000}, {'tf': 20_000_000})
     chosen = [t for t in range(1_000_000, 13_000_000, 1_000_000) if sampler.wants(t)]

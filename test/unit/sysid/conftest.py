@@ -34,10 +34,12 @@ TRUTH = {
     'joint.hip.viscous_friction': 0.9,
     'joint.hip.coulomb_friction': 1.5,
     'joint.hip.effort_offset': -0.8,
+    'joint.hip.position_offset': 0.0,
     'joint.knee.armature': 0.1,
     'joint.knee.viscous_friction': 0.3,
     'joint.knee.coulomb_friction': 0.5,
     'joint.knee.effort_offset': 0.4,
+    'joint.knee.position_offset': 0.0,
     'link.tool.mass': 1.2,
     'link.tool.com.x': 0.02,
     'link.tool.com.y': 0.0,
@@ -124,6 +126,7 @@ class Robot:
             effort[:, j] += armature * a[:, j] + viscous * v[:, j] + offset
             effort[:, j] += level * np.sign(v[:, j])
         rng = np.random.default_rng([seed, 1])
+        q = q + [self.truth[f'joint.{j}.position_offset'] for j in self.profile.joint_names]
         q = q + noise[0] * rng.normal(size=q.shape)
         return Recording(stamp, q, effort + noise[1] * rng.normal(size=q.shape))
 
@@ -154,6 +157,13 @@ def fixture_pendulum(profile_of):
 def fixture_wheel(profile_of):
     """The same, its first joint without limits."""
     urdf = PENDULUM.replace('TYPE', 'continuous')
+    return profile_of(urdf, ('hip', 'knee'), payload_link='tool')
+
+
+@pytest.fixture(name='lying')
+def fixture_lying(profile_of):
+    """The same, turning about upright axes."""
+    urdf = PENDULUM.replace('TYPE', 'revolute').replace('xyz="0 1 0"', 'xyz="0 0 1"')
     return profile_of(urdf, ('hip', 'knee'), payload_link='tool')
 
 

@@ -15,8 +15,10 @@ FAR = 4.0  # standard deviations
 def test_recovers_what_is_true(robot, identifier, scores):
     estimate = robot.record().feed(identifier)
     found = scores(estimate, robot.truth)
-    # A centre of mass along the axes moves nothing, and turns at rest show no play.
-    unseen = {'link.tool.com.y', *(a for a in robot.truth if a.endswith('.backlash'))}
+    # A centre of mass along the axes moves nothing, and turns at rest show no play. Of the last
+    # joint nobody knows whether its encoder or the payload is aside.
+    aside = {'link.tool.com.x', 'joint.knee.position_offset'}
+    unseen = {'link.tool.com.y', *aside, *(a for a in robot.truth if a.endswith('.backlash'))}
     assert set(found) == set(robot.truth) - unseen
     assert max(abs(z) for z in found.values()) < FAR
     for address, parameter in estimate.identified.items():
@@ -244,13 +246,13 @@ def swapped(record, rng):
 @pytest.mark.parametrize(
     ('spoil', 'least'),
     [
-        (burst, 11),
+        (burst, 9),
         (glitches, 11),
         (dropped, 9),
-        (jittered, 11),
+        (jittered, 10),
         (repeated, 11),
-        (restarted, 11),
-        (paused, 11),
+        (restarted, 10),
+        (paused, 10),
         (swapped, 11),
     ],
 )

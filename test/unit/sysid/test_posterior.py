@@ -18,8 +18,9 @@ from sim2real_sysid.posterior import (
 from sim2real_sysid.regression import CURVE, LOCAL, SLOW, TILT, Rows
 
 COLUMNS = LOCAL + 2  # no payload
+NONE = np.zeros(0)  # that joints share
 TRUTH = np.array([0.5, 2.0, 1.0, -0.3, 0.002])
-UNCERTAINTY = Uncertainty(timing=0.002, spread=np.zeros(1), model=0.0)
+UNCERTAINTY = Uncertainty(timing=0.002, spread=np.zeros(1), model=0.0, shared=NONE)
 LIMIT = 3.0
 
 
@@ -93,7 +94,7 @@ def test_what_was_never_excited_keeps_its_nominal_value():
 
 
 def test_model_error_is_a_floor():
-    floor = Uncertainty(timing=0.002, spread=np.zeros(1), model=0.05)
+    floor = Uncertainty(timing=0.002, spread=np.zeros(1), model=0.05, shared=NONE)
     found = solved(moments(3000, 0.01), uncertainty=floor)
     assert np.sqrt(np.diag(found.covariance))[:4] == pytest.approx(0.05 * abs(TRUTH[:4]), rel=0.1)
 

@@ -91,4 +91,4 @@ def test_rows_after_a_missing_effort_are_not_valid(builder):
 
 
 def test_payload_has_a_column_on_an_arm(builder):
-    assert builder.payload == 4 and builder.columns == LOCAL + 6
+    assert builder.payload == 4 and builder.shared == 6 and builder.columns == LOCAL + 10

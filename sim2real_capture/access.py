@@ -1,0 +1,181 @@
+"""Who may send clips and who may look at them.
+
+A file of credentials names robots and viewers, each with the SHA-256 of a token: the tokens
+themselves lie with their owners only (``sim2real capture token`` makes them)::
+
+    robots: {arm7: 9f86d081884c7d65...}
+    viewers: {anna: 60303ae22b998861...}
+
+A robot says ``Authorization: Bearer <token>``; a person's browser asks for name and token. With
+mutual TLS a robot's certificate stands for its token: its common name is the robot's name.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sim2real_capture.clip import check_name
+from sim2real_capture.library import is_sha256
+from sim2real_core.errors import Faults, InputError
+
+ROLES = ('robots', 'viewers')
+ANYONE = 'anyone'
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        name: of the robot or person; ``anyone`` where nobody has credentials.
+        sends: may send clips.
+        looks: may look at clips and label them.
+    """
+
+    name: str
+    sends: bool
+    looks: bool
+
+
+@dataclass(frozen=True)
+class Access:
+    """What callers must show.
+
+    Attributes:
+        robots: SHA-256 of each robot's token, by name.
+        viewers: the same of people.
+        certificates: robots may show certificates (the server checks them).
+    """
+
+    robots: Mapping[str, str] = field(default_factory=dict)
+    viewers: Mapping[str, str] = field(default_factory=dict)
+    certificates: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Nobody has credentials: then the receiver serves this machine only."""
+        return not (self.robots or self.viewers or self.certificates)
+
+    def caller(self, authorization: str, common_name: str) -> Caller | None:
+        """Who asks; None when it is nobody known.
+
+        Args:
+            authorization: the HTTP header of that name, ``''`` without.
+            common_name: of the verified certificate, ``''`` without.
+        """
+        if self.open:
+            return Caller(ANYONE, sends=True, looks=True)
+        if self.certificates and common_name:
+            try:
+                return Caller(check_name(common_name, 'robot'), sends=True, looks=False)
+            except InputError:
+                return None
+        scheme, _, said = authorization.partition(' ')
+        if scheme.lower() == 'bearer':
+            name = _owner(self.robots, said.strip())
+            if name:
+                return Caller(name, sends=True, looks=False)
+            name = _owner(self.viewers, said.strip())
+            return Caller(name, sends=False, looks=True) if name else None
+        if scheme.lower() == 'basic':
+            name, token = _basic(said)
+            if name and _owner(self.viewers, token) == name:
+                return Caller(name, sends=False, looks=True)
+        return None
+
+
+OPEN = Access()
+"""Nobody has credentials."""
+
+
+def load_access(path: str | Path, certificates: bool = False) -> Access:
+    """Read a file of credentials; ``''`` is none.
+
+    Raises:
+        InputError: every fault found.
+    """
+    if not str(path):
+        return Access(certificates=certificates)
+    data = _load(Path(path).expanduser())
+    return Access(data['robots'], data['viewers'], certificates)
+
+
+def add_token(path: Path, role: str, name: str) -> str:
+    """Make a token for a robot or a viewer, in place of the one it had.
+
+    Args:
+        path: the file of credentials; made when it is not there.
+        role: one of ``ROLES``.
+        name: of the robot or person.
+
+    Returns:
+        The token; only its hash is kept.
+
+    Raises:
+        InputError: the name or the file is not fit for it.
+    """
+    check_name(name, role[:-1])
+    data = _load(path) if path.exists() else {role: {} for role in ROLES}
+    token = secrets.token_urlsafe(32)
+    data[role][name] = _hash(token)
+    part = path.with_name(path.name + '.part')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w') as stream:
+        yaml.safe_dump(data, stream)
+    part.replace(path)
+    return token
+
+
+def _load(path: Path) -> dict[str, dict[str, str]]:
+    faults = Faults(str(path))
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        faults.add('credentials', str(path), f'give a YAML file ({error})')
+        faults.check()
+    if not isinstance(data, dict) or set(data) - set(ROLES):
+        faults.add('credentials', data, f'may have {" and ".join(ROLES)}')
+        faults.check()
+    for role in ROLES:
+        given = data.setdefault(role, {})
+        if not isinstance(given, dict):
+            faults.add(role, given, 'must give names, each with the SHA-256 of its token')
+            continue
+        for name, value in given.items():
+            if not is_sha256(value):
+                faults.add(f'{role}.{name}', value, 'must be the SHA-256 of a token')
+            try:
+                check_name(str(name), role[:-1])
+            except InputError as error:
+                faults.extend(error)
+    faults.check()
+    return data
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode('utf-8', 'surrogateescape')).hexdigest()
+
+
+def _owner(hashes: Mapping[str, str], token: str) -> str:
+    """Whose token it is, compared in a time that does not tell; ``''`` when nobody's."""
+    found = _hash(token)
+    owners = [name for name, known in hashes.items() if hmac.compare_digest(known, found)]
+    return owners[0] if owners else ''
+
+
+def _basic(said: str) -> tuple[str, str]:
+    try:
+        name, _, token = base64.b64decode(said.strip(), validate=True).decode().partition(':')
+    except ValueError:
+        return '', ''
+    return name, token

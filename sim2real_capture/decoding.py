@@ -1,0 +1,162 @@
+"""Messages to signals and arrays, by their fields alone: rclpy's and those read from a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_capture.signals import Changes, ImuSample, Press, Seen, Signal, Status, Statuses
+from sim2real_core.records import Change
+
+if TYPE_CHECKING:
+    from sim2real_capture.detectors_file import Entry
+    from sim2real_core.profile import RobotProfile
+
+Array = npt.NDArray[np.float64]
+Decoder = Callable[[Any, float], tuple[Signal, ...]]
+QUANTITIES = ('position', 'velocity', 'effort')
+
+
+def decoders(
+    takes: set[type], entries: Sequence[Entry], robot: RobotProfile, resolve: Callable[[str], str]
+) -> dict[str, Decoder]:
+    """What to make of messages beside joint states and commands.
+
+    Args:
+        takes: classes of signals that somebody takes.
+        entries: the detectors; buttons name their own topics.
+        robot: names the IMU's topic.
+        resolve: makes topic names full.
+
+    Returns:
+        Full topic name to what makes signals of a message and its stamp [s].
+    """
+    made: tuple[tuple[type, str, Callable[[Any, float], Signal]], ...] = (
+        (ImuSample, robot.topics.imu, imu_sample),
+        (Seen, 'policy/observation', seen),
+        (Statuses, '/diagnostics', statuses),
+        (Changes, 'sysid/estimate', changes),
+    )
+    found: dict[str, Decoder] = {
+        resolve(topic): partial(_single, make) for kind, topic, make in made if kind in takes
+    }
+    for entry in entries:
+        if entry.kind == 'button':
+            found[resolve(entry.settings.topic)] = partial(presses, entry.settings.index)
+    return found
+
+
+def _single(make: Callable[[Any, float], Signal], message: Any, stamp: float) -> tuple[Signal]:
+    return (make(message, stamp),)
+
+
+def quantities(message: Any, names: Sequence[str]) -> dict[str, Array | None]:
+    """Position, velocity and effort (nj,) of a JointState, each as far as it is usable."""
+    return {field: joint_values(message, names, field) for field in QUANTITIES}
+
+
+def stamp_of(message: Any) -> int:
+    """The header's stamp [ns]."""
+    return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
+
+
+def joint_values(message: Any, names: Sequence[str], field: str) -> Array | None:
+    """One field of a JointState, by joint name.
+
+    Returns:
+        (nj,), or None when a joint or its value is missing or not finite.
+    """
+    values = getattr(message, field)
+    if len(values) != len(message.name):
+        return None
+    by_name = dict(zip(message.name, values))
+    return _finite([by_name.get(name) for name in names])
+
+
+def missing_values(message: Any, names: Sequence[str], field: str) -> str:
+    """Why :func:`joint_values` gives None."""
+    lacking = [name for name in names if name not in message.name]
+    if lacking:
+        return f'joint states lack {", ".join(lacking)}'
+    given = len(getattr(message, field))
+    if given != len(message.name):
+        return f'joint states have {given} of {len(message.name)} {field} values'
+    return f'a measured {field} is not finite'
+
+
+def command_values(message: Any, names: Sequence[str], interface: str) -> Array | None:
+    """A command in command order: a JointTrajectory's last point, or a Float64MultiArray.
+
+    Returns:
+        (nj,), or None when it does not command every joint, or not with finite values.
+    """
+    if hasattr(message, 'points'):
+        if not message.points:
+            return None
+        field = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}[interface]
+        by_name = dict(zip(message.joint_names, getattr(message.points[-1], field)))
+        return _finite([by_name.get(name) for name in names])
+    if len(message.data) != len(names):
+        return None
+    return _finite(list(message.data))
+
+
+def imu_sample(message: Any, stamp: float) -> ImuSample:
+    """A sensor_msgs/Imu."""
+    rate, force = message.angular_velocity, message.linear_acceleration
+    return ImuSample(
+        stamp, np.array([rate.x, rate.y, rate.z]), np.array([force.x, force.y, force.z])
+    )
+
+
+def seen(message: Any, stamp: float) -> Seen:
+    """An observation, std_msgs/Float64MultiArray."""
+    return Seen(stamp, np.array(message.data, dtype=float))
+
+
+def statuses(message: Any, stamp: float) -> Statuses:
+    """A diagnostic_msgs/DiagnosticArray."""
+    return Statuses(
+        stamp,
+        tuple(
+            Status(
+                status.name,
+                status.level[0] if isinstance(status.level, bytes) else int(status.level),
+                status.message,
+                {pair.key: pair.value for pair in status.values},
+            )
+            for status in message.status
+        ),
+    )
+
+
+def changes(message: Any, stamp: float) -> Changes:
+    """The changes that an Estimate tells of; what is not whole is left out."""
+    found = []
+    for status in message.status:
+        if status.name == '__change__':
+            values = {pair.key: pair.value for pair in status.values}
+            try:
+                numbers = [float(values[key]) for key in ('before', 'after', 'score')]
+                found.append(Change(float(values['stamp']), values['address'], *numbers))
+            except (KeyError, ValueError):
+                continue
+    return Changes(stamp, tuple(found))
+
+
+def presses(index: int, message: Any, stamp: float) -> tuple[Press, ...]:
+    """What a button says: sensor_msgs/Joy, std_msgs/Bool, or std_msgs/Empty for a short press."""
+    if hasattr(message, 'buttons'):
+        return (Press(stamp, index < len(message.buttons) and bool(message.buttons[index])),)
+    if hasattr(message, 'data'):
+        return (Press(stamp, bool(message.data)),)
+    return Press(stamp, True), Press(stamp + 1e-6, False)
+
+
+def _finite(values: Sequence[float | None]) -> Array | None:
+    array = np.array([np.nan if value is None else value for value in values], dtype=float)
+    return array if np.isfinite(array).all() else None

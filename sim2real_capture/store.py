@@ -1,0 +1,259 @@
+"""The receiver's folder: what is arriving, and what has arrived.
+
+::
+
+    <folder>/.incoming/<robot>/<clip>/   arriving: manifest.json, and each file as far as it got
+    <folder>/<clip>/                     kept: appears whole, by one rename, after verification
+             received.json               who sent it, when, and how far its clock was off
+
+What is arriving survives a restart, so that a sender goes on where it was. No clock, no network
+here; one thread calls, apart from :meth:`Store.commit`, which may run in another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sim2real_capture.clip import MANIFEST, check_name, sha256_of, sync, write_synced
+from sim2real_capture.library import bag_name, parse_manifest
+from sim2real_core.errors import Fault, InputError, Sim2RealError
+
+INCOMING = '.incoming'
+RECEIVED = 'received.json'
+MAGIC = b'\x89MCAP0\r\n'
+MOST_INCOMING = 256
+"""Clips a robot may have begun to send; beyond it the one left alone for longest is forgotten."""
+MOST_METADATA = 4 << 20
+"""Bytes a clip's ``metadata.yaml`` may have."""
+
+
+class TakenError(Sim2RealError):
+    """Another clip has this name."""
+
+
+class TooLargeError(Sim2RealError):
+    """More than the receiver takes."""
+
+
+class UnknownError(Sim2RealError):
+    """Nothing of this name was announced."""
+
+
+class OffsetError(Sim2RealError):
+    """The next byte wanted is another one.
+
+    Attributes:
+        offset: where the file goes on.
+    """
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f'the next byte wanted is {offset}')
+        self.offset = offset
+
+
+class SpoiledError(Sim2RealError):
+    """Files that came out different from what their clip says; they were thrown away."""
+
+
+class Store:
+    """Clips in a folder.
+
+    Args:
+        folder: must exist.
+        clip_bytes: the most one clip may take.
+    """
+
+    def __init__(self, folder: Path, clip_bytes: int) -> None:
+        self.folder = folder
+        self._clip_bytes = clip_bytes
+        self._incoming = folder / INCOMING
+        self._incoming.mkdir(exist_ok=True)
+
+    def forget_older(self, oldest: float) -> int:
+        """Drop what nobody went on sending since a time [s, Unix]; gives how many clips."""
+        old = [p for p in self._incoming.glob('*/*') if _touched(p) < oldest]
+        for path in old:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(old)
+
+    def announce(self, robot: str, name: str, body: bytes) -> Mapping[str, int] | None:
+        """A robot has a clip to send.
+
+        Args:
+            robot: its name.
+            name: of the clip.
+            body: the clip's manifest.
+
+        Returns:
+            How many bytes of each file are here; None when the clip is kept already.
+
+        Raises:
+            InputError: not a manifest of that clip.
+            TakenError: another clip has this name.
+            TooLargeError: it says that it is.
+            OSError: the disk says no.
+        """
+        manifest = parse_manifest(body, f'manifest of {name}')
+        if manifest['clip'] != check_name(name):
+            raise InputError(Fault('clip', manifest['clip'], f'the address says {name}'))
+        if self.kept(name) is not None:
+            if self.kept(name) == body:
+                return None
+            raise TakenError(f'{name}: another clip has this name')
+        sizes = _sizes(manifest)
+        if sum(sizes.values()) > self._clip_bytes or sizes['metadata.yaml'] > MOST_METADATA:
+            raise TooLargeError(f'{name}: larger than the {self._clip_bytes} B that a clip may be')
+        folder = self._incoming / robot / name
+        if _read(folder / MANIFEST) != body:
+            self._begin(folder, body)
+        here = {file: _size(folder / file) for file in sizes}
+        if sum(sizes.values()) - sum(here.values()) > shutil.disk_usage(folder).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        return here
+
+    def _begin(self, folder: Path, body: bytes) -> None:
+        folder.parent.mkdir(exist_ok=True)
+        others = sorted(folder.parent.iterdir(), key=_touched)
+        for path in others[: max(0, len(others) + 1 - MOST_INCOMING)]:
+            shutil.rmtree(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / MANIFEST).write_bytes(body)
+
+    def append(self, robot: str, name: str, file: str, offset: int) -> Upload:
+        """Go on with a file of an announced clip.
+
+        Raises:
+            UnknownError: no such clip was announced, or it has no such file.
+            OffsetError: it goes on elsewhere.
+        """
+        folder = self._incoming / robot / check_name(name)
+        body = _read(folder / MANIFEST)
+        sizes = _sizes(json.loads(body)) if body else {}
+        if file not in sizes:
+            raise UnknownError(f'{name}: announce it first; then send what it says it has')
+        upload = Upload(folder / file, offset, sizes[file])
+        upload.check()
+        return upload
+
+    def commit(self, robot: str, name: str, received: Mapping[str, Any]) -> Path:
+        """Verify a clip that is here as a whole, and let it appear.
+
+        Args:
+            robot: who sent it.
+            name: of the clip.
+            received: noted beside it.
+
+        Raises:
+            SpoiledError: files differ from what the manifest says; they are gone.
+            InputError: this is no MCAP file.
+            OSError: the disk says no; it may be tried again.
+        """
+        folder = self._incoming / robot / name
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        spoiled = [
+            file
+            for file, entry in manifest['files'].items()
+            if sha256_of(folder / file) != entry['sha256']
+        ]
+        for file in spoiled:
+            (folder / file).unlink()
+        if spoiled:
+            raise SpoiledError(f'{name}: arrived with another hash: {", ".join(sorted(spoiled))}')
+        if not _is_mcap(folder / bag_name(name)):
+            shutil.rmtree(folder)
+            raise InputError(Fault('files', bag_name(name), 'must be an MCAP file, whole'))
+        for file in (*manifest['files'], MANIFEST):
+            sync(folder / file)
+        write_synced(folder / RECEIVED, json.dumps(received, indent=1))
+        sync(folder)
+        final = self.folder / name
+        folder.rename(final)
+        sync(self.folder)
+        return final
+
+    def kept(self, name: str) -> bytes | None:
+        """The manifest of a clip that is kept."""
+        return _read(self.folder / check_name(name) / MANIFEST)
+
+
+class Upload:
+    """A file being continued. Several at once do no harm: who is behind is told so."""
+
+    def __init__(self, path: Path, offset: int, size: int) -> None:
+        self._path = path
+        self.offset = offset
+        self._size = size
+
+    def check(self) -> None:
+        """Raises OffsetError: the file does not go on where this sender thinks."""
+        here = _size(self._path)
+        if here != self.offset:
+            raise OffsetError(here)
+
+    def write(self, block: bytes) -> None:
+        """Append; what the disk took of it counts, also when it says no in between.
+
+        Raises:
+            OffsetError: another sender was faster.
+            TooLargeError: more than the manifest says.
+            UnknownError: the clip was committed or forgotten meanwhile.
+        """
+        self.check()
+        if self.offset + len(block) > self._size:
+            raise TooLargeError(f'{self._path.name}: more than the {self._size} B announced')
+        try:
+            with self._path.open('ab', buffering=0) as stream:
+                rest = memoryview(block)
+                while rest:
+                    written = stream.write(rest)
+                    self.offset += written
+                    rest = rest[written:]
+        except FileNotFoundError as error:
+            raise UnknownError(f'{self._path.name}: announce its clip again') from error
+
+
+def manifest_hash(body: bytes) -> str:
+    """What an acknowledgement names: the manifest's hash, which covers those of all files."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def _sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
+    return {name: entry['size'] for name, entry in manifest['files'].items()}
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def _touched(folder: Path) -> float:
+    """When something was last added to a folder or its files [s]; -inf when it is gone."""
+    with contextlib.suppress(OSError):
+        return max(p.stat().st_mtime for p in (folder, *folder.iterdir()))
+    return -float('inf')
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_mcap(path: Path) -> bool:
+    if _size(path) < 2 * len(MAGIC):
+        return False
+    with path.open('rb') as stream:
+        first = stream.read(len(MAGIC))
+        stream.seek(-len(MAGIC), os.SEEK_END)
+        return first == stream.read() == MAGIC

@@ -1,0 +1,170 @@
+"""To storage that speaks S3, by multipart uploads: the parts that are there need not go again.
+
+::
+
+    s3://<bucket>/<path>/<clip>/<file>            each file, once all its parts are there
+    s3://<bucket>/<path>/<clip>/manifest.json     last: a clip that has it is whole
+
+Keys, region and endpoint are taken from where boto3 takes them (``AWS_...`` variables, its files).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sim2real_capture.clip import MANIFEST
+from sim2real_capture.transports import Clock, Outgoing, ShipError, SpoiledError, UnreachableError
+from sim2real_core.errors import MissingError
+
+PART = 8 << 20
+"""Bytes of a part; S3 wants 5 MiB at least, but of the last one."""
+
+
+class S3Transport:
+    """A bucket. See :class:`sim2real_capture.transports.Transport`.
+
+    Args:
+        url: ``s3://bucket/path``.
+        deadline: for the connection, and between two bytes [s].
+
+    Raises:
+        MissingError: boto3 is not installed.
+    """
+
+    def __init__(self, url: str, deadline: float) -> None:
+        try:
+            import boto3
+            from botocore.config import Config
+            from botocore.exceptions import BotoCoreError, ClientError
+        except ModuleNotFoundError as error:
+            raise MissingError("boto3 is missing: pip install 'sim2real[s3]'") from error
+        parts = urlsplit(url)
+        self.address = url.rstrip('/')
+        self.block = self.least = PART
+        self._bucket, self._path = parts.netloc, parts.path.strip('/')
+        self._errors = (BotoCoreError, ClientError)
+        retries = {'total_max_attempts': 1}  # the uplink tries again itself
+        settings = Config(connect_timeout=deadline, read_timeout=deadline, retries=retries)
+        self._client = boto3.client('s3', config=settings)
+        self._uploads: dict[str, str] = {}
+
+    async def begin(self, clip: Outgoing) -> Mapping[str, int]:
+        """How many bytes of each file are there."""
+        return {name: await self._run(self._reached, clip, name) for name in clip.sizes}
+
+    async def append(self, clip: Outgoing, name: str, offset: int, block: bytes) -> int:
+        """Send a part; the last one makes the file appear."""
+        return await self._run(self._append, clip, name, offset, block)
+
+    async def finish(self, clip: Outgoing) -> Clock | None:
+        """Compare hashes, then let the manifest appear."""
+        await self._run(self._finish, clip)
+        return None
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    async def _run(self, call: Callable[..., Any], *given: object) -> Any:
+        """In a thread, as boto3 waits; its errors as ours."""
+        try:
+            return await asyncio.to_thread(call, *given)
+        except self._errors as error:
+            raise UnreachableError(f'{self.address}: {error}') from error
+
+    def _where(self, clip: Outgoing, name: str) -> dict[str, str]:
+        key = '/'.join(part for part in (self._path, clip.clip, name) if part)
+        return {'Bucket': self._bucket, 'Key': key}
+
+    def _head(self, clip: Outgoing, name: str) -> dict[str, Any] | None:
+        try:
+            return self._client.head_object(**self._where(clip, name), ChecksumMode='ENABLED')
+        except self._errors as error:
+            if getattr(error, 'response', {}).get('Error', {}).get('Code') in ('404', 'NoSuchKey'):
+                return None
+            raise
+
+    def _reached(self, clip: Outgoing, name: str) -> int:
+        head = self._head(clip, name)
+        if head and head['ContentLength'] == clip.sizes[name] and _meant(head, clip, name):
+            return clip.sizes[name]
+        where = self._where(clip, name)
+        found = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=where['Key'])
+        ids = [u['UploadId'] for u in found.get('Uploads', ()) if u['Key'] == where['Key']]
+        if not ids:
+            made = self._client.create_multipart_upload(
+                **where, ChecksumAlgorithm='SHA256', Metadata={'sha256': clip.hashes[name]}
+            )
+            ids = [made['UploadId']]
+        self._uploads[where['Key']] = ids[-1]
+        return sum(part['Size'] for part in self._parts(where))
+
+    def _parts(self, where: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The parts that are there, from the first on, as far as none is missing."""
+        upload = self._uploads[where['Key']]
+        pages = self._client.get_paginator('list_parts').paginate(**where, UploadId=upload)
+        parts = [part for page in pages for part in page.get('Parts', ())]
+        return [part for i, part in enumerate(parts, 1) if part['PartNumber'] == i]
+
+    def _append(self, clip: Outgoing, name: str, offset: int, block: bytes) -> int:
+        where = self._where(clip, name)
+        given = {**where, 'UploadId': self._uploads[where['Key']]}
+        self._client.upload_part(
+            **given, PartNumber=offset // PART + 1, Body=block, ChecksumSHA256=_sha256(block)
+        )
+        if offset + len(block) == clip.sizes[name]:
+            keys = ('PartNumber', 'ETag', 'ChecksumSHA256')
+            parts = [{k: part[k] for k in keys if k in part} for part in self._parts(where)]
+            self._client.complete_multipart_upload(**given, MultipartUpload={'Parts': parts})
+        return offset + len(block)
+
+    def _finish(self, clip: Outgoing) -> None:
+        for name in clip.sizes:
+            head = self._head(clip, name)
+            if head is None:
+                raise ShipError(f'{clip.clip}: {self.address}: {name} is not there')
+            if not self._same(clip, name, head):
+                self._client.delete_object(**self._where(clip, name))
+                raise SpoiledError(f'{clip.clip}: {name} arrived with another hash')
+        self._client.put_object(
+            **self._where(clip, MANIFEST),
+            Body=clip.manifest,
+            ChecksumSHA256=_sha256(clip.manifest),
+            ContentType='application/json',
+        )
+
+    def _same(self, clip: Outgoing, name: str, head: Mapping[str, Any]) -> bool:
+        """Whether the storage has what the manifest says: by its checksum, else by reading it."""
+        said, whole = str(head.get('ChecksumSHA256', '')), hashlib.sha256()
+        if said.endswith(f'-{-(-clip.sizes[name] // PART)}'):
+            digests = b''
+            for block in _blocks(clip.folder / name):
+                whole.update(block)
+                digests += hashlib.sha256(block).digest()
+            if said.rpartition('-')[0] != _sha256(digests):
+                return False
+        else:
+            body = self._client.get_object(**self._where(clip, name))['Body']
+            for block in body.iter_chunks(1 << 20):
+                whole.update(block)
+        return whole.hexdigest() == clip.hashes[name]
+
+
+def _meant(head: Mapping[str, Any], clip: Outgoing, name: str) -> bool:
+    return head.get('Metadata', {}).get('sha256') == clip.hashes[name]
+
+
+def _sha256(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open('rb') as stream:
+        while block := stream.read(PART):
+            yield block

@@ -1,0 +1,160 @@
+"""To a folder of any machine with SSH.
+
+::
+
+    <folder>/.incoming/<clip>/   arriving: each file as far as it got
+    <folder>/<clip>/             kept: appears whole, by one rename
+
+SFTP has no hashes: once all is there it is read back and compared, before the rename.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import posixpath
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sim2real_capture.clip import MANIFEST
+from sim2real_capture.transports import (
+    Clock,
+    Credentials,
+    Outgoing,
+    RefusedError,
+    SpoiledError,
+    UnreachableError,
+)
+from sim2real_core.errors import MissingError
+
+INCOMING = '.incoming'
+READ = 1 << 18
+
+
+class SftpTransport:
+    """A folder on another machine. See :class:`sim2real_capture.transports.Transport`.
+
+    Args:
+        url: ``sftp://user@host:port/folder``; ``/~/folder`` is below the user's home.
+        credentials: ``key`` is the private key, ``authority`` a ``known_hosts`` file; without,
+            those of the user who runs this, and the agent.
+        deadline: for each answer [s].
+
+    Raises:
+        MissingError: asyncssh is not installed.
+    """
+
+    def __init__(self, url: str, credentials: Credentials, deadline: float) -> None:
+        try:
+            import asyncssh
+        except ModuleNotFoundError as error:
+            raise MissingError("asyncssh is missing: pip install 'sim2real[sftp]'") from error
+        parts = urlsplit(url)
+        self._ssh = asyncssh
+        self.address = url.rstrip('/')
+        self.block, self.least = 1 << 17, 1
+        self._folder = unquote(parts.path).removeprefix('/~/').rstrip('/') or '.'
+        self._deadline = deadline
+        self._options: dict[str, Any] = {
+            'connect_timeout': deadline,
+            'login_timeout': deadline,
+            'keepalive_interval': deadline,  # a silent server ends the connection
+        }
+        given = {
+            'host': parts.hostname,
+            'port': parts.port,
+            'username': unquote(parts.username or ''),
+            'client_keys': credentials.key,
+            'known_hosts': credentials.authority,
+        }
+        self._options.update({key: value for key, value in given.items() if value})
+        self._connection: Any = None
+        self._client: Any = None
+
+    async def begin(self, clip: Outgoing) -> Mapping[str, int]:
+        """How many bytes of each file are there."""
+        async with self._answering() as client:
+            kept = await self._read(client, posixpath.join(self._folder, clip.clip, MANIFEST))
+            if kept == clip.manifest:
+                return clip.sizes
+            if kept is not None:
+                raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
+            await client.makedirs(self._incoming(clip), exist_ok=True)
+            return {name: await self._size(client, clip, name) for name in clip.sizes}
+
+    async def append(self, clip: Outgoing, name: str, offset: int, block: bytes) -> int:
+        """Append to a file."""
+        async with self._answering() as client:
+            await asyncio.wait_for(self._write(client, clip, name, offset, block), self._deadline)
+            return await self._size(client, clip, name)
+
+    async def finish(self, clip: Outgoing) -> Clock | None:
+        """Read back, compare, and let the clip appear."""
+        async with self._answering() as client:
+            final = posixpath.join(self._folder, clip.clip)
+            if await client.exists(posixpath.join(final, MANIFEST)):
+                return None
+            incoming = self._incoming(clip)
+            for name, wanted in clip.hashes.items():
+                path = posixpath.join(incoming, name)
+                if await self._hash(client, path) != wanted:
+                    await client.remove(path)
+                    raise SpoiledError(f'{clip.clip}: {name} arrived with another hash')
+            async with client.open(posixpath.join(incoming, MANIFEST), 'wb') as stream:
+                await stream.write(clip.manifest)
+            await client.rename(incoming, final)
+            return None
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection, self._client = self._connection, None, None
+        if connection is not None:
+            connection.close()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(connection.wait_closed(), 1.0)
+
+    def _incoming(self, clip: Outgoing) -> str:
+        return posixpath.join(self._folder, INCOMING, clip.clip)
+
+    @contextlib.asynccontextmanager
+    async def _answering(self) -> AsyncIterator[Any]:
+        """A connected client; what goes wrong with it ends the connection."""
+        try:
+            if self._client is None:
+                self._connection = await self._ssh.connect(**self._options)
+                self._client = await self._connection.start_sftp_client()
+            yield self._client
+        except (self._ssh.Error, OSError, asyncio.TimeoutError) as error:
+            await self.close()
+            reason = str(error) or f'no answer within {self._deadline:g} s'
+            raise UnreachableError(f'{self.address}: {reason}') from error
+
+    async def _size(self, client: Any, clip: Outgoing, name: str) -> int:
+        try:
+            attributes = await client.stat(posixpath.join(self._incoming(clip), name))
+        except self._ssh.SFTPNoSuchFile:
+            return 0
+        return int(attributes.size)
+
+    async def _write(
+        self, client: Any, clip: Outgoing, name: str, offset: int, block: bytes
+    ) -> None:
+        path = posixpath.join(self._incoming(clip), name)
+        async with client.open(path, 'r+b' if offset else 'wb') as stream:
+            await stream.write(block, offset)
+
+    async def _read(self, client: Any, path: str) -> bytes | None:
+        try:
+            async with client.open(path, 'rb') as stream:
+                return bytes(await stream.read())
+        except (self._ssh.SFTPNoSuchFile, self._ssh.SFTPNoSuchPath):
+            return None
+
+    async def _hash(self, client: Any, path: str) -> str:
+        digest = hashlib.sha256()
+        async with client.open(path, 'rb') as stream:
+            while block := await asyncio.wait_for(stream.read(READ), self._deadline):
+                digest.update(block)
+        return digest.hexdigest()

@@ -1,0 +1,265 @@
+"""Networks of torch, from wherever they are: TorchScript, rsl-rl checkpoints, Python functions."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rsl_rl.utils import resolve_nn_activation
+
+from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_policy.bundle import BundleMetadata
+from sim2real_policy.description import HOW, Description
+from sim2real_policy.onnx_source import describe
+
+Weights = Mapping[str, torch.Tensor]
+
+ACTORS = ('mlp.', 'actor.', 'student.')
+MEMORIES = ('rnn.rnn.', 'rnn.', 'memory_a.rnn.', 'memory_s.rnn.')
+NORMALIZERS = (
+    'obs_normalizer.', 'actor_obs_normalizer.', 'student_obs_normalizer.', 'normalizer.', '',
+)  # fmt: skip
+"""Where rsl-rl 1 to 5 and the TorchScript that it writes keep their parts."""
+NEEDLESS = re.compile(
+    r'(critic|memory_c|teacher|memory_t|distribution|critic_obs_normalizer|teacher_obs_normalizer)'
+    r'\.|(log_)?std$|hidden_state$|cell_state$|(.*\.)?count$'
+)
+"""Weights that acting does not need."""
+EPSILON = 1e-2
+"""Of rsl-rl's normalizer: it divides by the standard deviation plus this."""
+
+
+class Actor(torch.nn.Module):
+    """An actor of rsl-rl: perhaps a recurrent layer, then a multi-layer perceptron.
+
+    Args:
+        layers: (weight, bias) of each linear layer.
+        activation: between them.
+        memory: the recurrent layer, LSTM or GRU.
+        outputs: how many of the last layer's outputs are the action.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        activation: str,
+        memory: torch.nn.RNNBase | None,
+        outputs: int,
+    ) -> None:
+        super().__init__()
+        parts: list[torch.nn.Module] = []
+        for weight, bias in layers:
+            linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
+            linear.load_state_dict({'weight': weight, 'bias': bias})
+            parts += [linear, resolve_nn_activation(activation)]
+        self.mlp = torch.nn.Sequential(*parts[:-1])
+        self.memory = memory
+        self.outputs = outputs
+
+    def forward(self, observation: torch.Tensor, *state: torch.Tensor) -> Any:
+        """Action (n, a), and the next state where there is one."""
+        if self.memory is None:
+            return self.mlp(observation)[:, : self.outputs]
+        before = state if len(state) > 1 else state[0]
+        seen, after = self.memory(observation.unsqueeze(0), before)
+        action = self.mlp(seen.squeeze(0))[:, : self.outputs]
+        return (action, *after) if isinstance(after, tuple) else (action, after)
+
+
+@dataclass(frozen=True)
+class TorchNetwork:
+    """A network of torch and what its file says of it.
+
+    Attributes:
+        module: takes observation (n, d), images and states in this order; gives the action (n, a),
+            and the next states.
+        described: in the words of the YAML.
+    """
+
+    module: Any
+    described: Description
+
+
+def read_network(source: str, told: Description) -> TorchNetwork:
+    """A network, and what its file says of itself.
+
+    Args:
+        source: TorchScript or a checkpoint (``.pt``), or ``FILE.py:FUNCTION``.
+        told: what the YAML says.
+
+    Raises:
+        InputError: no such thing, or what the file does not say (the activation) is not told.
+    """
+    file, _, function = source.rpartition(':')
+    if file.endswith('.py'):
+        return TorchNetwork(_from_function(Path(file), function), Description())
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(Fault('source', source, 'give an existing file, or FILE.py:FUNCTION'))
+    if not _is_torchscript(path):
+        weights, described = _checkpoint(path)
+        return rebuilt(weights, told.over(described), source)
+    module: Any = torch.jit.load(str(path), map_location='cpu')  # type: ignore[no-untyped-call]
+    module.eval()
+    if any(name.endswith(('hidden_state', 'cell_state')) for name, _ in module.named_buffers()):
+        # It keeps its state in itself, where no runtime can reset it: that is taken out.
+        return rebuilt(dict(module.state_dict()), told, source)
+    return TorchNetwork(module, Description())
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file has code beside its weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any('/code/' in name for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _checkpoint(path: Path) -> tuple[Weights, Description]:
+    """The actor's weights, and what a checkpoint says beside them."""
+    try:
+        found = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch has no error of its own for what it cannot read
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        mend = (
+            'give TorchScript, a checkpoint of rsl-rl, or FILE.py:FUNCTION; a pickled module is '
+            f'not read, it could run anything ({why})'
+        )
+        raise InputError(Fault('source', str(path), mend)) from error
+    found = found if isinstance(found, dict) else {}
+    for key in ('actor_state_dict', 'model_state_dict', 'student_state_dict'):
+        if key in found:
+            weights = {**found[key], **(found.get('obs_norm_state_dict') or {})}
+            break
+    else:
+        has = ', '.join(map(str, found))
+        mend = f'must have actor_state_dict or model_state_dict; it has {has}'
+        raise InputError(Fault('source', str(path), mend))
+    if 'metadata' not in found:
+        return weights, Description()
+    described = describe(BundleMetadata.from_properties(found['metadata'], file=str(path)))
+    return weights, Description({**described.values, 'network': {'activation': 'elu'}})
+
+
+def rebuilt(weights: Weights, told: Description, file: str) -> TorchNetwork:
+    """An actor of rsl-rl from its weights; their shapes tell its sizes.
+
+    Its normalizer becomes the metadata's, and what it remembers becomes state of the metadata.
+
+    Args:
+        weights: by the names that rsl-rl gives.
+        told: says the activation.
+        file: named in faults.
+
+    Raises:
+        InputError: the activation is not told, or there are parts that cannot be rebuilt.
+    """
+    faults = Faults(file)
+    actor = next((name for name in ACTORS if f'{name}0.weight' in weights), '')
+    memory = next((name for name in MEMORIES if f'{name}weight_ih_l0' in weights), '')
+    normalizer = next((n for n in NORMALIZERS if f'{n}_mean' in weights), None)
+    used = [p for p in (actor, memory) if p]
+    used += [f'{normalizer}_'] if normalizer is not None else []
+    for name in weights:
+        if not name.startswith(tuple(used)) and not NEEDLESS.match(name):
+            mend = 'is no part that can be rebuilt: give TorchScript or FILE.py:FUNCTION'
+            faults.add('source', name, mend)
+    if not actor:
+        faults.add('source', sorted(weights), f'has no layers {" or ".join(ACTORS)}0.weight')
+    network = told.values.get('network') or {}
+    activation = str(network.get('activation', ''))
+    if not activation:
+        faults.add('network.activation', None, f'a checkpoint does not say it: {HOW}')
+    faults.check()
+    numbers = sorted({int(n[len(actor) :].split('.')[0]) for n in weights if n.startswith(actor)})
+    layers = [(weights[f'{actor}{n}.weight'], weights[f'{actor}{n}.bias']) for n in numbers]
+    outputs = layers[-1][0].shape[0]
+    if network.get('distribution') == 'heteroscedastic':
+        outputs //= 2  # the second half is the deviation
+    values: dict[str, Any] = {}
+    recurrent = _memory(weights, memory) if memory else None
+    if recurrent is not None:
+        shape = [recurrent.num_layers, 1, recurrent.hidden_size]
+        letters = 'hc' if isinstance(recurrent, torch.nn.LSTM) else 'h'
+        values['state'] = [
+            {'input': f'{x}_in', 'output': f'{x}_out', 'shape': shape} for x in letters
+        ]
+    if normalizer is not None:
+        mean, std = (weights[f'{normalizer}{name}'].double().ravel() for name in ('_mean', '_std'))
+        values['normalizer'] = {'mean': mean.tolist(), 'std': (std + EPSILON).tolist()}
+    try:
+        module = Actor(layers, activation, recurrent, outputs).eval()
+    except ValueError as error:
+        raise InputError(Fault('network.activation', activation, str(error))) from error
+    return TorchNetwork(module, told.over(Description(values)))
+
+
+def _memory(weights: Weights, prefix: str) -> torch.nn.RNNBase:
+    """The recurrent layer of some weights: an LSTM has four gates, a GRU three."""
+    own = {
+        name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)
+    }
+    hidden = own['weight_hh_l0'].shape[1]
+    kind = {4: torch.nn.LSTM, 3: torch.nn.GRU}[own['weight_hh_l0'].shape[0] // hidden]
+    layers = sum(name.startswith('weight_ih_l') for name in own)
+    made = kind(own['weight_ih_l0'].shape[1], hidden, layers)
+    made.load_state_dict(own)
+    return made
+
+
+def _from_function(path: Path, function: str) -> torch.nn.Module:
+    """What a function of a Python file returns."""
+    if not path.is_file():
+        raise InputError(Fault('source', str(path), 'no such file'))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None  # it ends in .py
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = getattr(module, function, None)
+    network = made() if callable(made) else None
+    if not isinstance(network, torch.nn.Module):
+        mend = 'must be a function without arguments that returns a torch module'
+        raise InputError(Fault('source', f'{path}:{function}', mend))
+    return network.cpu().eval()
+
+
+class TorchReference:
+    """A network of torch, run step by step on observations before normalizing.
+
+    Args:
+        network: the module.
+        meta: gives images, states and normalizer.
+    """
+
+    def __init__(self, network: TorchNetwork, meta: BundleMetadata) -> None:
+        self._module, self._meta = network.module, meta
+        self.reset()
+
+    def reset(self) -> None:
+        """Zero the states."""
+        self._state = [torch.zeros(state.shape) for state in self._meta.state]
+
+    def infer(
+        self, observation: npt.NDArray[np.float32], others: Mapping[str, npt.NDArray[np.float32]]
+    ) -> npt.NDArray[Any]:
+        """Action (1, a) for an observation (1, d)."""
+        seen = torch.from_numpy(observation)
+        if self._meta.normalizer is not None:
+            mean, std = (torch.tensor(v) for v in astuple(self._meta.normalizer))
+            seen = (seen - mean) / std
+        images = [torch.from_numpy(others[image.name]) for image in self._meta.images]
+        with torch.no_grad():
+            found = self._module(seen, *images, *self._state)
+        if not self._meta.state:
+            return np.asarray(found.numpy())
+        action, *self._state = found
+        return np.asarray(action.numpy())

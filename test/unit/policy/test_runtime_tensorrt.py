@@ -1,0 +1,247 @@
+"""The logic of the TensorRT runtime, on doubles: nothing here says that it works on a GPU."""
+
+import json
+import sys
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sim2real_core.errors import InputError, MissingError
+from sim2real_policy import runtime_tensorrt
+from sim2real_policy.bundle import write_bundle
+from sim2real_policy.cuda import CudaError
+from sim2real_policy.gpu import Gpu
+from sim2real_policy.parity import ParityError
+from sim2real_policy.random_policy import random_policy
+from sim2real_policy.runtime import OnnxRuntime
+from sim2real_policy.runtime_tensorrt import TensorRtRuntime
+from test.unit.policy.doubles import cuda_double, tensorrt_double
+
+onnx = pytest.importorskip('onnx')
+ORIN = Gpu('Orin', '8.7', True, True, 8 << 30, '12.6')
+CARD = Gpu('RTX', '8.9', False, True, 8 << 30, '12.6')
+
+
+@pytest.fixture(params=[ORIN, CARD], ids=['mapped', 'copied'])
+def device(request, monkeypatch):
+    """A device with TensorRT 10 and cuda-python."""
+    monkeypatch.setattr(runtime_tensorrt, 'probe', lambda number: request.param)
+    monkeypatch.setitem(sys.modules, 'tensorrt', tensorrt_double)
+    monkeypatch.setitem(sys.modules, 'cuda.bindings.runtime', cuda_double)
+    monkeypatch.setattr(tensorrt_double.Builder, 'built', 0)
+    return cuda_double.reset()
+
+
+@pytest.fixture
+def bundle(tmp_path, metadata):
+    return random_policy(metadata(), tmp_path / 'a.onnx', np.random.default_rng(0), hidden=(8, 8))
+
+
+@pytest.fixture
+def recurrent(tmp_path, metadata):
+    """A bundle that adds what it saw to what it remembers."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from sim2real_policy.bundle import RecurrentState
+
+    size = metadata().observation.size
+    weights = np.random.default_rng(3).normal(size=(size, 2)).astype(np.float32)
+
+    def end(name, width):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, width])
+
+    graph = helper.make_graph(
+        [
+            helper.make_node('MatMul', ['obs', 'w'], ['seen']),
+            helper.make_node('Add', ['seen', 'h'], ['h_next']),
+            helper.make_node('Tanh', ['h_next'], ['act']),
+        ],
+        'recurrent',
+        [end('obs', size), end('h', 2)],
+        [end('act', 2), end('h_next', 2)],
+        [numpy_helper.from_array(weights, 'w')],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    meta = metadata(terms=None)
+    fields = {name: getattr(meta, name) for name in meta.__dataclass_fields__}
+    state = (RecurrentState(input='h', output='h_next', shape=(1, 2)),)
+    meta = type(meta)(**{**fields, 'state': state})
+    return write_bundle(model.SerializeToString(), meta, tmp_path / 'recurrent.onnx')
+
+
+def observations(bundle, count, seed=1):
+    shape = (count, bundle.meta.observation.size)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 0.3
+
+
+def same(runtime, bundle, count=4):
+    reference = OnnxRuntime(bundle)
+    reference.reset()
+    for row in observations(bundle, count):
+        wanted = reference.infer(row[None])
+        np.testing.assert_allclose(runtime.infer(row[None]), wanted, rtol=1e-6, atol=1e-7)
+
+
+def test_gives_what_onnx_runtime_gives_and_replays_a_graph(device, bundle, tmp_path):
+    runtime = TensorRtRuntime(bundle, folder=tmp_path)
+    assert runtime.replays and runtime.report()['cuda_graph'] == 'replayed'
+    assert runtime.about['parity']['ok'] and runtime.about['parity']['tolerance'] == 1e-4
+    same(runtime, bundle)
+    many = observations(bundle, 3)
+    np.testing.assert_allclose(runtime.infer(many), OnnxRuntime(bundle).infer(many), rtol=1e-5)
+    device.calls.clear()
+    runtime.infer(many[:1])
+    assert device.calls[0] == 'cudaGraphLaunch'
+    assert set(device.calls[1:]) == {'cudaStreamQuery'}
+
+
+def test_without_a_graph_copies_only_where_memory_is_not_shared(device, bundle, tmp_path):
+    runtime = TensorRtRuntime(bundle, folder=tmp_path, graph=False)
+    same(runtime, bundle)
+    device.calls.clear()
+    runtime.infer(observations(bundle, 1))
+    mapped = runtime.report()['buffers'] == 'mapped'
+    assert device.calls.count('cudaMemcpyAsync') == (0 if mapped else 2)
+
+
+def test_a_recurrent_policy_remembers_and_forgets(device, recurrent, tmp_path):
+    runtime = TensorRtRuntime(recurrent, folder=tmp_path)
+    assert runtime.replays
+    same(runtime, recurrent)
+    runtime.reset()
+    same(runtime, recurrent)
+    with pytest.raises(InputError, match='one robot at a time'):
+        runtime.infer(observations(recurrent, 2))
+
+
+@pytest.mark.parametrize('fault', ['refuse_capture', 'wrong_replay'])
+def test_falls_back_when_the_graph_cannot_be_used(device, bundle, tmp_path, fault):
+    setattr(device, fault, True)
+    runtime = TensorRtRuntime(bundle, folder=tmp_path)
+    assert not runtime.replays and 'not used' in runtime.report()['cuda_graph']
+    same(runtime, bundle)
+
+
+def test_works_from_another_thread(device, bundle, tmp_path):
+    runtime, answers = TensorRtRuntime(bundle, folder=tmp_path), []
+    rows = observations(bundle, 2)
+    thread = threading.Thread(target=lambda: answers.append(runtime.infer(rows[:1]).copy()))
+    thread.start()
+    thread.join(10)
+    np.testing.assert_allclose(answers[0], OnnxRuntime(bundle).infer(rows[:1]), rtol=1e-5)
+    same(runtime, bundle)  # and from this one again
+    closer = threading.Thread(target=runtime.close)
+    closer.start()
+    closer.join(10)
+    assert device.used == 0
+
+
+def test_takes_no_more_memory_with_more_calls_and_frees_all(device, bundle, tmp_path):
+    runtime = TensorRtRuntime(bundle, folder=tmp_path)
+    free, row = runtime.free_memory(), observations(bundle, 1)
+    for _ in range(200):
+        runtime.infer(row)
+    assert runtime.free_memory() == free
+    action = runtime.infer(row)
+    runtime.close()
+    assert device.used == 0 and np.isfinite(action).all()
+
+
+def test_an_engine_is_kept_and_a_damaged_one_is_built_again(device, bundle, tmp_path):
+    built = tensorrt_double.Builder
+    first = TensorRtRuntime(bundle, folder=tmp_path)
+    assert first.built > 0 == TensorRtRuntime(bundle, folder=tmp_path).built
+    assert built.built == 1
+    (engine,) = tmp_path.glob('*.engine')
+    about = json.loads(engine.with_suffix('.json').read_text())
+    assert about['key']['model'] == bundle.content_hash and about['parity']['ok']
+    assert first.engine == engine
+    engine.write_bytes(engine.read_bytes()[:-1])
+    same(TensorRtRuntime(bundle, folder=tmp_path), bundle)
+    assert built.built == 2
+    TensorRtRuntime(bundle, folder=tmp_path, rebuild=True)
+    assert built.built == 3
+
+
+def test_another_precision_tensorrt_or_gpu_is_another_engine(
+    device, bundle, tmp_path, monkeypatch
+):
+    stems = {TensorRtRuntime(bundle, folder=tmp_path).key.stem}
+    stems.add(TensorRtRuntime(bundle, 'fp16', folder=tmp_path).key.stem)
+    monkeypatch.setattr(tensorrt_double, '__version__', '10.13.0')
+    stems.add(TensorRtRuntime(bundle, folder=tmp_path).key.stem)
+    other = Gpu('Thor', '11.0', True, True, 8 << 30, '13.0')
+    monkeypatch.setattr(runtime_tensorrt, 'probe', lambda number: other)
+    stems.add(TensorRtRuntime(bundle, folder=tmp_path).key.stem)
+    assert len(stems) == 4 == len(list(tmp_path.glob('*.engine')))
+
+
+@pytest.mark.parametrize('version', ['10.3.0', '11.4.0'])
+def test_half_precision_is_measured_and_refused_where_it_is_too_coarse(
+    device, bundle, tmp_path, monkeypatch, version
+):
+    if version.startswith('11'):
+        flags = SimpleNamespace(TF32=tensorrt_double.BuilderFlag.TF32)
+        monkeypatch.setattr(tensorrt_double, 'BuilderFlag', flags)
+        monkeypatch.setattr(tensorrt_double, '__version__', version)
+    runtime = TensorRtRuntime(bundle, 'fp16', folder=tmp_path)
+    assert runtime.name == 'tensorrt-fp16'
+    assert 1e-6 < runtime.about['parity']['relative'] < 1e-2
+    with pytest.raises(ParityError, match='fp16 differs from ONNX Runtime'):
+        TensorRtRuntime(bundle, 'fp16', folder=tmp_path / 'b', tolerance=1e-6)
+    assert not list((tmp_path / 'b').glob('*')) and device.calls[-1] == 'cudaStreamDestroy'
+
+
+def test_int8_comes_from_the_model_alone(device, bundle, tmp_path):
+    with pytest.raises(InputError, match='no QuantizeLinear'):
+        TensorRtRuntime(bundle, 'int8', folder=tmp_path)
+    with pytest.raises(InputError, match='fp32, fp16, int8'):
+        TensorRtRuntime(bundle, 'fp8', folder=tmp_path)
+    assert device.used == 0
+
+
+def test_what_tensorrt_cannot_take_is_named(device, bundle, tmp_path, monkeypatch):
+    def refuses(self, model, path=None):
+        self.errors = [tensorrt_double.ParserError('No importer registered for op: Foo')]
+        return False
+
+    monkeypatch.setattr(tensorrt_double.OnnxParser, 'parse', refuses)
+    with pytest.raises(InputError, match='No importer registered for op: Foo'):
+        TensorRtRuntime(bundle, folder=tmp_path)
+
+
+def test_an_engine_that_cannot_be_read_or_does_not_fit_is_named(
+    device, bundle, recurrent, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tensorrt_double, 'MAGIC', b'plan of another device:')
+    TensorRtRuntime(bundle, folder=tmp_path)
+    monkeypatch.setattr(tensorrt_double, 'MAGIC', b'plan of this device:')
+    with pytest.raises(InputError, match='of another TensorRT or GPU'):
+        TensorRtRuntime(bundle, folder=tmp_path)
+    monkeypatch.setattr(
+        runtime_tensorrt.engines, 'cached', lambda *_: tensorrt_double.MAGIC + recurrent.model
+    )
+    with pytest.raises(InputError, match='engine'):
+        TensorRtRuntime(bundle, folder=tmp_path)
+
+
+def test_a_failing_gpu_is_an_error_not_an_action(device, bundle, tmp_path):
+    runtime = TensorRtRuntime(bundle, folder=tmp_path)
+    device.fail_next = True
+    with pytest.raises(CudaError, match='LaunchFailure'):
+        runtime.infer(observations(bundle, 1))
+
+
+def test_without_tensorrt_or_cuda_library_it_says_what_is_missing(
+    device, bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, 'cuda.bindings.runtime', None)
+    monkeypatch.setitem(sys.modules, 'cuda.cudart', None)
+    monkeypatch.setitem(sys.modules, 'pycuda.driver', None)
+    with pytest.raises(MissingError, match='cuda-python'):
+        TensorRtRuntime(bundle, folder=tmp_path)
+    monkeypatch.setitem(sys.modules, 'tensorrt', None)
+    with pytest.raises(MissingError, match='JetPack'):
+        TensorRtRuntime(bundle, folder=tmp_path)
