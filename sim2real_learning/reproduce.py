@@ -161,7 +161,7 @@ class Reproduction:
         outcomes: of the worlds.
         stamp: (n,) [ns], from the start on.
         position: (n, nj) as recorded.
-        command: (n, nc) in force; NaN where there was none.
+        command: (n, nj) in force; NaN where there was none.
         simulated: (n, worlds, nj).
     """
 
@@ -229,7 +229,7 @@ def reproduce(
     """
     whole = np.isfinite(clip.state('position')).all(axis=1)
     stamps = clip.states.stamp[whole]
-    times, commands = _commands(clip)
+    times, commands = _commands(clip, profile)
     if len(stamps) < 2 or not len(times):
         mend = 'must hold joint states and commands of the robot'
         raise InputError(Fault('clip', str(clip.folder), mend))
@@ -285,20 +285,33 @@ def reproduce(
     )
 
 
-def _commands(clip: Clip) -> tuple[Stamps, Array]:
+def _commands(clip: Clip, profile: RobotProfile) -> tuple[Stamps, Array]:
     """When the robot got which command: as they were applied, later by what the way took."""
-    applied = clip.applied
-    if not len(applied.stamp):
-        return clip.sent.time, clip.sent.values
-    late = max(0, int(np.median(applied.time - applied.stamp)))
-    return applied.stamp + late, applied.values
+    table = clip.applied if len(clip.applied.stamp) else clip.sent
+    late = max(0, int(np.median(table.time - table.stamp))) if len(table.stamp) else 0
+    return table.stamp + late, _of_joints(table.values, profile)
+
+
+def _of_joints(commands: Array, profile: RobotProfile) -> Array:
+    """Commands (n, nc) as the joints' drives are told them (n, nj): a twist turns wheels.
+
+    Raises:
+        InputError: nothing is known of what obeys a twist.
+    """
+    if not profile.twist:
+        return commands
+    if profile.wheels is None:
+        mend = 'a simulator needs them to obey a twist: name joints, radius, separation'
+        raise InputError(Fault('wheels', None, mend, str(profile.path)))
+    speeds = profile.wheels.speeds(profile.joint_names, profile.command_names)
+    return np.asarray(commands @ speeds.T)
 
 
 def _in_force(clip: Clip, profile: RobotProfile, stamps: Stamps) -> Array:
-    """The command before each joint state (n, nc); NaN where there is none that is heeded."""
+    """The command before each joint state (n, nj); NaN where there is none that is heeded."""
     table = clip.applied if len(clip.applied.stamp) else clip.sent
     place = np.searchsorted(table.stamp, stamps) - 1
-    command = table.values[place]
+    command = _of_joints(table.values[place], profile)
     age = (stamps - table.stamp[place]) * 1e-9
     command[(place < 0) | (age > profile.command.timeout)] = np.nan
     return command
@@ -333,7 +346,7 @@ def _alarms(
 def _samples(
     profile: RobotProfile, stamps: Stamps, told: Mapping[str, Array], command: Array
 ) -> Iterator[Sample]:
-    commanded = profile.command.interface
+    commanded = profile.command.drives
     for k, stamp in enumerate(stamps.tolist()):
         known = {n: v[k] if np.isfinite(v[k]).all() else None for n, v in told.items()}
         measured = known.get(commanded)

@@ -15,13 +15,16 @@ COLORS = ('#8d99ae', '#2a6f97', '#6a994e', '#bc6c25', '#7b2cbf')
 RECORDED, ALARM = '#111111', '#c8553d'
 
 
-def plot(result: Reproduction, units: tuple[str, ...], path: Path) -> None:
+def plot(
+    result: Reproduction, units: tuple[str, ...], path: Path, *, commanded: bool = True
+) -> None:
     """Write a picture (PNG, SVG or PDF, by its name).
 
     Args:
         result: what to show.
         units: (nj,) of the joints' positions.
         path: of the picture.
+        commanded: whether commands are positions, and shown.
     """
     named = set(str(result.alarm.get('detail', '')).split())
     furthest = np.argsort(-result.best.largest, kind='stable')
@@ -30,7 +33,7 @@ def plot(result: Reproduction, units: tuple[str, ...], path: Path) -> None:
     figure = Figure(figsize=(9.0, 1.0 + 2.0 * len(rows)), layout='constrained')
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
     for axes, joint in zip(panels, rows):
-        if result.command.shape[1] == len(result.joints):
+        if commanded:
             axes.plot(time, result.command[:, joint], ':', color=ALARM, lw=1, label='commanded')
         axes.plot(time, result.position[:, joint], color=RECORDED, lw=2.2, label='recorded')
         for k, outcome in enumerate(result.outcomes):

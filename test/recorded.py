@@ -13,7 +13,8 @@ from sim2real_capture.config import CaptureConfig
 from sim2real_capture.ring import Record
 from sim2real_capture.writer import Sealed
 from sim2real_policy.config import PolicyConfig
-from sim2real_policy.controller import Controller, tool_position
+from sim2real_policy.controller import Controller
+from sim2real_policy.controller_parts import tool_position
 from sim2real_policy.runtime import OnnxRuntime
 
 SECOND = 10**9
@@ -163,7 +164,8 @@ class Stack:
             said = self.simulator.read_imu()
             angular, linear = said.angular_velocity[0], said.linear_acceleration[0]
             self._record('/imu', IMU, imu(stamp, angular, linear))
-            controller.imu(stamp * 1e-9, angular, linear)
+            sensed = {'angular_velocity': angular, 'linear_acceleration': linear}
+            controller.sense('imu', stamp * 1e-9, sensed)
         data = joint_state(stamp, names[::-1], **{q: v[::-1] for q, v in measured.items()})
         record = Record('/joint_states', JOINT_STATE, stamp, data)
         quantity = measured[profile.command.interface]

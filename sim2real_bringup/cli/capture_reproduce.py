@@ -84,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
         from sim2real_learning.reproduce_plot import plot
 
         units = tuple('m' if j.type == 'prismatic' else 'rad' for j in profile.joints)
-        plot(result, units, Path(args.plot))
+        by_position = profile.command.interface == 'position'
+        plot(result, units, Path(args.plot), commanded=by_position)
     show(result)
     return 1 if result.recurs is False else 0
 
