@@ -7,7 +7,6 @@ are whole nanoseconds, because two floats of one instant since 1970 need not be 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_capture import catalogue
 from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import find_clip, list_clips, show_clip
 from sim2real_core.errors import Fault, InputError
@@ -33,6 +33,23 @@ OBSERVATION = 'policy/observation'
 DRAWS = ('simulator/draw_applied', 'randomizer/draw')
 """Topics that say which world was simulated; the first that a clip has is believed."""
 QUANTITIES = ('position', 'velocity', 'effort')
+TYPES = frozenset(
+    {
+        JOINT_STATE,
+        'diagnostic_msgs/msg/DiagnosticArray',
+        'geometry_msgs/msg/PoseStamped',
+        'geometry_msgs/msg/Twist',
+        'geometry_msgs/msg/TwistStamped',
+        'nav_msgs/msg/Odometry',
+        'sensor_msgs/msg/Imu',
+        'std_msgs/msg/Float64MultiArray',
+        'trajectory_msgs/msg/JointTrajectory',
+    }
+)
+"""Of the messages that are read; images, say, are not."""
+TRAJECTORY = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
+"""Quantity -> the field of a trajectory's point."""
+Messages = Sequence[tuple[int, Any]]
 
 
 class Table(NamedTuple):
@@ -63,9 +80,7 @@ class Clip:
         sent: values (n, nc): what was heard on the command topic; its stamps are times.
         seen: values (n, d): what the policy published to have seen; its stamps are times.
         labels: (d,) names of its elements; empty when nothing was published.
-        goals: values (n, 3) [m]; of frame ``goal_frames``.
-        goal_frames: (n,).
-        imu: values (n, 6): angular velocity [rad/s], linear acceleration [m/s^2].
+        heard: relative topic to the (time [ns], message) that were recorded on it, in order.
         draws: time [ns] and ``{address: value}`` of every world heard of, in order.
     """
 
@@ -77,9 +92,7 @@ class Clip:
     sent: Table
     seen: Table
     labels: tuple[str, ...]
-    goals: Table
-    goal_frames: tuple[str, ...]
-    imu: Table
+    heard: Mapping[str, Messages]
     draws: tuple[tuple[int, Mapping[str, float]], ...]
 
     def state(self, quantity: str) -> Array:
@@ -111,30 +124,20 @@ def read_clip(path: str | Path, profile: RobotProfile) -> Clip:
         mend = f'give the profile of that robot, this is {profile.name}'
         raise InputError(Fault('clip.profile', manifest['profile'], mend, str(folder)))
     prefix = _prefix(manifest['topics'], profile, folder)
-    rows = _rows(folder, manifest['topics'], prefix)
-    topics = profile.topics
-    states = _states(rows[topics.joint_states], profile)
-    goals = [(t, m) for t, m in rows[topics.goal] if _finite(m.pose.position)]
+    rows = _rows(folder, prefix)
     seen = rows[OBSERVATION]
     draws = next((rows[topic] for topic in DRAWS if rows[topic]), [])
+    command = profile.command
     return Clip(
         name=str(manifest['clip']),
         folder=folder,
         manifest=manifest,
-        states=states,
-        applied=_named(rows[APPLIED], profile.joint_names, profile.command.interface),
-        sent=_sent(rows[profile.command.topic], profile),
+        states=_states(rows[profile.topics.joint_states], profile),
+        applied=_named(rows[APPLIED], profile.command_names, command.drives),
+        sent=_sent(rows[command.topic], profile),
         seen=_table([(t, t, m.data) for t, m in seen]),
         labels=tuple(seen[0][1].layout.dim[0].label.split(',')) if seen else (),
-        goals=_table([(t, t, _xyz(m.pose.position)) for t, m in goals], 3),
-        goal_frames=tuple(m.header.frame_id for _, m in goals),
-        imu=_table(
-            [
-                (_stamp(m), t, [*_xyz(m.angular_velocity), *_xyz(m.linear_acceleration)])
-                for t, m in rows[topics.imu]
-            ],
-            6,
-        ),
+        heard=rows,
         draws=tuple((t, values) for t, m in draws if (values := _draw(m)) is not None),
     )
 
@@ -157,9 +160,7 @@ def _prefix(topics: Mapping[str, Any], profile: RobotProfile, folder: Path) -> s
     return chosen[0]
 
 
-def _rows(
-    folder: Path, topics: Mapping[str, Any], prefix: str
-) -> defaultdict[str, list[tuple[int, Any]]]:
+def _rows(folder: Path, prefix: str) -> defaultdict[str, list[tuple[int, Any]]]:
     """Topic, without the prefix, to its (log time [ns], message), in the order of the log."""
     from rosbags.highlevel import AnyReader
     from rosbags.typesys import Stores, get_typestore
@@ -171,9 +172,9 @@ def _rows(
             wanted = [
                 connection
                 for connection in reader.connections
-                if connection.topic.startswith(prefix) and topics[connection.topic]['defined']
+                if connection.topic.startswith(prefix) and connection.msgtype in TYPES
             ]
-            for connection, time, data in reader.messages(wanted):
+            for connection, time, data in reader.messages(wanted) if wanted else ():
                 message = reader.deserialize(data, connection.msgtype)
                 rows[connection.topic[len(prefix) :]].append((time, message))
     except Exception as error:  # whatever a damaged file makes the library raise
@@ -182,11 +183,11 @@ def _rows(
     return rows
 
 
-def _states(rows: Sequence[tuple[int, Any]], profile: RobotProfile) -> Table:
+def _states(rows: Messages, profile: RobotProfile) -> Table:
     """Joint states as the policy takes them: of this robot, each later than those before."""
     found, newest = [], -math.inf
     for time, message in rows:
-        stamp = _stamp(message)
+        stamp = stamp_of(message)
         if not concerns(message.name, profile.joint_names) or is_late(stamp * 1e-9, newest):
             continue
         newest = stamp * 1e-9
@@ -203,33 +204,39 @@ def _states(rows: Sequence[tuple[int, Any]], profile: RobotProfile) -> Table:
     return _table(found, len(QUANTITIES) * len(profile.joints))
 
 
-def _named(rows: Sequence[tuple[int, Any]], names: Sequence[str], field: str) -> Table:
+def _named(rows: Messages, names: Sequence[str], field: str) -> Table:
     """One field of JointStates by name, each with its stamp; those that lack one are left out."""
     found = []
     for time, message in rows:
         values = dict(zip(message.name, getattr(message, field)))
         if all(name in values for name in names):
-            found.append((_stamp(message), time, [float(values[name]) for name in names]))
+            found.append((stamp_of(message), time, [float(values[name]) for name in names]))
     return _table(found, len(names))
 
 
-def _sent(rows: Sequence[tuple[int, Any]], profile: RobotProfile) -> Table:
+def _sent(rows: Messages, profile: RobotProfile) -> Table:
     """What was heard on the command topic, a JointTrajectory's last point being its command."""
-    names = profile.joint_names
-    interface = profile.command.interface
-    field = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}.get(interface)
+    names = profile.command_names
     found = []
     for time, message in rows:
-        if hasattr(message, 'points') and field and len(message.points):
-            by_name = dict(zip(message.joint_names, getattr(message.points[-1], field)))
-            values = [float(by_name.get(name, math.nan)) for name in names]
-        elif hasattr(message, 'data') and len(message.data) == len(names):
-            values = [float(value) for value in message.data]
-        else:
-            continue
-        if np.isfinite(values).all():
+        values = _command(message, names, TRAJECTORY[profile.command.drives])
+        if len(values) == len(names) and np.isfinite(values).all():
             found.append((time, time, values))
     return _table(found, len(names))
+
+
+def _command(message: Any, names: Sequence[str], field: str) -> list[float]:
+    """A command as the names have it; NaN or nothing where it does not say."""
+    if hasattr(message, 'points'):
+        point = message.points[-1] if len(message.points) else None
+        given = getattr(point, field, ())
+        by_name = dict(zip(message.joint_names, given))
+        return [float(by_name.get(name, math.nan)) for name in names]
+    if hasattr(message, 'data'):
+        return [float(value) for value in message.data]
+    twist = getattr(message, 'twist', message)
+    parts = (name.split('.') for name in names)
+    return [float(getattr(getattr(twist, part), axis)) for part, axis in parts]
 
 
 def _table(rows: Sequence[tuple[int, int, Any]], width: int = 0) -> Table:
@@ -243,17 +250,10 @@ def _table(rows: Sequence[tuple[int, int, Any]], width: int = 0) -> Table:
     )
 
 
-def _stamp(message: Any) -> int:
+def stamp_of(message: Any) -> int:
+    """Of a message's header [ns]."""
     stamp = message.header.stamp
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
-def _xyz(vector: Any) -> list[float]:
-    return [vector.x, vector.y, vector.z]
-
-
-def _finite(vector: Any) -> bool:
-    return math.isfinite(vector.x + vector.y + vector.z)
 
 
 def _draw(message: Any) -> dict[str, float] | None:
@@ -299,18 +299,8 @@ def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:
 
 
 def labels_of(folders: Sequence[Path]) -> dict[str, str]:
-    """What people said of clips: clip to label, as far as they did.
-
-    Raises:
-        InputError: a file of labels that is none.
-    """
+    """What people said of clips: clip to label, those of whom nobody said anything left out."""
     labels: dict[str, str] = {}
     for parent in dict.fromkeys(folder.parent for folder in folders):
-        path = parent / 'labels.json'
-        if path.is_file():
-            try:
-                labels.update(json.loads(path.read_text(encoding='utf-8')))
-            except (ValueError, TypeError) as error:
-                mend = f'give a JSON object of clip: label ({error})'
-                raise InputError(Fault('labels', str(path), mend)) from error
+        labels.update({clip: said for clip, said in catalogue.labels(parent).items() if said})
     return labels

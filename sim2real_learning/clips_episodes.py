@@ -11,12 +11,12 @@ A frame is a joint state that the policy answered, stamp s::
     joint state s                 position, velocity, effort, tool
     applied action before         command (what the policy's guard sent last)
     published observation before  through the network: previous action
-    newest goal, newest IMU       goal, angular velocity, linear acceleration
+    newest goal, newest IMU ...   goal, angular velocity, linear acceleration ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -26,12 +26,12 @@ import numpy.typing as npt
 
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
-from sim2real_learning.clips import Clip, Stamps, Table
+from sim2real_learning.clips import Clip, Messages, Stamps, stamp_of
 from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller_parts import tool_position
-from sim2real_policy.observation import INPUT_SIZES, KINDS, Assembler
+from sim2real_policy.observation import COMMANDED, INPUT_SIZES, KINDS, TOPICS, Assembler
 
 Array = npt.NDArray[np.float64]
 Array32 = npt.NDArray[np.float32]
@@ -41,8 +41,10 @@ Infer = Callable[[Array32], npt.NDArray[Any]]
 
 JOINTS = frozenset({'position', 'velocity', 'effort'})
 """Inputs that a joint state tells, in the same bits on every machine."""
-HEARD = {'goal': ('goal',), 'imu': ('angular_velocity', 'linear_acceleration')}
-"""Streams of a clip that come beside the joint states -> the inputs they hold, three each."""
+STREAMS = ('goal', 'velocity_goal', 'imu', 'odometry')
+"""What comes beside joint states, as a profile calls its topics."""
+STAMPED = frozenset({'imu', 'odometry'})
+"""Of these, what says when it was measured."""
 APART = round(0.5e9)
 """Recorder and policy hear of a goal or an IMU sample each on a way of their own, and in a paced
 run one may lag: by so much may the order be another one [ns]."""
@@ -111,6 +113,9 @@ def derive(clip: Clip, profile: RobotProfile, meta: BundleMetadata, infer: Infer
         mend = f'the policy that ran saw {len(clip.labels)} elements: give its own bundle'
         seen = len(meta.observation.labels)
         raise InputError(Fault('bundle.observation', seen, mend, str(clip.folder)))
+    if meta.images or meta.state:
+        mend = 'what a policy with images or a memory did cannot be derived from a clip'
+        raise InputError(Fault('bundle', meta.robot, mend, str(clip.folder)))
     seeing = _Seeing(meta, profile)
     frames = _frames(clip, profile, meta)
     said: Array32 | None = None
@@ -118,11 +123,10 @@ def derive(clip: Clip, profile: RobotProfile, meta: BundleMetadata, infer: Infer
         said = clip.seen.values.astype(np.float32)
         published = _published(frames, said, seeing)
         frames, said = frames.chosen(published >= 0), said[published[published >= 0]]
-    right = np.array([frame == meta.goal.frame for frame in clip.goal_frames], dtype=bool)
-    goals = Table(*(part[right] for part in clip.goals))
-    frames.inputs.update(_heard('goal', goals, goals.time, frames.time, frames, said, seeing))
-    imu = clip.imu
-    frames.inputs.update(_heard('imu', imu, imu.stamp, frames.stamp, frames, said, seeing))
+    topics = {name: getattr(profile.topics, name) for name in STREAMS} | meta.observation.topics
+    for name in STREAMS:
+        stream = _stream(name, clip.heard.get(topics[name], ()), meta)
+        frames.inputs.update(_heard(stream, frames, said, seeing))
     observation, action = _run(frames, meta, infer, said, seeing)
     unknown: Flags = np.isnan(np.concatenate([observation, action], axis=1)).any(axis=1)
     kept = ~unknown
@@ -187,11 +191,13 @@ class _Seeing:
 
     def at_once(self, inputs: Mapping[str, Array], n: int) -> Array32:
         """Observations (n, d) of unrelated instants: only their newest samples mean anything."""
-        unknown = {
-            name: np.full((n, INPUT_SIZES[name] or len(self.layout.joints)), np.nan)
-            for name in self.layout.inputs
-        }
+        unknown = {name: np.full((n, self.width(name)), np.nan) for name in self.layout.inputs}
         return self.assembler(n).update({**unknown, **inputs})
+
+    def width(self, name: str) -> int:
+        """Elements of an input."""
+        names = self.layout.commands if name in COMMANDED else self.layout.joints
+        return INPUT_SIZES[name] or len(names)
 
     def columns(self, inputs: frozenset[str]) -> Rows:
         """Newest elements of the terms that are made of one of these at least, and of those."""
@@ -221,7 +227,8 @@ def _frames(clip: Clip, profile: RobotProfile, meta: BundleMetadata) -> _Frames:
     if tool is not None:
         inputs['tool'] = np.array([tool(q) for q in inputs['position']]).reshape(-1, 3)
     commands = clip.applied.values
-    inputs['command'] = np.where(rows[:, None] > 0, commands[rows - 1], np.nan)[:, order]
+    told = [profile.command_names.index(name) for name in meta.command_names]
+    inputs['command'] = np.where(rows[:, None] > 0, commands[rows - 1], np.nan)[:, told]
     late = np.diff(stamps, prepend=stamps[:1]) > PolicyConfig().stale_after * 1e9
     holes = np.asarray(np.cumsum(late, dtype=np.int64)[state])
     return _Frames(answered, clip.applied.time[rows], inputs, commands[rows], holes)
@@ -242,45 +249,94 @@ def _published(frames: _Frames, seen: Array32, seeing: _Seeing) -> Rows:
     return found
 
 
+@dataclass(frozen=True)
+class _Stream:
+    """What was heard beside joint states.
+
+    Attributes:
+        when: (m,) of the messages [ns]: when they were measured where they say, else recorded.
+        stamped: whether they say.
+        values: by input: (m + 1, k); last what it is before anything was heard.
+    """
+
+    when: Stamps
+    stamped: bool
+    values: Mapping[str, Array]
+
+
+def _stream(name: str, messages: Messages, meta: BundleMetadata) -> _Stream:
+    """Messages as inputs, as the policy takes them: what is not usable is left out."""
+    seen = sorted(i for i in meta.observation.inputs if TOPICS.get(i) == name)
+    when, rows = [], []
+    for time, message in messages if seen else ():
+        if name == 'goal' and message.header.frame_id != meta.goal.frame:
+            continue
+        values = [_value(input_name, message) for input_name in seen]
+        if np.isfinite(np.concatenate(values)).all():
+            when.append(stamp_of(message) if name in STAMPED else time)
+            rows.append(values)
+    # Nobody asks for a velocity unless he says so; all else is not known until it is heard.
+    nothing = 0.0 if name == 'velocity_goal' else np.nan
+    values_of = {
+        input_name: np.array(
+            [*(row[k] for row in rows), np.full(INPUT_SIZES[input_name], nothing)]
+        )
+        for k, input_name in enumerate(seen)
+    }
+    return _Stream(np.array(when, dtype=np.int64), name in STAMPED, values_of)
+
+
+def _value(name: str, message: Any) -> Array:
+    """One input of a message."""
+    if name == 'goal':
+        return _xyz(message.pose.position)
+    if name == 'velocity_goal':
+        return np.array([message.linear.x, message.linear.y, message.angular.z])
+    if name == 'base_position':
+        return _xyz(message.pose.pose.position)
+    if name in ('base_linear_velocity', 'base_angular_velocity'):
+        return _xyz(getattr(message.twist.twist, name.split('_')[1]))
+    if name == 'orientation':
+        turned = message.orientation
+        return np.array([turned.x, turned.y, turned.z, turned.w])
+    if name == 'gravity':
+        from sim2real_policy.conversions import downward  # needs the message packages
+
+        return downward(message.orientation)
+    return _xyz(getattr(message, name))
+
+
+def _xyz(vector: Any) -> Array:
+    return np.array([vector.x, vector.y, vector.z])
+
+
 def _heard(
-    stream: str,
-    table: Table,
-    theirs: Stamps,
-    ours: Stamps,
-    frames: _Frames,
-    said: Array32 | None,
-    seeing: _Seeing,
+    stream: _Stream, frames: _Frames, said: Array32 | None, seeing: _Seeing
 ) -> dict[str, Array]:
-    """What was known of a stream in each frame: inputs by name, (n, 3); NaN where nothing.
+    """What was known of a stream in each frame: inputs by name, (n, k).
 
     The newest before; where that is not what the policy published, what else was heard about
-    then and is.
+    then, or nothing, and is.
 
     Args:
-        stream: one of ``HEARD``.
-        table: its messages.
-        theirs: (m,) times of these [ns].
-        ours: (n,) times of the frames, on the same clock [ns].
+        stream: what was heard.
         frames: with the inputs that are known already.
         said: (n, d) published.
         seeing: the observation code.
     """
-    names = [name for name in HEARD[stream] if name in seeing.layout.inputs]
-    rows = np.searchsorted(theirs, ours, side='right') - 1
-    padded = np.concatenate([table.values, np.full((1, table.values.shape[1]), np.nan)])
+    ours = frames.stamp if stream.stamped else frames.time
+    rows = np.searchsorted(stream.when, ours, side='right') - 1
 
     def values(rows: Rows) -> dict[str, Array]:
-        parts = enumerate(HEARD[stream])
-        return {name: padded[rows, 3 * k : 3 * k + 3] for k, name in parts if name in names}
+        return {name: value[rows] for name, value in stream.values.items()}
 
-    if said is not None and names and len(table.time):
-        columns = seeing.columns(frozenset(names))
+    if said is not None and stream.values:
+        columns = seeing.columns(frozenset(stream.values))
         seen = seeing.at_once({**frames.inputs, **values(rows)}, len(rows))
         for k in np.flatnonzero((seen != said)[:, columns].any(axis=1)):
-            near = np.flatnonzero(np.abs(theirs - ours[k]) <= APART)
-            if not near.size:
-                continue
-            near = near[np.argsort(np.abs(theirs[near] - ours[k]), kind='stable')]
+            apart = np.abs(stream.when - ours[k])
+            near = np.flatnonzero(apart <= APART)
+            near = np.append(near[np.argsort(apart[near], kind='stable')], -1)
             rest = {
                 name: np.repeat(value[k : k + 1], len(near), axis=0)
                 for name, value in frames.inputs.items()
@@ -314,9 +370,10 @@ def _run(
             assembler.reset()
         seen = assembler.update({**now, 'action': action})[0]
         if said is not None and not np.array_equal(seen, said[k]):
-            begun = _begun(now, width, seeing)
-            if np.allclose(begun.values[0], said[k], RTOL, ATOL):
-                assembler, seen = begun, begun.values[0]
+            for begun in _begun(now, width, seeing):
+                if np.allclose(begun.values[0], said[k], RTOL, ATOL):
+                    assembler, seen = begun, begun.values[0]
+                    break
         observation[k] = seen
         told = (seen if said is None else said[k])[None]
         if np.isfinite(told).all():
@@ -328,12 +385,16 @@ def _run(
     return observation, actions
 
 
-def _begun(now: Mapping[str, Array], width: int, seeing: _Seeing) -> Assembler:
-    """The observation code as it is if the policy began in this very frame."""
-    assembler = seeing.assembler()
-    rest = now['position'] if seeing.position_command else np.zeros_like(now['position'])
-    assembler.update({**now, 'command': rest, 'action': np.zeros((1, width))})
-    return assembler
+def _begun(now: Mapping[str, Array], width: int, seeing: _Seeing) -> Iterator[Assembler]:
+    """The observation code as it is if the policy begins in this very frame.
+
+    It then goes on from the last command, or, where it was let go of, from where the robot is.
+    """
+    rest = now['position'] if seeing.position_command else np.zeros((1, width))
+    for command in (now['command'], rest):
+        assembler = seeing.assembler()
+        assembler.update({**now, 'command': command, 'action': np.zeros((1, width))})
+        yield assembler
 
 
 def _runs(stamp: Stamps, kept: Flags, period: float) -> list[Rows]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sim2real_capture.catalogue import LABELS, severity
 from sim2real_capture.library import bag_name, clip_info
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
@@ -25,8 +26,6 @@ from sim2real_learning.dataset_similarity import SIMILAR, nearest, signature
 from sim2real_policy.bundle import Bundle, BundleMetadata
 
 SCHEMA = 1
-LABELS = ('', 'real failure', 'false alarm', 'duplicate')
-"""What a person may have said of a clip; ``''`` is nothing yet."""
 LEFT_OUT = ('false alarm', 'duplicate')
 Tell = Callable[[float, str], None]
 
@@ -40,7 +39,7 @@ class Case:
         sha256: of its MCAP file.
         created: when, UTC, ISO 8601.
         bundle: content hash of the policy that ran.
-        label: one of ``LABELS``.
+        label: what a person said of it, one of ``catalogue.LABELS``.
         detectors: what raised the alarm.
         detail: what the first event says, e.g. the joints.
         severity: largest score over its threshold; 1 where there is none, as an operator's.
@@ -149,8 +148,8 @@ def describe(bundle: Bundle, profile: RobotProfile, task: str = '') -> Dataset:
         robot=profile.name,
         period=meta.control_period,
         observation=meta.observation.labels,
-        action=meta.joints,
-        command=profile.joint_names,
+        action=meta.command_names,
+        command=profile.command_names,
         task=task or words.get(meta.goal.kind, meta.goal.kind),
     )
 
@@ -189,7 +188,9 @@ def ingest(
         _check(base, policy.bundle.meta)
     wrong = {clip: label for clip, label in labels.items() if label not in LABELS}
     if wrong:
-        raise InputError(Fault('labels', wrong, f'must be one of {", ".join(LABELS[1:])}'))
+        raise InputError(
+            Fault('labels', wrong, f'must be one of {", ".join(filter(None, LABELS))}')
+        )
     cases: list[Case] = []
     fates: list[Fate] = []
     for case in base.cases:
@@ -228,7 +229,7 @@ def _check(base: Dataset, meta: BundleMetadata) -> None:
         for name, ours, theirs in (
             ('robot', meta.robot, base.robot),
             ('observation', meta.observation.labels, base.observation),
-            ('joints', meta.joints, base.action),
+            ('command_names', meta.command_names, base.action),
             ('control_period', meta.control_period, base.period),
         )
         if ours != theirs
@@ -258,7 +259,7 @@ def _case(
     if not frames:
         return None, Fate(clip.name, False, f'no frame is left: {lost or "no command in it"}')
     events = clip.manifest['events']
-    ratios = [e['score'] / e['threshold'] for e in events if e.get('threshold', 0.0) > 0.0]
+    worst = severity(events)
     case = Case(
         clip=clip.name,
         sha256=str(clip.manifest['files'][bag_name(clip.name)]['sha256']),
@@ -267,7 +268,7 @@ def _case(
         label=label,
         detectors=tuple(dict.fromkeys(str(event['detector']) for event in events)),
         detail=str(clip.event.get('detail', '')),
-        severity=float(max(ratios, default=1.0)),
+        severity=1.0 if worst is None else worst,
         failed=round(float(clip.event.get('stamp', 0.0)) * 1e9),
         estimate=dict(clip.manifest.get('estimate') or {}),
         episodes=derived.episodes,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from sim2real_capture.catalogue import severity
 from sim2real_capture.library import read_manifest
 from sim2real_core.errors import InputError
 from sim2real_core.records import Draw
@@ -47,6 +48,7 @@ class Failure:
         severity: largest score over its threshold; nan where there is none.
         values: ``{address: value}`` of the world it happened in.
         episode: seed, episode and environment of that world; None on a robot.
+        estimate: what was known of the robot: ``{address: {mean, std, status}}``.
     """
 
     clip: str
@@ -57,6 +59,7 @@ class Failure:
     severity: float
     values: Mapping[str, float]
     episode: tuple[int, int, int] | None
+    estimate: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -228,9 +231,7 @@ def report(
 
 def _failure(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> Failure:
     events = manifest['events']
-    ratios = [
-        e['score'] / e['threshold'] for e in events if float(e.get('threshold') or 0.0) > 0.0
-    ]
+    worst = severity(events)
     draw = manifest.get('draw') or {}
     numbered = all(key in draw for key in ('seed', 'episode', 'environment'))
     return Failure(
@@ -239,9 +240,10 @@ def _failure(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> Failure:
         label=labels.get(str(manifest['clip']), ''),
         detectors=tuple(dict.fromkeys(str(event['detector']) for event in events)),
         details=tuple(dict.fromkeys(str(event.get('detail', '')) for event in events)),
-        severity=max(ratios, default=math.nan),
+        severity=math.nan if worst is None else worst,
         values=dict(draw.get('values') or {}),
         episode=(draw['seed'], draw['episode'], draw['environment']) if numbered else None,
+        estimate=dict(manifest.get('estimate') or {}),
     )
 
 

@@ -164,11 +164,12 @@ class Stack:
             said = self.simulator.read_imu()
             angular, linear = said.angular_velocity[0], said.linear_acceleration[0]
             self._record('/imu', IMU, imu(stamp, angular, linear))
-            controller.imu(stamp * 1e-9, angular, linear)
+            sensed = {'angular_velocity': angular, 'linear_acceleration': linear}
+            controller.sense('imu', stamp * 1e-9, sensed)
         data = joint_state(stamp, names[::-1], **{q: v[::-1] for q, v in measured.items()})
         record = Record('/joint_states', JOINT_STATE, stamp, data)
         quantity = measured[profile.command.interface]
-        for event, _ in self.capture.sample(record, quantity, stamp):
+        for event, _ in self.capture.sample(record, quantity, stamp, **measured):
             self.events.append(event)
         order = [names.index(name) for name in self.bundle.meta.joints]
         for name, values in measured.items():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sim2real_bringup.cli import main
+from sim2real_capture.catalogue import set_label
 from sim2real_core.files import find
 from sim2real_core.profile import load_profile
 from sim2real_policy.bundle import load_bundle
@@ -39,7 +40,7 @@ def told(tmp_path, *words):
 
 def test_clips_become_a_data_set_and_that_another_version(clips, tmp_path, capsys):
     given = ['--robot', 'arm6', '--bundle', POLICY]
-    first = min(clips.iterdir())
+    first = min(clips.glob('2*'))
     status, one = told(tmp_path, 'export', first, *given, '--out', tmp_path / 'one')
     assert status == 0 and one['clips'] == 1 and one['frames'] > 50
     base = ['--base', tmp_path / 'one']
@@ -51,14 +52,16 @@ def test_clips_become_a_data_set_and_that_another_version(clips, tmp_path, capsy
 
 
 def test_labels_keep_clips_out(clips, tmp_path):
-    labels = {folder.name: 'false alarm' for folder in clips.iterdir()}
-    (clips / 'labels.json').write_text(json.dumps(labels))
+    folders = list(clips.glob('2*'))
+    for folder in folders:
+        set_label(clips, folder.name, 'false alarm')
     given = ['--robot', 'arm6', '--bundle', POLICY, '--out', tmp_path / 'none']
     try:
         assert told(tmp_path, 'export', clips, *given)[0] == 2
         status, found = told(tmp_path, 'stats', clips)
     finally:
-        (clips / 'labels.json').unlink()
+        for folder in folders:
+            set_label(clips, folder.name, '')
     assert status == 0 and found['labels'] == {'false alarm': 2}
     assert not (tmp_path / 'none').exists()
 
@@ -81,3 +84,13 @@ def test_what_fails_is_counted_and_reported(clips, tmp_path):
 def test_what_is_no_clip_is_refused(tmp_path, capsys):
     assert told(tmp_path, 'stats', tmp_path / 'nowhere')[0] == 2
     assert 'existing folder' in capsys.readouterr().err
+
+
+def test_due_says_yes_or_no(clips, tmp_path):
+    assert told(tmp_path, 'due', clips)[0] == 1
+    status, found = told(tmp_path, 'due', clips, '--count', 2)
+    assert status == 0 and found['due'] and found['reasons'][0]['rule'] == 'count'
+    given = ['--robot', 'arm6', '--bundle', POLICY, '--out', tmp_path / 'set']
+    assert told(tmp_path, 'export', clips, *given)[0] == 0
+    status, found = told(tmp_path, 'due', clips, '--count', 1, '--dataset', tmp_path / 'set')
+    assert status == 1 and found['new'] == 0
