@@ -107,7 +107,8 @@ class Controller:
         self._normalizer = None
         if meta.normalizer is not None:
             self._normalizer = np.array(meta.normalizer.mean), np.array(meta.normalizer.std)
-        self._order = [meta.command_names.index(name) for name in profile.command_names]
+        order = [meta.command_names.index(name) for name in profile.command_names]
+        self._order = slice(None) if order == sorted(order) else order
         self._measured = [n for n in ('position', 'velocity', 'effort') if n in self.required]
         self._plausible = Plausibility(meta.joints, Limits.of(profile, meta.joints))
         self.sources = tuple(source_names(meta))
@@ -327,7 +328,7 @@ class Controller:
         lap()
         action = self._infer(observation)[0].astype(np.float64)
         lap()
-        if math.isfinite(action.sum()):  # else the guard shall see it as it is
+        if math.isfinite(action.dot(action)):  # else the guard shall see it as it is
             action = self._action.limited(action)
         order = self._action.order(action, before)
         guard.apply(order, position, inputs['velocity'][0])

@@ -62,7 +62,9 @@ class JointStateReader:
         elif len(set(names)) != len(names):
             self._fault = 'a joint state names a joint twice'
         else:
-            self._index = np.array([names.index(name) for name in self._joints])
+            index = [names.index(name) for name in self._joints]
+            in_order = index == list(range(len(names)))
+            self._index = slice(None) if in_order else np.array(index)
 
 
 class AppliedAction:
