@@ -89,11 +89,20 @@ def missing_values(message: Any, names: Sequence[str], field: str) -> str:
 
 
 def command_values(message: Any, names: Sequence[str], interface: str) -> Array | None:
-    """A command in command order: a JointTrajectory's last point, or a Float64MultiArray.
+    """A command in command order: a JointTrajectory's last point, a Float64MultiArray, a twist.
+
+    Args:
+        message: the command.
+        names: of the joints, or of the elements of the twist.
+        interface: what is commanded.
 
     Returns:
-        (nj,), or None when it does not command every joint, or not with finite values.
+        One value each, or None when one is missing or not finite.
     """
+    twist = getattr(message, 'twist', message)
+    if hasattr(twist, 'angular'):
+        parts = [name.split('.') for name in names]
+        return _finite([getattr(getattr(twist, part), axis) for part, axis in parts])
     if hasattr(message, 'points'):
         if not message.points:
             return None

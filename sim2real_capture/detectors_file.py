@@ -186,7 +186,7 @@ def _made(
     unlimited = [n for n, t in zip(scorer.elements, np.atleast_1d(threshold)) if np.isinf(t)]
     if unlimited:
         mend = (
-            f'{", ".join(unlimited)} has no {robot.command.interface} limit: '
+            f'{", ".join(unlimited)} has no {robot.command.drives} limit: '
             'give one in the profile, or a threshold here'
         )
         raise InputError(Fault('threshold', entry.settings.threshold, mend))

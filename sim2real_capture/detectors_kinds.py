@@ -210,7 +210,7 @@ def _tracking(given: TrackingSettings, robot: RobotProfile, _: object) -> Scorer
         suggested=default_threshold(robot),
         lag=np.where(lag > 0, lag, default),
         settling=given.settling,
-        continuous=_wraps(robot) & (robot.command.interface == 'position'),
+        continuous=_wraps(robot) & (robot.command.drives == 'position'),
     )
 
 
@@ -223,7 +223,7 @@ def _dynamics(given: DynamicsSettings, robot: RobotProfile, _: object) -> Scorer
 
 
 def _drive(given: AveragedSettings, robot: RobotProfile, _: object) -> Scorer:
-    interface = robot.command.interface
+    interface = robot.command.drives
     continuous = _wraps(robot) & (interface == 'position')
     return DriveResidual(robot.joint_names, interface, continuous, given.time)
 

@@ -141,7 +141,7 @@ def default_lag(profile: RobotProfile) -> Array:
     """
     stiffness = profile.array('stiffness')
     resistance = profile.array('damping') + profile.array('viscous_friction')
-    known = (stiffness > 0) & (resistance > 0) & (profile.command.interface == 'position')
+    known = (stiffness > 0) & (resistance > 0) & (profile.command.drives == 'position')
     servo = np.divide(resistance, stiffness, out=np.zeros_like(stiffness), where=known)
     return np.where(known, servo + profile.rates.control_period, 0.1)
 
@@ -154,7 +154,7 @@ def default_threshold(profile: RobotProfile) -> Array:
     effort can cause (``SAG`` where the profile gives no stiffness or no limit), and room for
     sensor noise. For velocity and effort interfaces a quarter of the limit, infinite without one.
     """
-    interface = profile.command.interface
+    interface = profile.command.drives
     if interface != 'position':
         return 0.25 * profile.array(interface)
     stiffness, effort = profile.array('stiffness'), profile.array('effort')

@@ -55,6 +55,9 @@ class CaptureNode(Node):
             takes, self.capture.entries, profile, self.resolve_topic_name
         )
         self._pace = Pace(self, config.paced)
+        if profile.twist and profile.wheels is not None:  # its twists become wheel speeds
+            joints, elements = profile.joint_names, profile.command_names
+            self._wheel_speeds = profile.wheels.speeds(joints, elements)
         self._events = self.create_publisher(DiagnosticArray, '~/events', RELIABLE)
         self.create_service(Trigger, '~/trigger', self._on_trigger)
         self._draw, self._estimate, self._diagnostics = (
@@ -120,8 +123,10 @@ class CaptureNode(Node):
         self.capture.record(topic, kind, data, now)
         message = deserialize_message(data, conversions.message_class(kind))
         values = decoding.joint_values if kind == JOINT_STATE else decoding.command_values
-        interface = self._profile.command.interface
-        given = values(message, self._profile.joint_names, interface)
+        profile = self._profile
+        given = values(message, profile.command_names, profile.command.drives)
+        if profile.twist and given is not None:
+            given = None if profile.wheels is None else self._wheel_speeds @ given
         stamp = None
         if source == 'applied':
             stamp = decoding.stamp_of(message)
@@ -133,7 +138,7 @@ class CaptureNode(Node):
         if self._first is not None:
             self._first.take()
         message, now = deserialize_message(data, JointState), self._now()
-        names, quantity = self._profile.joint_names, self._profile.command.interface
+        names, quantity = self._profile.joint_names, self._profile.command.drives
         if not concerns(message.name, names):  # a gripper's, say
             self.capture.record(topic, kind, data, now)
         else:

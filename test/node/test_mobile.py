@@ -10,6 +10,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -229,3 +230,25 @@ def test_a_person_leads_the_rover_by_hand(world, tmp_path):
     made.until(lambda: sent(0.1), lambda: push(0.5))
     made.until(lambda: sent(0.4), lambda: push(0.0))
     assert made.policy._controller.guard.counts['override'] > 0
+
+
+def test_a_rover_is_captured_too():
+    """Its twists are compared with what the wheels do."""
+    from sim2real_capture.node import CaptureNode
+
+    rclpy.init()
+    try:
+        node = CaptureNode(parameter_overrides=[Parameter('robot', value='rover')])
+        given, command = [], TwistStamped()
+        node.capture.command = lambda source, values, *_: given.append(values)
+        command.twist.linear.x, command.twist.angular.z = 0.5, 1.0
+        kind = 'geometry_msgs/msg/TwistStamped'
+        node._on_command('sent', 'cmd_vel', kind, serialize_message(command))
+        applied = JointState(name=['linear.x', 'angular.z'], velocity=[0.5, 1.0])
+        data = serialize_message(applied)
+        node._on_command('applied', 'policy/action_applied', 'sensor_msgs/msg/JointState', data)
+        np.testing.assert_allclose(given, [[3.0, 7.0]] * 2)
+        node.close()
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
