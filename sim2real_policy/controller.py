@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.errors import Sim2RealError
 from sim2real_core.joint_states import UNSTAMPED, is_late, shortest
 from sim2real_core.profile import RobotProfile
 from sim2real_policy.action import ActionMap
@@ -325,7 +326,12 @@ class Controller:
             mean, std = self._normalizer
             observation = ((observation - mean) / std).astype(np.float32)
         lap()
-        action = self._infer(observation)[0].astype(np.float64)
+        try:
+            action = self._infer(observation)[0].astype(np.float64)
+        except Sim2RealError as error:  # a GPU that failed, say
+            guard.stop(f'the runtime failed ({error})')
+            guard.hold()
+            return self._sent()
         lap()
         if math.isfinite(action.sum()):  # else the guard shall see it as it is
             action = self._action.limited(action)

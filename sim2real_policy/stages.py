@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 STAGES = ('shadow', 'limited', 'full')
+FOLDER = '.local/share/sim2real/policies'
+"""Where releases are on a robot, relative to the home folder."""
+
 Values = Mapping[str, str]
 """Of one status of the policy node, as on ``/diagnostics``."""
 
