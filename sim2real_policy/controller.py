@@ -71,6 +71,7 @@ class Controller:
         fault: why it holds; ``''`` when it acts.
         warning: what else a person should know; ``''`` when nothing.
         decided: whether the last command came from the policy, with a new observation.
+        made: commands made, sent or (in shadow) not.
         missed: control periods that passed without a command since the last reset.
         restarts: how often time went backward.
         guard: its limits and counts.
@@ -122,7 +123,7 @@ class Controller:
         self.command = np.zeros(len(meta.command_names))
         self.observation = self._assembler.values[0]
         self._has_goal = meta.goal.kind in ('none', 'base_velocity')
-        self.restarts = 0
+        self.restarts = self.made = 0
         self.reset()
 
     @property
@@ -409,6 +410,7 @@ class Controller:
         return {
             'warning': self.warning,
             'shadow': self._config.shadow,
+            'commands_made': self.made,
             'deadline_misses': self.missed,
             'restarts': self.restarts,
             'joint_state_rate [Hz]': 1.0 / self._interval if self._interval > 0 else 0.0,
@@ -431,6 +433,7 @@ class Controller:
         return ''
 
     def _sent(self) -> Array:
+        self.made += 1
         if self.guard.stopped:
             self.fault = f'{self.guard.stopped}: {UNTIL_RESET}'
         self.command[:] = self.guard.command[self._order]
