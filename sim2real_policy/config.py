@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.profile_sections import Rates
-from sim2real_policy.runtimes import NAMES, REFERENCE
+from sim2real_policy.runtime_names import NAMES, REFERENCE
 
 OPEN = 1000.0
 """Where a workspace is open [m]."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.errors import Sim2RealError
 from sim2real_core.joint_states import UNSTAMPED, is_late, shortest
 from sim2real_core.profile import RobotProfile
 from sim2real_policy.action import ActionMap
@@ -70,6 +71,7 @@ class Controller:
         fault: why it holds; ``''`` when it acts.
         warning: what else a person should know; ``''`` when nothing.
         decided: whether the last command came from the policy, with a new observation.
+        made: commands made, sent or (in shadow) not.
         missed: control periods that passed without a command since the last reset.
         restarts: how often time went backward.
         guard: its limits and counts.
@@ -122,7 +124,7 @@ class Controller:
         self.command = np.zeros(len(meta.command_names))
         self.observation = self._assembler.values[0]
         self._has_goal = meta.goal.kind in ('none', 'base_velocity')
-        self.restarts = 0
+        self.restarts = self.made = 0
         self.reset()
 
     @property
@@ -326,7 +328,12 @@ class Controller:
             mean, std = self._normalizer
             observation = ((observation - mean) / std).astype(np.float32)
         lap()
-        action = self._infer(observation)[0].astype(np.float64)
+        try:
+            action = self._infer(observation)[0].astype(np.float64)
+        except Sim2RealError as error:  # a GPU that failed, say
+            guard.stop(f'the runtime failed ({error})')
+            guard.hold()
+            return self._sent()
         lap()
         if math.isfinite(action.dot(action)):  # else the guard shall see it as it is
             action = self._action.limited(action)
@@ -404,6 +411,7 @@ class Controller:
         return {
             'warning': self.warning,
             'shadow': self._config.shadow,
+            'commands_made': self.made,
             'deadline_misses': self.missed,
             'restarts': self.restarts,
             'joint_state_rate [Hz]': 1.0 / self._interval if self._interval > 0 else 0.0,
@@ -426,6 +434,7 @@ class Controller:
         return ''
 
     def _sent(self) -> Array:
+        self.made += 1
         if self.guard.stopped:
             self.fault = f'{self.guard.stopped}: {UNTIL_RESET}'
         self.command[:] = self.guard.command[self._order]

@@ -23,10 +23,7 @@ from typing import Any, Protocol
 
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_policy.bundle import Bundle
-from sim2real_policy.stages import STAGES, settings
-
-FOLDER = '.local/share/sim2real/policies'
-"""On the robot, relative to the home folder."""
+from sim2real_policy.stages import FOLDER, STAGES, settings
 
 COPY_WITHIN, BUILD_WITHIN, CHECK_WITHIN, QUICK = 600.0, 3600.0, 900.0, 30.0  # [s]
 UNREACHABLE, NOT_FOUND = 255, 127  # exit status of ssh, and of a shell without the command

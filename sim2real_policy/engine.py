@@ -21,8 +21,7 @@ from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_core.files import write_json
 from sim2real_policy.bundle import Bundle
 from sim2real_policy.gpu import Gpu
-
-PRECISIONS = ('fp32', 'fp16', 'int8')
+from sim2real_policy.runtime_names import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class EngineKey:
         tensorrt: version.
         gpu: name of the GPU.
         capability: its compute capability.
-        precision: one of :data:`PRECISIONS`.
+        precision: one of :data:`runtime_names.PRECISIONS`.
     """
 
     model: str

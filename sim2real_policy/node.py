@@ -154,6 +154,7 @@ class PolicyNode(LifecycleNode):
             self._loop = None
             self._operator.close()
             self._outputs.close()
+            self._source.runtime.close()
 
     def close(self) -> None:
         """Stop the robot and say goodbye."""

@@ -16,9 +16,6 @@ from sim2real_policy.runtime import Runtime
 Array32 = npt.NDArray[np.float32]
 Inputs = tuple[Array32, Mapping[str, Array32]]
 
-TOLERANCE = {'fp32': 1e-4, 'fp16': 1e-2, 'int8': 2e-2}
-"""Relative error admitted, by precision."""
-
 EPISODE = 50  # steps between two resets
 
 

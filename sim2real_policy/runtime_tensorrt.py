@@ -17,8 +17,9 @@ from sim2real_policy.cuda import ALIGNMENT, Buffer, Cuda, CudaError, open_cuda
 from sim2real_policy.engine import EngineKey
 from sim2real_policy.gpu import probe
 from sim2real_policy.in_turn import in_turn
-from sim2real_policy.parity import TOLERANCE, ParityError, compare
+from sim2real_policy.parity import ParityError, compare
 from sim2real_policy.runtime import NOTHING, Array32, OnnxRuntime
+from sim2real_policy.runtime_names import TOLERANCE
 
 BUILD_WITHIN = 3600.0  # [s]
 SEED = 1  # of the observations that a new engine is compared on
@@ -48,10 +49,10 @@ class TensorRtRuntime:
 
     Args:
         bundle: whose network.
-        precision: one of ``engine.PRECISIONS``.
+        precision: one of ``runtime_names.PRECISIONS``.
         device: number of the GPU.
         folder: of the engines; ``engine.cache_folder()`` if not given.
-        tolerance: of the parity with ONNX Runtime; ``parity.TOLERANCE`` if not given.
+        tolerance: of the parity with ONNX Runtime; ``runtime_names.TOLERANCE`` if not given.
         graph: replay a CUDA graph, where it can be recorded.
         rebuild: build the engine even if it is there.
         warm_up: steps done at once, so that the first real one is not slow.

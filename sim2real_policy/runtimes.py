@@ -13,10 +13,10 @@ import numpy as np
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_policy import engine as engines
 from sim2real_policy.bundle import Bundle
-from sim2real_policy.parity import TOLERANCE, Parity, compare, random_inputs
+from sim2real_policy.parity import Parity, compare, random_inputs
 from sim2real_policy.runtime import OnnxRuntime, Runtime
+from sim2real_policy.runtime_names import AUTO, NAMES, REFERENCE, TOLERANCE, precision_of
 
-AUTO, REFERENCE = 'auto', 'onnxruntime'
 SEED = 2  # of what runtimes are compared and timed on
 CALLS = 300  # steps that a runtime is timed with
 
@@ -59,9 +59,6 @@ RUNTIMES: Mapping[str, Callable[[Bundle], Runtime]] = {
     'torch-cuda': _torch('cuda'),
 }
 """Makes each, by name."""
-
-NAMES = (AUTO, *RUNTIMES)
-"""What the parameter ``runtime`` of the node may be."""
 
 
 def make_runtime(name: str, bundle: Bundle) -> Runtime:
@@ -124,12 +121,6 @@ class Choice:
 
     runtime: Runtime
     candidates: list[Candidate]
-
-
-def precision_of(name: str) -> str:
-    """Precision that a runtime computes with."""
-    tail = name.rpartition('-')[2]
-    return tail if tail in TOLERANCE else 'fp32'
 
 
 def candidates(bundle: Bundle) -> list[str]:

@@ -42,10 +42,10 @@ def load_source(config: PolicyConfig, profile: RobotProfile) -> Source:
     """
     if config.trajectory:
         path = Path(config.trajectory).expanduser()
-        runtime = follow.TrajectoryRuntime(read_trajectory(path, profile), profile, config.periods)
+        motion = follow.TrajectoryRuntime(read_trajectory(path, profile), profile, config.periods)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         about = {'trajectory': path, 'content_hash': digest}
-        return Source(follow.describe(profile), runtime, about)
+        return Source(follow.describe(profile), motion, about)
     bundle = load_bundle(find('policies', config.bundle, '.onnx'))
     runtime = make_runtime(config.runtime, bundle)
     about = {

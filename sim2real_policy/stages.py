@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 STAGES = ('shadow', 'limited', 'full')
+FOLDER = '.local/share/sim2real/policies'
+"""Where releases are on a robot, relative to the home folder."""
+
 Values = Mapping[str, str]
 """Of one status of the policy node, as on ``/diagnostics``."""
 
-COUNTED = ('commands', 'deadline_misses')
+COUNTED = ('commands_made', 'deadline_misses')  # in the shadow no command is sent
 FORBIDDEN = ('latched', 'stopped')
 
 
@@ -120,7 +123,7 @@ def judge(
         if last.get(name, 'False').lower() not in ('false', ''):
             reasons.append(f'it is {name}')
     counts = {name: _number(last, name) - _number(first, name) for name in COUNTED}
-    commands = counts['commands']
+    commands = counts['commands_made']
     due = commands + counts['deadline_misses']
     if min(counts.values()) < 0:
         reasons.append('the node was started again meanwhile')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from sim2real_bringup.cli import _common
 
@@ -19,7 +20,7 @@ sim2real policy bench policy.onnx --robot arm6 --runtime tensorrt
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    from sim2real_policy.runtimes import NAMES, REFERENCE
+    from sim2real_policy.runtime_names import NAMES, REFERENCE
 
     parser.add_argument('bundle', help='an ONNX file, or the name of a shipped one')
     _common.add_robot(parser, required=False)
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     calls = max(args.calls, 100)
     with _common.progress({'bench': 'timing'}) as tell:
         tell('bench', 0.0)
-        result = {'bundle': bundle.path.name, 'overhead': overhead(bundle, calls)}
+        result: dict[str, Any] = {'bundle': bundle.path.name}
+        result['overhead'] = overhead(bundle, calls)
         tell('bench', 0.5)
         ok = result['overhead']['overhead'] <= OVERHEAD
         if args.robot:

@@ -19,8 +19,7 @@ sim2real policy build policy.onnx --precision fp16 --json build.json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    from sim2real_policy.engine import PRECISIONS
-    from sim2real_policy.parity import TOLERANCE
+    from sim2real_policy.runtime_names import PRECISIONS, TOLERANCE
 
     parser.add_argument('bundle', help='an ONNX file, or the name of a shipped one')
     parser.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from sim2real_bringup.cli import _common
 
@@ -19,7 +20,7 @@ sim2real policy check policy.onnx --runtime tensorrt --runtime tensorrt-fp16 --c
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    from sim2real_policy.runtimes import RUNTIMES
+    from sim2real_policy.runtime_names import RUNTIME_NAMES
 
     parser.add_argument('bundle', help='an ONNX file, or the name of a shipped one')
     _common.add_robot(parser, required=False)
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--runtime',
         action='append',
         default=[],
-        choices=tuple(RUNTIMES),
+        choices=RUNTIME_NAMES,
         help='check this one, which must be there (repeatable); default: all that are there',
     )
     parser.add_argument(
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report['ok'] else 1
 
 
-def _row(row: dict) -> tuple[str, ...]:  # type: ignore[type-arg]
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
     if row['missing']:
         return row['name'], '', '', '', '', row['missing']
     times = [f'{row["latency"][name] * 1e6:.0f}' for name in ('p50', 'p99', 'max')]

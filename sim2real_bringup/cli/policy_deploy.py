@@ -30,7 +30,7 @@ sim2real policy deploy policy.onnx --robot arm6 --to arm --stage full --restart 
 
 def add_ssh(parser: argparse.ArgumentParser) -> None:
     """What says where to, and how to get there."""
-    from sim2real_policy.deploy import FOLDER
+    from sim2real_policy.stages import FOLDER
 
     parser.add_argument('--to', required=True, metavar='HOST', help='[user@]host, as ssh takes it')
     parser.add_argument(
@@ -56,8 +56,7 @@ def remote(args: argparse.Namespace) -> Ssh:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    from sim2real_policy.engine import PRECISIONS
-    from sim2real_policy.runtimes import NAMES, REFERENCE
+    from sim2real_policy.runtime_names import NAMES, PRECISIONS, REFERENCE
     from sim2real_policy.stages import STAGES
 
     parser.add_argument('bundle', help='an ONNX file, or the name of a shipped one')

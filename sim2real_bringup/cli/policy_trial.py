@@ -21,8 +21,7 @@ sim2real policy trial --seconds 300 --json trial.json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    from sim2real_policy.deploy import FOLDER
-    from sim2real_policy.stages import Criterion
+    from sim2real_policy.stages import FOLDER, Criterion
 
     least = Criterion().seconds
     parser.add_argument(

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from sim2real_core.errors import InputError
+from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.joint_states import UNSTAMPED
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import Normalizer
@@ -330,3 +330,25 @@ def test_another_version_of_the_profile_is_said(rig):
     assert rig().controller.warning == rig(order={'profile': ''}).controller.warning == ''
     made = rig(order={'profile': 'f' * 64})
     assert 'another version of profile pair' in made.controller.report()['warning']
+
+
+def test_a_runtime_that_fails_stops_the_robot_until_reset(rig, monkeypatch):
+    made = rig()
+    made.action = [0.01, 0.002]
+    before = made.sample((0.3, 0.4)).copy()
+
+    def fails(*given):
+        raise Sim2RealError('the GPU was not done within 10 s')
+
+    runtime = made.controller._runtime
+    monkeypatch.setattr(runtime, 'infer', fails)
+    sent = [command for _ in range(4) if (command := made.sample((0.3, 0.4))) is not None]
+    np.testing.assert_allclose(sent, [before] * len(sent), atol=1e-9)
+    assert len(sent) == 2 and not made.controller.decided
+    assert 'the GPU was not done' in made.controller.fault
+    assert UNTIL_RESET in made.controller.fault
+    monkeypatch.undo()
+    made.controller.release()
+    made.sample((0.3, 0.4))
+    assert made.sample((0.3, 0.4)) is not None or made.controller.decided
+    assert made.controller.fault == ''

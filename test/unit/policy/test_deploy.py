@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError, MissingError, Sim2RealError
+from sim2real_policy.config import PolicyConfig
 from sim2real_policy.deploy import Answer, Plan, Ssh, current, deploy, rollback
 from sim2real_policy.random_policy import random_policy
 
@@ -84,6 +85,7 @@ def test_a_release_is_complete_when_it_becomes_current(there, plan):
     node = json.loads((release / 'policy.yaml').read_text())['/**/policy']['ros__parameters']
     assert node.pop('bundle') == str(there.folder / 'releases' / first.release / 'policy.onnx')
     assert node == {'robot': 'pair', 'runtime': 'auto', 'shadow': True}
+    assert PolicyConfig(**node).shadow  # the node takes them
     assert json.loads((release / 'check.json').read_text())['ok']
     verbs = [' '.join(call.split()[:2]) for call in there.calls()]
     assert verbs == ['policy build', 'policy check']

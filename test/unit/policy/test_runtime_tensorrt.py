@@ -17,7 +17,7 @@ from sim2real_policy.parity import ParityError
 from sim2real_policy.random_policy import random_policy
 from sim2real_policy.runtime import OnnxRuntime
 from sim2real_policy.runtime_tensorrt import TensorRtRuntime
-from test.unit.policy.doubles import cuda_double, tensorrt_double
+from test.unit.policy.doubles import cuda_double, pycuda_double, tensorrt_double
 
 onnx = pytest.importorskip('onnx')
 ORIN = Gpu('Orin', '8.7', True, True, 8 << 30, '12.6')
@@ -245,3 +245,96 @@ def test_without_tensorrt_or_cuda_library_it_says_what_is_missing(
     monkeypatch.setitem(sys.modules, 'tensorrt', None)
     with pytest.raises(MissingError, match='JetPack'):
         TensorRtRuntime(bundle, folder=tmp_path)
+
+
+def test_pycuda_works_in_the_one_thread_that_owns_its_context(
+    device, recurrent, tmp_path, monkeypatch
+):
+    for name in ('cuda.bindings.runtime', 'cuda.cudart'):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, 'pycuda', SimpleNamespace(VERSION=(2025, 1)))
+    monkeypatch.setitem(sys.modules, 'pycuda.driver', pycuda_double)
+    runtime = TensorRtRuntime(recurrent, folder=tmp_path)
+    report = runtime.report()
+    assert report['cuda'] == 'pycuda 2025.1' and 'has no CUDA graphs' in report['cuda_graph']
+    assert len(pycuda_double.threads) == 1
+    assert threading.get_ident() not in pycuda_double.threads
+    same(runtime, recurrent)
+    runtime.reset()
+    row, answers = observations(recurrent, 1), []
+    other = threading.Thread(target=lambda: answers.append(runtime.infer(row).copy()))
+    other.start()
+    other.join(10)
+    np.testing.assert_allclose(answers[0], OnnxRuntime(recurrent).infer(row), rtol=1e-5)
+    assert runtime.free_memory() < cuda_double.TOTAL
+    runtime.close()
+    assert device.used == 0 and not pycuda_double.threads
+
+
+def test_a_quantized_model_is_built_with_its_own_types(device, bundle, tmp_path):
+    from onnx import helper, numpy_helper
+
+    model = onnx.load_from_string(bundle.model)
+    graph = model.graph
+    constants = {'scale': np.float32(0.02), 'zero': np.int8(0)}
+    graph.initializer.extend(numpy_helper.from_array(np.array(v), k) for k, v in constants.items())
+    graph.node[0].input[0] = 'coarse'
+    for name, ends in (
+        ('QuantizeLinear', ('observation', 'q')),
+        ('DequantizeLinear', ('q', 'coarse')),
+    ):
+        node = helper.make_node(name, [ends[0], 'scale', 'zero'], [ends[1]])
+        graph.node.insert(name == 'DequantizeLinear', node)
+    quantized = write_bundle(model.SerializeToString(), bundle.meta, tmp_path / 'q.onnx')
+    runtime = TensorRtRuntime(quantized, 'int8', folder=tmp_path)
+    assert runtime.name == 'tensorrt-int8' and runtime.about['parity']['tolerance'] == 2e-2
+    strongly_typed = tensorrt_double.NetworkDefinitionCreationFlag.STRONGLY_TYPED
+    assert tensorrt_double.Builder.flags == 1 << strongly_typed
+    TensorRtRuntime(quantized, folder=tmp_path)
+    assert tensorrt_double.Builder.flags == 0
+
+
+class Clock:
+    """Goes on by a microsecond a look, and by more for each call that enqueues."""
+
+    def __init__(self, device, enqueue):
+        self._device, self._enqueue, self._looks = device, enqueue, 0
+
+    def __call__(self):
+        self._looks += 1
+        enqueued = self._device.calls.count('cudaMemcpyAsync')
+        return self._looks * 1e-6 + enqueued * self._enqueue
+
+
+def checked(bundle, monkeypatch, tmp_path, clock):
+    from sim2real_policy import check
+
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.setattr(check, 'OVERHEAD', 1.0)
+    monkeypatch.setattr(check, 'probe', lambda: runtime_tensorrt.probe(0))
+    return check.check(bundle, ['tensorrt'], calls=20, memory_calls=100, clock=clock)
+
+
+@pytest.mark.parametrize('device', [CARD], indirect=True)
+def test_check_measures_graph_and_memory(device, bundle, tmp_path, monkeypatch):
+    good = checked(bundle, monkeypatch, tmp_path, Clock(device, 1e-3))
+    assert good['ok'], good['failures']
+    assert good['machine']['gpu']['name'] == 'RTX'
+    figures = good['tensorrt']
+    assert figures['replay']['p50'] < figures['enqueue']['p50']
+    assert figures['memory'] == {'calls': 100, 'growth': 0, 'bar': 1 << 20}
+    slow = checked(bundle, monkeypatch, tmp_path, Clock(device, 0.0))
+    assert slow['failures'] == ['CUDA graph: replay is not faster than enqueue']
+
+
+@pytest.mark.parametrize('device', [CARD], indirect=True)
+def test_check_finds_memory_that_is_not_given_back(device, bundle, tmp_path, monkeypatch):
+    launch = cuda_double.cudaGraphLaunch
+
+    def leaking(*given):
+        device.allocate(1 << 15)
+        return launch(*given)
+
+    monkeypatch.setattr(cuda_double, 'cudaGraphLaunch', leaking)
+    report = checked(bundle, monkeypatch, tmp_path, Clock(device, 1e-3))
+    assert any(words.startswith('device memory grew by') for words in report['failures'])

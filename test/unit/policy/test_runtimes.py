@@ -9,6 +9,7 @@ from sim2real_policy import check, engine, gpu, runtimes
 from sim2real_policy.parity import Parity, compare, random_inputs
 from sim2real_policy.random_policy import random_policy
 from sim2real_policy.runtime import OnnxRuntime
+from sim2real_policy.runtime_names import RUNTIME_NAMES
 
 pytest.importorskip('onnx')
 
@@ -216,3 +217,7 @@ def test_probe_reads_what_the_driver_says(tmp_path):
 )
 def test_probe_of_a_driver_without_a_gpu_is_no_crash(tmp_path, init, count, words):
     assert words in driver(tmp_path, DRIVER.replace('INIT', init).replace('COUNT', count))
+
+
+def test_there_is_a_runtime_for_each_name():
+    assert tuple(runtimes.RUNTIMES) == RUNTIME_NAMES

@@ -5,10 +5,10 @@ from sim2real_policy.guard_reasons import INTERVENTIONS
 from sim2real_policy.stages import CRITERIA, STAGES, judge, settings
 
 HASH = 'a' * 64
-FIRST = {'content_hash': HASH, 'shadow': 'True', 'commands': '100', 'deadline_misses': '7'}
+FIRST = {'content_hash': HASH, 'shadow': 'True', 'commands_made': '100', 'deadline_misses': '7'}
 LAST = {
     **FIRST,
-    'commands': '3100',
+    'commands_made': '3100',
     'deadline_misses': '10',
     'rate_limit': '20',
     'latched': 'False',
@@ -51,8 +51,8 @@ def test_a_good_trial_is_passed():
         ({'content_hash': 'b' * 64}, 'another bundle ran'),
         ({'shadow': 'False'}, 'did not run in the stage shadow'),
         ({'faults': ['holds, no goal']}, 'it said: holds, no goal'),
-        ({'commands': '100'}, 'no command'),
-        ({'commands': '5'}, 'started again'),
+        ({'commands_made': '100'}, 'no command'),
+        ({'commands_made': '5'}, 'started again'),
     ],
 )
 def test_each_thing_that_is_wrong_is_a_reason(changed, words):

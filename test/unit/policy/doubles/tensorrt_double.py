@@ -99,6 +99,7 @@ class OnnxParser:
 
 class Builder:
     built = 0  # engines, by all builders: a test sees whether one was taken from the cache
+    flags = 0  # of the network built last
 
     def __init__(self, logger):
         pass
@@ -117,6 +118,7 @@ class Builder:
 
         assert BuilderFlag.TF32 not in config.flags  # else fp32 would be none
         Builder.built += 1
+        Builder.flags = network.flags
         half = getattr(BuilderFlag, 'FP16', None) in config.flags
         return MAGIC + (half_precision(network.model) if half else network.model)
 
