@@ -86,6 +86,7 @@ class Capture:
             clip_bytes=config.clip_bytes,
             spool_bytes=config.spool_bytes,
             private_days=config.private_days,
+            priority=config.ship_first,
         )
         self.recorder = Recorder(
             self.ring,

@@ -308,3 +308,46 @@ def test_settings_that_do_not_fit_are_refused(world):
         world(CaptureNode, thresholds='nowhere.json')
     with pytest.raises(InputError, match='detectors'):
         world(CaptureNode, detectors='nothing')
+
+
+def test_a_button_an_error_a_silence_and_a_rule(world, tmp_path):
+    """Detectors of a file of one's own, over real topics; what is excluded is not recorded."""
+    from sensor_msgs.msg import Joy
+
+    (tmp_path / 'mine.yaml').write_text(
+        'detectors:\n'
+        '  stop: {kind: button, topic: joy, index: 2}\n'
+        '  external_error: {}\n'
+        '  silence: {topics: [gripper], longest: [0.6]}\n'
+    )
+    (tmp_path / 'rules.yaml').write_text('topics:\n  goal: {exclude: true}\n')
+    robot = world(Robot, paced=False)
+    robot.goal.publish(PoseStamped())
+    make = robot.node.create_publisher
+    joy, gripper = make(Joy, 'joy', RELIABLE), make(String, 'gripper', RELIABLE)
+    capture = world(
+        CaptureNode, detectors=str(tmp_path / 'mine.yaml'), rules=str(tmp_path / 'rules.yaml')
+    )
+    wait_for(lambda: not {'/joy', '/gripper', '/diagnostics'} & set(capture._topics.waiting))
+    wait_for(lambda: joy.get_subscription_count() and gripper.get_subscription_count())
+    wait_for(lambda: robot.states.get_subscription_count() == 1)
+    robot.say(1.0)
+
+    def said(detector):
+        """What its events say, while the gripper is not silent."""
+        gripper.publish(String())
+        time.sleep(0.05)
+        return [e.detail for e in robot.events if e.detector == detector and not e.clip]
+
+    joy.publish(Joy(buttons=[1, 1, 0]))
+    joy.publish(Joy(buttons=[0, 0, 1]))
+    wait_for(lambda: said('stop') == ['button'], 'the button')
+    hot = DiagnosticStatus(name='motor 3', level=DiagnosticStatus.ERROR, message='hot')
+    robot.diagnostics.publish(DiagnosticArray(status=[hot]))
+    wait_for(lambda: said('external_error') == ['motor 3: hot'], 'the error')
+    before = len(said('silence'))
+    time.sleep(1.2)
+    wait_for(lambda: len(said('silence')) == before + 1, 'the silence')
+    wait_for(lambda: list_clips(tmp_path / 'spool'), 'sealing')
+    topics = set(show_clip(list_clips(tmp_path / 'spool')[0].path)['topics'])
+    assert '/joy' in topics and '/goal' not in topics
