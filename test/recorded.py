@@ -13,7 +13,8 @@ from sim2real_capture.config import CaptureConfig
 from sim2real_capture.ring import Record
 from sim2real_capture.writer import Sealed
 from sim2real_policy.config import PolicyConfig
-from sim2real_policy.controller import Controller, tool_position
+from sim2real_policy.controller import Controller
+from sim2real_policy.controller_parts import tool_position
 from sim2real_policy.runtime import OnnxRuntime
 
 SECOND = 10**9
