@@ -298,7 +298,8 @@ def _structure(parameters: Parameters, chosen: tuple[str, ...], namespace: str) 
         if port == 0:
             mend = 'capture must know it: choose a port, or say where in capture.receiver'
             parameters.faults.found.append(Fault('receiver.port', port, mend))
-        parameters.set('capture', 'receiver', f'http://{host}:{port}')
+        scheme = 'https' if present('receiver', 'certificate') else 'http'
+        parameters.set('capture', 'receiver', f'{scheme}://{host}:{port}')
     if 'policy' in chosen and 'autostart' not in parameters.values['policy']:
         parameters.set('policy', 'autostart', True)
     if {'gazebo_bridge', 'gazebo_draws'} & set(chosen):

@@ -103,7 +103,10 @@ class S3Transport:
             )
             ids = [made['UploadId']]
         self._uploads[where['Key']] = ids[-1]
-        return sum(part['Size'] for part in self._parts(where))
+        reached = sum(part['Size'] for part in self._parts(where))
+        if reached == clip.sizes[name]:  # cut off just before it was put together
+            self._complete(where)
+        return reached
 
     def _parts(self, where: Mapping[str, str]) -> list[dict[str, Any]]:
         """The parts that are there, from the first on, as far as none is missing."""
@@ -119,10 +122,15 @@ class S3Transport:
             **given, PartNumber=offset // PART + 1, Body=block, ChecksumSHA256=_sha256(block)
         )
         if offset + len(block) == clip.sizes[name]:
-            keys = ('PartNumber', 'ETag', 'ChecksumSHA256')
-            parts = [{k: part[k] for k in keys if k in part} for part in self._parts(where)]
-            self._client.complete_multipart_upload(**given, MultipartUpload={'Parts': parts})
+            self._complete(where)
         return offset + len(block)
+
+    def _complete(self, where: Mapping[str, str]) -> None:
+        """Put a file together from its parts."""
+        keys = ('PartNumber', 'ETag', 'ChecksumSHA256')
+        parts = [{k: part[k] for k in keys if k in part} for part in self._parts(where)]
+        given = {**where, 'UploadId': self._uploads[where['Key']]}
+        self._client.complete_multipart_upload(**given, MultipartUpload={'Parts': parts})
 
     def _finish(self, clip: Outgoing) -> None:
         for name in clip.sizes:

@@ -157,4 +157,6 @@ class SftpTransport:
         async with client.open(path, 'rb') as stream:
             while block := await asyncio.wait_for(stream.read(READ), self._deadline):
                 digest.update(block)
+            with contextlib.suppress(self._ssh.SFTPError):  # not all servers can
+                await stream.fsync()
         return digest.hexdigest()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import threading
+import urllib.request
 
 import pytest
 
@@ -13,6 +14,7 @@ from sim2real_capture.library import verify
 from sim2real_capture.transports import (
     Credentials,
     RefusedError,
+    ShipError,
     SpoiledError,
     UnreachableError,
     load_credentials,
@@ -38,6 +40,8 @@ def bucket(monkeypatch):
         ('AWS_DEFAULT_REGION', 'us-east-1'),
     ):
         monkeypatch.setenv(name, value)
+    reset = urllib.request.Request(f'http://{host}:{port}/moto-api/reset', method='POST')
+    urllib.request.urlopen(reset, timeout=10).close()  # it outlives its servers
     client = boto3.client('s3')
     client.create_bucket(Bucket='failures')
     yield client
@@ -124,6 +128,16 @@ def test_s3_goes_on_where_it_was(bucket, clip, monkeypatch):
     assert objects(bucket) == kept
     assert json.loads((clip / SHIPPED).read_text())['receiver'] == receipt.receiver == url
     assert ship(clip, url).sha256 == receipt.sha256 and objects(bucket) == kept
+
+
+def test_s3_puts_together_what_was_cut_off_before(bucket, clip):
+    transport = open_transport('s3://failures')
+    transport._complete = lambda where: None  # it dies just before
+    with pytest.raises(ShipError, match='is not there'):
+        asyncio.run(cut_after(transport, clip, 9))
+    assert objects(bucket) == {}
+    ship(clip, 's3://failures')
+    assert f'clip-1/{MANIFEST}' in objects(bucket)
 
 
 def renew(clip):
