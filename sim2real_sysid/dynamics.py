@@ -89,10 +89,8 @@ class RigidBody:
 
         self._regressor = pinocchio.computeJointTorqueRegressor
         self._derivatives = pinocchio.computeRNEADerivatives
-        self._inertia = pinocchio.Inertia.FromDynamicParameters
         self._data = self._model.createData()
-        # As known of the payload so far, and with a kilogram more.
-        self._weighed, self._carrier = (self._model.copy(), self._model.copy()), 0
+        self._loaded = self._model.copy()  # with a kilogram more of payload
         self._coordinates = Coordinates(self._model, profile)
         bodies = list(self._model.inertias)[1:]
         self._inertias = np.concatenate([body.toDynamicParameters() for body in bodies])
@@ -102,9 +100,10 @@ class RigidBody:
         self._payload = np.zeros((len(self._inertias), self.payload_columns))
         joint = int(frame.parentJoint)
         if joint:
-            self._carrier = joint
             own = slice(10 * (joint - 1), 10 * joint)
             self._payload[own, 0] = unit.inertias[joint].toDynamicParameters()
+            heavier = self._inertias[own] + self._payload[own, 0]
+            self._loaded.inertias[joint] = pinocchio.Inertia.FromDynamicParameters(heavier)
             self._payload[own, 1:] = _shifted(
                 np.asarray(unit.inertias[joint].lever), np.asarray(frame.placement.rotation)
             )
@@ -120,21 +119,8 @@ class RigidBody:
         self.zeros = np.arange(joints)
         states = np.zeros((POSES, 3, joints))
         states[:, 0] = np.random.default_rng(0).normal(size=(POSES, joints))
-        self.shift(np.zeros(3))
         slopes = np.abs(self.slopes(states, loaded=True)).max(axis=(0, 1, 2))
         return np.flatnonzero(slopes > WEIGHS * slopes.max(initial=TINY))
-
-    def shift(self, moments: Array) -> None:
-        """Take the payload's centre of mass elsewhere, for :meth:`slopes`.
-
-        Args:
-            moments: (3,) first moments [kg*m] beyond the nominal ones.
-        """
-        own = slice(10 * (self._carrier - 1), 10 * self._carrier)
-        for extra, model in enumerate(self._weighed if self._carrier else ()):
-            body = self._inertias[own] + self._payload[own] @ np.append(extra, moments)
-            if body[0] > 0.0:
-                model.inertias[self._carrier] = self._inertia(body)
 
     def slopes(self, states: Array, *, loaded: bool) -> Array:
         """Derivatives of the bodies' efforts by the positions of the joints ``zeros``.
@@ -154,7 +140,7 @@ class RigidBody:
         chosen = spread[:, self.zeros]
         for slope, state, (v, a) in zip(found, states, rates):
             q = coordinates.configuration(state[0])
-            for k, model in enumerate(self._weighed[: 1 + loaded]):
+            for k, model in enumerate((self._model, self._loaded)[: 1 + loaded]):
                 slope[:, k] = spread.T @ self._derivatives(model, self._data, q, v, a)[0] @ chosen
         found[:, :, 1:] -= found[:, :, :1]
         return found

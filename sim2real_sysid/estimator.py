@@ -74,7 +74,7 @@ DOUBTED = {
 }
 """Findings after which a joint is not believed, and for how long [s]. All but the first spoil what
 it told before, too; other findings are about samples that are left out by themselves."""
-FAR = 0.03  # rad or m, from which on it is asked whether a zero is too far off
+FAR = 0.06  # rad or m, from which on it is asked whether a zero is too far off
 MOST_CHANGES = 20  # that are reported
 LEAST_OLD = 12  # blocks that a change is held against
 WATCHED = 0.1  # relative deviation up to which a parameter is known well enough to change
@@ -134,7 +134,7 @@ class OnlineIdentifier:
         shift *= max(self._body.payload_mass, LEAST_MASS)
         payload = [np.inf, shift, shift, shift][: self._rows.payload]
         self._thought = np.append(payload, np.full(len(self._body.zeros), ZERO))
-        self._about = Linearization(self._body, nj)
+        self._about = Linearization(nj, self._body.zeros)
         self._extra = 0.0  # mass of the payload beyond the nominal one, as last known [kg]
         self._detector = ChangeDetector(self._reporter.lowest)
         self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
@@ -277,7 +277,7 @@ class OnlineIdentifier:
                 max(self.config.timing_error, 0.5 * period), LATE * self._drives.lateness
             ),
             spread=np.maximum(TIMING_SPREAD, rows.jumps.share) * period,
-            model=math.hypot(self.config.model_error, between),
+            model=math.hypot(self.config.model_error, between, self._about.wrong),
             effort=np.where(self._drives.formed, self.config.servo_error, 0.0),
             shared=self._thought,
         )
@@ -337,7 +337,8 @@ class OnlineIdentifier:
         self._extra = self._mass(found)
         model = self._model(self._curves, self._extra)
         recent = self._moments.blocks(-newest - 1, -1)
-        scores, information = found.scores(model.apply(recent.cross))
+        products = (model.apply(moments) for moments in (recent.cross, recent.mean))
+        scores, information = found.scores(*products)
         raw, own = found.mean * found.scale, MAIN * np.arange(len(self._idle))
         late = raw[own + DELAY]
         self._play.learn(raw[own + ARMATURE], raw[own + VISCOUS], late, self._extra)
@@ -358,16 +359,16 @@ class OnlineIdentifier:
         Args:
             raw: (n,) parameters of the main model.
         """
-        first, middle = (MAIN * len(self._idle) + k for k in (0, self._rows.payload))
-        off = raw[middle:]
+        first = MAIN * len(self._idle) + self._rows.payload
+        off = raw[first:]
         std = np.full(len(off), np.inf)
         if (np.abs(off) > FAR).any():
             known = self._solve(self._moments.blocks(), self._model(self._curves, self._extra))
-            off, std = known.mean[middle:], np.sqrt(np.diag(known.covariance)[middle:])
-        if not self._about.improve(off, std, raw[first + 1 : middle]):
+            off, std = known.mean[first:], np.sqrt(np.diag(known.covariance)[first:])
+        if not self._about.improve(off, std):
             return False
         self._rows.zero = self._about.zero
-        self._reporter.shift[middle:] = self._about.zero[self._body.zeros]
+        self._reporter.shift[first:] = self._about.zero[self._body.zeros]
         self._moments.clear()
         self._carried = None
         self._kept[:] = False

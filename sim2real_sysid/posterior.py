@@ -200,16 +200,21 @@ class Fit:
     known: npt.NDArray[np.bool_]
     effect: Array
 
-    def scores(self, cross: Array) -> tuple[Array, Array]:
+    def scores(self, cross: Array, noisy: Array) -> tuple[Array, Array]:
         """Scores (b, n) of blocks at the estimate, and the information beside them.
+
+        Scores have no noise bias, but they scatter with the noise of the regressors, too: where a
+        joint hardly moves, its acceleration is mostly that.
 
         Args:
             cross: (b, nj, m, m) products of twins, as the model has them.
+            noisy: likewise, of the twins' mean.
         """
         normal, right, _ = self.system.stack(cross * self.wide)
         normal, right = normal - self.system.precision, right - self.system.pull
         score = right - normal @ self.mean
-        information = np.einsum('baa->ba', normal)
+        with_noise = self.system.stack(noisy * self.wide)[0] - self.system.precision
+        information = np.einsum('baa->ba', with_noise)
         return score / self.scale, information / self.scale**2
 
 

@@ -246,7 +246,7 @@ class Reporter:
             slope[slot] = 1.0
             joint = slot // MAIN if slot < self._shared else -1
             mean, matters = main.mean[slot] + self.shift[slot], main.matters[slot]
-            believed = bool(main.reliable[slot])
+            believed, extra = bool(main.reliable[slot]), 0.0
             if joint < 0:
                 believed &= bool(enough.any())
                 if '.com.' in address:  # from the first moment
@@ -257,12 +257,13 @@ class Reporter:
                     matters = matters / mass
                 elif address.endswith('.position_offset'):
                     matters = min(float(matters), AT_MOST)
+                    extra = 0.25 * float(main.mean[slot]) ** 4  # what is not linear in it
             else:
                 believed &= bool(enough[joint])
                 believed &= address.endswith('.armature') or bool(both_ways[joint])
             believed |= bool(knowledge.kept[slot])
             rows.append(
-                _Row(address, joint, float(mean), slope, believed, float(matters), slot=slot)
+                _Row(address, joint, float(mean), slope, believed, float(matters), slot, extra)
             )
         return rows
 

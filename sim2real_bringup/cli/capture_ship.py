@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ship them."""
-    from sim2real_capture.config import CaptureConfig
+    from sim2real_capture.config import CaptureConfig, check_address
     from sim2real_capture.library import list_clips
-    from sim2real_capture.transports import check_address, load_credentials
+    from sim2real_capture.transports import load_credentials
     from sim2real_capture.uplink import Receipt, Uplink
     from sim2real_core.errors import Faults
 

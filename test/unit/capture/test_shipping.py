@@ -235,7 +235,8 @@ def test_a_network_that_is_cut_again_and_again(clip, tmp_path):
 
 def test_a_slow_network(clip, tmp_path):
     """10 kB/s, and an answer takes longer than the uplink waits for one at first."""
-    ship_all_through(clip, tmp_path, 1, 10e3, lambda: None, 0.8)
+    network, size = ship_all_through(clip, tmp_path, 1, 10e3, lambda: None, 0.8)
+    assert network.cuts == 0 and network.passed > size
 
 
 @pytest.mark.soak
