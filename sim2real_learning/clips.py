@@ -30,8 +30,8 @@ Stamps = npt.NDArray[np.int64]
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 APPLIED = 'policy/action_applied'
 OBSERVATION = 'policy/observation'
-DRAWS = ('simulator/draw_applied', 'randomizer/draw')
-"""Topics that say which world was simulated; the first that a clip has is believed."""
+DRAWS = ('randomizer/draw', 'simulator/draw_applied')
+"""Topics that say which world was simulated: asked for, and what came of it."""
 QUANTITIES = ('position', 'velocity', 'effort')
 TYPES = frozenset(
     {
@@ -126,7 +126,7 @@ def read_clip(path: str | Path, profile: RobotProfile) -> Clip:
     prefix = _prefix(manifest['topics'], profile, folder)
     rows = _rows(folder, prefix)
     seen = rows[OBSERVATION]
-    draws = next((rows[topic] for topic in DRAWS if rows[topic]), [])
+    draws = sorted((row for topic in DRAWS for row in rows[topic]), key=lambda row: row[0])
     command = profile.command
     return Clip(
         name=str(manifest['clip']),

@@ -100,7 +100,9 @@ def _rates(axes: Any, row: AddressRow) -> None:
         middle = 0.5 * (part.low + part.high)
         axes.fill_between([part.low, part.high], low, high, color=color, alpha=0.25, linewidth=0)
         axes.plot([part.low, part.high], [part.failed.value] * 2, color=color, linewidth=2)
-        axes.text(middle, part.failed.value, str(part.failed.count), fontsize=7, ha='center')
+        axes.text(
+            middle, part.failed.value, str(part.failed.count), fontsize=7, ha='center', va='bottom'
+        )
     axes.set_ylim(0.0, 1.0)
     axes.set_ylabel('share that fails', fontsize=8)
 

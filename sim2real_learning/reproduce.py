@@ -66,21 +66,23 @@ def worlds_of(clip: Clip, given: Sequence[tuple[float, str, float]] = ()) -> lis
         given: hypotheses: time after the alarm [s], address and value; on top of all else.
     """
     begin = int(clip.states.stamp[0])
-    draws = [(time, values) for time, values in clip.draws]
-    told = (clip.manifest.get('draw') or {}).get('values') or {}
-    if not draws and told:
-        draws = [(begin, told)]
+    draws = list(clip.draws)
+    if not draws or draws[0][0] > begin:
+        # Before the first that was heard it was nominal, or as the clip says for all of it.
+        told = {} if draws else (clip.manifest.get('draw') or {}).get('values') or {}
+        draws = [(begin, told), *draws]
     estimate = {
         address: float(known['mean'])
         for address, known in (clip.manifest.get('estimate') or {}).items()
         if isinstance(known, Mapping) and known.get('status') == 'identified'
     }
     worlds = [World('nominal', ((begin, {}),))]
-    if draws:
+    drawn = any(values for _, values in draws)
+    if drawn:
         worlds.append(World('draw', tuple(draws)))
     if estimate:
         worlds.append(World('estimate', ((begin, estimate),)))
-    if draws and estimate:
+    if drawn and estimate:
         both = tuple((time, {**estimate, **values}) for time, values in draws)
         worlds.append(World('estimate and draw', both))
     if given:

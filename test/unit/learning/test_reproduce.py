@@ -72,6 +72,17 @@ def test_a_hypothesis_explains_a_failure_that_nobody_told_of(broken, arm6):
     assert not late.recurs
 
 
+def test_before_the_first_draw_that_was_heard_the_robot_was_nominal(broken, arm6):
+    (_, asked), (then, _) = broken.draws
+    late = replace(broken, draws=((then, FAULT),))
+    (nominal, drawn) = worlds_of(late)
+    assert drawn.at(then - 1) == {} == nominal.at(then) and drawn.at(then) == FAULT
+    told = replace(broken, draws=(), manifest={**broken.manifest, 'draw': {'values': asked}})
+    assert worlds_of(told)[1].at(then) == asked
+    silent = replace(broken, draws=(), manifest={**broken.manifest, 'draw': {}})
+    assert [world.name for world in worlds_of(silent)] == ['nominal']
+
+
 def test_an_estimate_is_a_world_and_what_cannot_be_is_told(broken, arm6):
     def known(mean, status='identified'):
         return {'mean': mean, 'std': 0.1, 'status': status}
