@@ -35,7 +35,7 @@ EXTRAS = {
     'sysid': [*SIM, 'cma'],
     'sbi': [*SIM, 'sbi', 'torch'],
     'vision': [*SIM, 'opencv-python-headless'],
-    's3': ['boto3'],
+    's3': ['boto3', 'botocore'],
     'sftp': ['asyncssh'],
     'jetson': ['cuda-python'],  # TensorRT itself comes with JetPack
     'test': ['hypothesis', 'playwright', 'pytest', 'pytest-timeout', 'pytest-xdist'],

@@ -45,6 +45,7 @@ HOW_TO_GET = {
     ),
     'asyncssh': EXTRA.format('sftp'),
     'boto3': EXTRA.format('s3'),
+    'botocore': EXTRA.format('s3'),
     'cma': EXTRA.format('sysid'),
     'sbi': EXTRA.format('sbi'),
     'cv2': EXTRA.format('vision'),

@@ -102,7 +102,8 @@ class PolicyNode(LifecycleNode):
         # What a command depends on is taken before the sample that asks for the command.
         Inputs(self, loop, controller, meta, profile, config.paced)
         sensor = sensor_qos(config.paced)
-        topic, decode = profile.topics.joint_states, JointStateDecoder()
+        topic = meta.observation.topics.get('joint_states', profile.topics.joint_states)
+        decode = JointStateDecoder()
         loop.subscribe(JointState, topic, sensor, self._on_sample, decode=decode)
         loop.start()
         self._operator.serve(controller, meta, profile, lambda: self._state == 'active')
