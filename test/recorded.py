@@ -21,6 +21,7 @@ SECOND = 10**9
 STORE = get_typestore(Stores.LATEST)
 TYPES = STORE.types
 JOINT_STATE, ARRAY = 'sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray'
+ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE, IMU = 'geometry_msgs/msg/PoseStamped', 'sensor_msgs/msg/Imu'
 DIAGNOSTIC = 'diagnostic_msgs/msg'
 DRAW = f'{DIAGNOSTIC}/DiagnosticArray'
@@ -82,6 +83,30 @@ def imu(stamp, angular, linear):
         ),
         IMU,
     )
+
+
+def twist(values, kind):
+    """Linear x and y, and angular z."""
+    linear, angular = xyz('Vector3', (*values[:2], 0.0)), xyz('Vector3', (0.0, 0.0, values[2]))
+    return cdr(message(kind, linear=linear, angular=angular), kind)
+
+
+def odometry(stamp, linear, angular):
+    turned = message('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0)
+    here = message('geometry_msgs/msg/Pose', position=xyz('Point', (0, 0, 0)), orientation=turned)
+    moving = message(
+        'geometry_msgs/msg/Twist', linear=xyz('Vector3', linear), angular=xyz('Vector3', angular)
+    )
+    made = message(
+        ODOMETRY,
+        header=header(stamp, 'odom'),
+        child_frame_id='base_link',
+        pose=message('geometry_msgs/msg/PoseWithCovariance', pose=here, covariance=np.zeros(36)),
+        twist=message(
+            'geometry_msgs/msg/TwistWithCovariance', twist=moving, covariance=np.zeros(36)
+        ),
+    )
+    return cdr(made, ODOMETRY)
 
 
 def draw(values, outcome=''):
@@ -168,7 +193,7 @@ class Stack:
             controller.sense('imu', stamp * 1e-9, sensed)
         data = joint_state(stamp, names[::-1], **{q: v[::-1] for q, v in measured.items()})
         record = Record('/joint_states', JOINT_STATE, stamp, data)
-        quantity = measured[profile.command.interface]
+        quantity = measured[profile.command.drives]
         for event, _ in self.capture.sample(record, quantity, stamp, **measured):
             self.events.append(event)
         order = [names.index(name) for name in self.bundle.meta.joints]
@@ -180,19 +205,22 @@ class Stack:
     def act(self):
         controller, stamp = self.controller, self.stamp
         command = controller.act()
-        self.simulator.command(command)
+        self.obey(command)
         topic = self.profile.command.topic
         self._record(f'/{topic}', ARRAY, array(command))
         self.capture.command('sent', command.copy(), stamp + self.lag)
-        applied = joint_state(
-            stamp, self.profile.joint_names, **{self.profile.command.interface: command}
-        )
+        names = self.profile.command_names
+        applied = joint_state(stamp, names, **{self.profile.command.drives: command})
         self._record('/policy/action_applied', JOINT_STATE, applied)
         self.capture.command('applied', command.copy(), stamp + self.lag, stamp)
         if controller.decided:
             self.seen[stamp] = controller.observation.copy()
             labels = self.bundle.meta.observation.labels
             self._record('/policy/observation', ARRAY, array(controller.observation, labels))
+
+    def obey(self, command):
+        """What the robot does with a command."""
+        self.simulator.command(command)
 
     def trigger(self):
         return self.capture.trigger('asked for', self.stamp)[1]
