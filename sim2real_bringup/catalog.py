@@ -27,10 +27,16 @@ class Topic:
 CLOCK = Topic('clock', 'rosgraph_msgs/msg/Clock')
 JOINT_STATES = Topic('{joint_states}', 'sensor_msgs/msg/JointState')
 IMU = Topic('{imu}', 'sensor_msgs/msg/Imu')
+ODOMETRY = Topic('{odometry}', 'nav_msgs/msg/Odometry')
 COMMAND = Topic('{command}', 'std_msgs/msg/Float64MultiArray')
 GOAL = Topic('{goal}', 'geometry_msgs/msg/PoseStamped', latched=True)
+VELOCITY_GOAL = Topic('{velocity_goal}', 'geometry_msgs/msg/Twist')
+EMERGENCY_STOP = Topic('emergency_stop', 'std_msgs/msg/Bool')
+OVERRIDE = Topic('policy/override', 'std_msgs/msg/Float64MultiArray')
+OVERRIDE_WEIGHT = Topic('policy/override_weight', 'std_msgs/msg/Float64')
 OBSERVATION = Topic('policy/observation', 'std_msgs/msg/Float64MultiArray')
 ACTION_APPLIED = Topic('policy/action_applied', 'sensor_msgs/msg/JointState')
+ACTION_SHADOW = Topic('policy/action_shadow', 'sensor_msgs/msg/JointState')
 DRAW_REQUEST = Topic('simulator/draw', 'diagnostic_msgs/msg/DiagnosticArray')
 DRAW_APPLIED = Topic('simulator/draw_applied', 'diagnostic_msgs/msg/DiagnosticArray')
 DRAW = Topic('randomizer/draw', 'diagnostic_msgs/msg/DiagnosticArray', latched=True)
@@ -94,8 +100,8 @@ NODES: Mapping[str, NodeKind] = {
             settings='sim2real_sim.config:SimulatorConfig',
             purpose='the robot in the embedded simulator, with actuator and sensor realism',
             publishes=(
-                CLOCK, JOINT_STATES, IMU, TF, TF_STATIC, DESCRIPTION, IMAGE, CAMERA_INFO,
-                DRAW_APPLIED,
+                CLOCK, JOINT_STATES, IMU, ODOMETRY, TF, TF_STATIC, DESCRIPTION, IMAGE,
+                CAMERA_INFO, DRAW_APPLIED,
             ),
             subscribes=(COMMAND, DRAW_REQUEST, PACE),
             services=(
@@ -111,8 +117,8 @@ NODES: Mapping[str, NodeKind] = {
             settings='sim2real_sim.config:GazeboConfig',
             purpose='the robot in Gazebo Classic, as the node `simulator`; needs no gazebo_ros',
             publishes=(
-                CLOCK, JOINT_STATES, IMU, TF, TF_STATIC, DESCRIPTION, IMAGE, CAMERA_INFO,
-                DRAW_APPLIED,
+                CLOCK, JOINT_STATES, IMU, ODOMETRY, TF, TF_STATIC, DESCRIPTION, IMAGE,
+                CAMERA_INFO, DRAW_APPLIED,
             ),
             subscribes=(COMMAND, DRAW_REQUEST),
             services=(
@@ -155,9 +161,12 @@ NODES: Mapping[str, NodeKind] = {
             module='sim2real_policy.node',
             settings='sim2real_policy.config:PolicyConfig',
             purpose='runs the policy behind its guard (a lifecycle node)',
-            publishes=(COMMAND, ACTION_APPLIED, OBSERVATION, PACE),
-            subscribes=(JOINT_STATES, IMU, GOAL),
-            services=(('policy/reset', TRIGGER),),
+            publishes=(COMMAND, ACTION_APPLIED, ACTION_SHADOW, OBSERVATION, PACE),
+            subscribes=(
+                JOINT_STATES, IMU, ODOMETRY, GOAL, VELOCITY_GOAL, EMERGENCY_STOP, OVERRIDE,
+                OVERRIDE_WEIGHT,
+            ),
+            services=(('policy/stop', TRIGGER), ('policy/reset', TRIGGER)),
         ),
         NodeKind(
             name='sysid',
@@ -175,8 +184,8 @@ NODES: Mapping[str, NodeKind] = {
             services=(('capture/trigger', TRIGGER),),
             publishes=(EVENTS, PACE),
             subscribes=(
-                JOINT_STATES, COMMAND, IMU, GOAL, ACTION_APPLIED, OBSERVATION, ESTIMATE, DRAW,
-                DESCRIPTION, TF_STATIC, DIAGNOSTICS,
+                JOINT_STATES, COMMAND, IMU, ODOMETRY, GOAL, VELOCITY_GOAL, ACTION_APPLIED,
+                OBSERVATION, ESTIMATE, DRAW, DRAW_APPLIED, DESCRIPTION, TF_STATIC, DIAGNOSTICS,
             ),
         ),
         NodeKind(
@@ -215,5 +224,7 @@ def topic_name(topic: Topic, profile: RobotProfile) -> str:
         command=profile.command.topic,
         joint_states=profile.topics.joint_states,
         imu=profile.topics.imu,
+        odometry=profile.topics.odometry,
         goal=profile.topics.goal,
+        velocity_goal=profile.topics.velocity_goal,
     )

@@ -26,11 +26,12 @@ class CaptureConfig(Config):
             'policy/observation',
             'sysid/estimate',
             'randomizer/draw',
+            'simulator/draw_applied',
             'robot_description',
             'tf_static',
             '/diagnostics',
         ),
-        "Recorded beside the robot's own joint states, commands, IMU and goal.",
+        "Recorded beside the robot's own joint states, commands, IMU, odometry and goals.",
         read_only=True,
     )
     before: float = parameter(

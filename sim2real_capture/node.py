@@ -78,10 +78,11 @@ class CaptureNode(Node):
             subscribe_raw(self, states, JOINT_STATE, deep, self._on_joint_states)
         self._first = CommandsFirst(self, made, config.commander) if config.paced else None
         named = {'', *map(self.resolve_topic_name, (*streams, states))}
-        others = (profile.topics.imu, profile.topics.goal, *config.topics, *self._decoders)
+        told = profile.topics
+        others = (told.imu, told.odometry, told.goal, told.velocity_goal, *config.topics)
         found: dict[str, OnMessage] = {
             topic: self._on_message
-            for topic in (*others, *self.capture.watched)
+            for topic in (*others, *self._decoders, *self.capture.watched)
             if self._recorded(topic) not in named
         }
         if not config.paced:

@@ -18,7 +18,17 @@ from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
-from sim2real_bringup.catalog import CAMERA_INFO, DIAGNOSTICS, IMAGE, IMU, NODES, PACE, topic_name
+from sim2real_bringup.catalog import (
+    ACTION_SHADOW,
+    CAMERA_INFO,
+    DIAGNOSTICS,
+    IMAGE,
+    IMU,
+    NODES,
+    ODOMETRY,
+    PACE,
+    topic_name,
+)
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import RELIABLE, SENSOR
 
@@ -218,7 +228,8 @@ def check_against_catalog(watcher, name, namespace):
     """The topics of a running node are those of the catalog."""
     profile = load_profile('slider')
     kind = NODES[name]
-    optional = {IMAGE, CAMERA_INFO, IMU, PACE}  # a camera, an IMU, a paced run
+    # A camera, an IMU, a mobile robot, shadow mode, a paced run.
+    optional = {IMAGE, CAMERA_INFO, IMU, ODOMETRY, ACTION_SHADOW, PACE}
     lifecycle = f'{namespace}/{name}/transition_event'
 
     def names(topics):
