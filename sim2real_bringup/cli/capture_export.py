@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, derive, tell apart, write; 1 when a clip could not be read."""
+    """Read, derive, tell apart, write; 1 when there is nothing left to write."""
     from sim2real_core.files import find
     from sim2real_core.profile import load_profile
     from sim2real_learning import dataset_lerobot
@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
             tell=lambda share, clip: tell('clips', share, clip),
         )
         tell('write', 0.0)
-        content = dataset_lerobot.write(dataset, args.out.expanduser())
+        written = bool(dataset.cases)
+        content = dataset_lerobot.write(dataset, args.out.expanduser()) if written else ''
     result = {
         'dataset': str(args.out),
         'content_hash': content,
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     }
     _common.finish(args, result)
     show(result)
-    return 0
+    return 0 if written else 1
 
 
 def show(result: dict[str, Any]) -> None:
@@ -102,6 +103,9 @@ def show(result: dict[str, Any]) -> None:
         for fate in result['fates']
     ]
     _common.show_table(('clip', '', 'frames', ''), rows)
+    if not result['clips']:
+        print('no clip is left: nothing was written')
+        return
     print(
         f'{result["dataset"]}: {result["clips"]} clips, {result["episodes"]} episodes, '
         f'{result["frames"]} frames; version {result["content_hash"][:12]}'

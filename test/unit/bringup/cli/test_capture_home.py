@@ -57,7 +57,9 @@ def test_labels_keep_clips_out(clips, tmp_path):
         set_label(clips, folder.name, 'false alarm')
     given = ['--robot', 'arm6', '--bundle', POLICY, '--out', tmp_path / 'none']
     try:
-        assert told(tmp_path, 'export', clips, *given)[0] == 2
+        status, said = told(tmp_path, 'export', clips, *given)
+        assert status == 1 and said['clips'] == 0
+        assert ['false alarm' in fate['reason'] for fate in said['fates']] == [True, True]
         status, found = told(tmp_path, 'stats', clips)
     finally:
         for folder in folders:
