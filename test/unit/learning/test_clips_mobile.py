@@ -67,7 +67,7 @@ def policy(rover, tmp_path_factory):
         rover,
         TERMS,
         Action(meaning='twist', scale=(0.5, 1.0), clip=1.0),
-        goal=Goal(kind='base_velocity', frame=rover.base_link),
+        goal=Goal(kind='base_velocity', frame=rover.body_link),
     )
     path = tmp_path_factory.mktemp('bundles') / 'rover.onnx'
     return random_policy(meta, path, np.random.default_rng(2), hidden=(16,), gain=1.0)
