@@ -11,8 +11,9 @@ Array = npt.NDArray[np.float64]
 
 SOURCES = ('applied', 'sent')
 """Where the command in force is taken from: what was really applied, else what was asked for."""
-RECENT = 8
-"""Commands remembered of each source, so that one in force is there though newer ones are."""
+RECENT = 1000
+"""Commands remembered of each source: joint states may wait while newer commands are taken, and the
+one that was in force then must still be there."""
 
 
 class Commands:
