@@ -12,8 +12,8 @@ Array = npt.NDArray[np.float64]
 SOURCES = ('applied', 'sent')
 """Where the command in force is taken from: what was really applied, else what was asked for."""
 RECENT = 1000
-"""Commands remembered of each source: joint states may wait while newer commands are taken, and the
-one that was in force then must still be there."""
+"""Commands remembered of each source: joint states may wait while newer commands are taken, and
+the one that was in force then must still be there."""
 
 
 class Commands:
