@@ -168,7 +168,9 @@ class ClassicWorld:
         if model in self.models():
             self._let_go(model)
             away = gazebo.live.displace(model)
-        self._forget(model)  # others may have deleted it
+        elif model in self._present:  # others deleted it, and it asks for that once more itself
+            gazebo.live.look()
+        self._forget(model)
         factory = self._messages.type('gazebo.msgs.Factory')(sdf=text, allow_renaming=False)
         put_pose(factory.pose, pose)
         gazebo.transport.publish('~/factory', factory)
