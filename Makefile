@@ -46,7 +46,7 @@ bench: env  ## Run every benchmark against its bar
 	    echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; \
 	done; if [ -n "$$failed" ]; then echo "below the bar:$$failed"; exit 1; fi
 
-soak: env  ## Run what takes long: the demo over ten surrogate robots
+soak: env  ## Run what takes long: ten surrogates, respawns, kills, hostile requests, coverage, detection
 	$(BIN)/python -m pytest -m soak --timeout=7200 $(ARGS)
 
 lint: env  ## Check style and types
