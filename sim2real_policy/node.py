@@ -175,7 +175,8 @@ class PolicyNode(LifecycleNode):
                     controller.act()
                     self._send(noticed)
                     controller.guard.prepare()
-                    self._rehearsal.cycle(noticed)
+                    if not self._config.paced:  # else nobody waits
+                        self._rehearsal.cycle(noticed)
         free = controller.due if self._state == 'active' else 0.0
         self._pace.done(stamp, self._sent - before, free)
 
