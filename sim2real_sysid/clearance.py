@@ -3,6 +3,10 @@
 Pairs of shapes are watched unless their links hang together rigidly or by one moving joint, or
 touch in the pose the motion starts from, where they surely may. Only pairs that ever come near in
 random poses take part in an optimization; all do in the end.
+
+Convex hulls stand for meshes: their distance takes a hundredth of the time, and is the smaller
+one. Where hulls meet at the start but the meshes do not, as of a fork and what moves in it, the
+meshes themselves are watched.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ AIM = 1.1  # times the distance to be kept: what an optimization aims at
 NEAR = 3.0  # times the wanted distance: pairs that come nearer take part in an optimization
 FLOOR = 'floor'
 FLOOR_SIZE = (50.0, 50.0, 1.0)  # [m]; its top is the floor
+FLAT = 1e-4  # thickness of a mesh, as a share of its length, below which it has no hull
 BELOW = 1e-3  # [m] that the floor lies below what stands on it
 
 
@@ -79,11 +84,23 @@ class Clearance:
         self.pairs: tuple[Pair, ...] = ()
         if self.bare:
             return
+        self._meshes = self._replace_meshes()
         self._add_floor(start, floor)
         self._watch(profile)
         self._geometry_data = geometry.createData()
         self._choose(start, least)
         self.near = self._ever_near(random)
+
+    def _replace_meshes(self) -> dict[int, Any]:
+        """Put convex hulls in place of meshes; the meshes, by the number of the shape."""
+        coal = _shapes()
+        meshes = {}
+        for number, shape in enumerate(self._geometry.geometryObjects):
+            mesh = shape.geometry
+            if isinstance(mesh, coal.BVHModelBase) and _is_solid(np.array(mesh.vertices())):
+                mesh.buildConvexHull(True, 'Qt')
+                meshes[number], shape.geometry = mesh, mesh.convex
+        return meshes
 
     def _add_floor(self, start: Array, height: float) -> None:
         coal = _shapes()
@@ -125,17 +142,41 @@ class Clearance:
 
     def _choose(self, start: Array, least: float) -> None:
         """Which pairs are watched, and what each has to keep."""
-        links = [self._link(shape) for shape in self._geometry.geometryObjects]
-        distances = self.distances(start, range(len(self._geometry.collisionPairs)))
+        count = len(self._geometry.collisionPairs)
+        distances = self.distances(start, range(count))
+        numbers = [i if distances[i] > 0.0 else self._exact_pair(i) for i in range(count)]
+        self._geometry_data = self._geometry.createData()
         kept = []
-        for index, distance in enumerate(distances):
-            pair = self._geometry.collisionPairs[index]
-            names = links[pair.first], links[pair.second]
+        for number, distance in zip(numbers, self.distances(start, numbers)):
+            pair = self._geometry.collisionPairs[number]
+            shapes = self._geometry.geometryObjects
+            names = self._link(shapes[pair.first]), self._link(shapes[pair.second])
             if distance <= 0.0:
                 self.touching.append(' and '.join(names))
             else:
-                kept.append(Pair(index, names, min(least, 0.8 * float(distance))))
+                kept.append(Pair(number, names, min(least, 0.8 * float(distance))))
         self.pairs = tuple(kept)
+
+    def _exact_pair(self, index: int) -> int:
+        """The pair of the meshes whose hulls are this pair; this one if there are none."""
+        pair = self._geometry.collisionPairs[index]
+        one, other = self._mesh(pair.first), self._mesh(pair.second)
+        if (one, other) == (pair.first, pair.second):
+            return index
+        self._geometry.addCollisionPair(self._pin.CollisionPair(one, other))
+        return len(self._geometry.collisionPairs) - 1
+
+    def _mesh(self, number: int) -> int:
+        """The number of the shape that is the mesh itself, made when first asked for."""
+        mesh = self._meshes.get(number)
+        if mesh is None:
+            return number
+        if not isinstance(mesh, int):
+            hull = self._geometry.geometryObjects[number]
+            itself = hull.copy()
+            itself.name, itself.geometry = f'{hull.name} itself', mesh
+            mesh = self._meshes[number] = self._geometry.addGeometryObject(itself)
+        return int(mesh)
 
     def _link(self, shape: Any) -> str:
         if shape.name == FLOOR:
@@ -214,6 +255,12 @@ class Clearance:
             arm = np.array(point) - self._data.oMi[joint].translation
             slope += sign * (normal @ jacobian[:3] + np.cross(arm, normal) @ jacobian[3:])
         return np.asarray(slope @ self._coordinates.map)
+
+
+def _is_solid(points: Array) -> bool:
+    """Whether points (n, 3) [m] have a hull with an inside; without, the library crashes."""
+    sides = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return len(sides) == 3 and bool(sides[2] > FLAT * sides[0])
 
 
 def _shapes() -> Any:

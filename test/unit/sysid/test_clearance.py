@@ -104,3 +104,55 @@ def test_links_of_the_shipped_arm_keep_apart_where_it_stands():
     made = Clearance(arm, start, start[None], 0.05, 0.0)
     assert not made.touching
     assert made.least(start[None]) > 0.03
+
+
+def stl(path, *boxes):
+    """Write boxes, each (low, high), as a binary STL file."""
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+    faces = [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1]]
+    faces += [[2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+    triangles = [
+        (np.array(low) + corners * (np.array(high) - low))[face]
+        for low, high in boxes
+        for face in faces
+    ]
+    record = np.zeros(
+        len(triangles), [('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('', '<u2')]
+    )
+    record['corners'] = triangles
+    path.write_bytes(bytes(80) + np.uint32(len(triangles)).tobytes() + record.tobytes())
+    return f'<collision><geometry><mesh filename="{path}"/></geometry></collision>'
+
+
+def with_mesh(profile_of, mesh):
+    first = CHAIN.index(BALL.format(z=0.4))  # link one's
+    return profile_of(
+        CHAIN[:first] + CHAIN[first:].replace(BALL.format(z=0.4), mesh, 1), ('a', 'b', 'c')
+    )
+
+
+def test_what_moves_within_a_fork_is_watched_though_its_hull_is_filled(profile_of, tmp_path):
+    prongs = [((x, -0.1, 0.0), (x + 0.02, 0.1, 1.4)) for x in (-0.2, 0.18)]
+    made = clearance(with_mesh(profile_of, stl(tmp_path / 'fork.stl', *prongs)))
+    assert made.touching == []
+    pair = next(pair for pair in made.pairs if set(pair.links) == {'one', 'three'})
+    assert made.distances(np.zeros(3), [pair.number])[0] == pytest.approx(0.18 - 0.05, abs=1e-6)
+    # Three's ball comes nearer to a prong as joint c turns.
+    turned = made.distances(np.array([0.0, 0.0, 0.2]), [pair.number])[0]
+    assert turned == pytest.approx(0.13 - 0.4 * np.sin(0.2), abs=1e-6)
+
+
+def test_elsewhere_hulls_stand_for_meshes(profile_of, tmp_path):
+    # Two blocks below three's reach, and nothing between them but their hull.
+    blocks = [((x, -0.1, 0.0), (x + 0.02, 0.1, 0.5)) for x in (-0.2, 0.18)]
+    made = clearance(with_mesh(profile_of, stl(tmp_path / 'blocks.stl', *blocks)))
+    pair = next(pair for pair in made.pairs if set(pair.links) == {'one', 'three'})
+    above = made.distances(np.zeros(3), [pair.number])[0]
+    assert above == pytest.approx(1.2 - 0.05 - 0.5, abs=1e-6)
+
+
+def test_a_flat_mesh_has_no_hull_and_counts_as_it_is(profile_of, tmp_path):
+    flat = stl(tmp_path / 'flat.stl', ((-0.1, -0.1, 0.5), (0.1, 0.1, 0.5)))
+    made = clearance(with_mesh(profile_of, flat))
+    pair = next(pair for pair in made.pairs if set(pair.links) == {'one', 'three'})
+    assert made.distances(np.zeros(3), [pair.number])[0] == pytest.approx(0.65, abs=1e-6)
