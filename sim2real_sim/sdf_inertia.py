@@ -43,6 +43,22 @@ def rotation(rpy: tuple[float, float, float]) -> Array:
     )
 
 
+def axis_angle(axis: Array, angle: float) -> Array:
+    """Rotation matrix (3, 3) of a turn by an angle [rad] about a unit axis (3,)."""
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
+
+
+def roll_pitch_yaw(matrix: Array) -> Array:
+    """Fixed-axis roll, pitch, yaw (3,) [rad] of a rotation matrix; yaw 0 where roll says all."""
+    pitch = np.arctan2(-matrix[2, 0], np.hypot(matrix[0, 0], matrix[1, 0]))
+    if abs(matrix[2, 0]) > 1 - 1e-12:
+        return np.array([np.arctan2(-matrix[1, 2], matrix[1, 1]), pitch, 0.0])
+    roll = np.arctan2(matrix[2, 1], matrix[2, 2])
+    return np.array([roll, pitch, np.arctan2(matrix[1, 0], matrix[0, 0])])
+
+
 def disc(armature: float, axis: Array) -> dict[str, float]:
     """Inertia, by quantity, of a thin disc.
 

@@ -21,7 +21,7 @@ from sim2real_core.errors import InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.urdf import MOVABLE, UrdfJoint, resolve_mesh
 from sim2real_sim import sdf_addresses
-from sim2real_sim.sdf_inertia import rotation
+from sim2real_sim.sdf_inertia import axis_angle, roll_pitch_yaw
 
 LEAST_MASS, LEAST_INERTIA = 1e-3, 1e-6
 """Of a moving body that weighs nothing in the URDF [kg, kg*m^2]: engines need some."""
@@ -158,7 +158,7 @@ class _Robot:
         if joint.type == 'prismatic':
             moved.set('xyz', _text(rest * axis))
         else:
-            moved.set('rpy', _text(_rpy(axis, rest)))
+            moved.set('rpy', _text(roll_pitch_yaw(axis_angle(axis, rest))))
         self._pose(element, moved, f'{joint.name}_origin')
 
     def _axis(self, joint: UrdfJoint) -> np.ndarray:
@@ -311,18 +311,3 @@ class _Robot:
 
 def _text(vector: np.ndarray) -> str:
     return ' '.join(repr(float(v)) for v in vector)
-
-
-def _rpy(axis: np.ndarray, angle: float) -> np.ndarray:
-    """Roll, pitch, yaw of a turn by an angle about a unit axis."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    turn = np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
-    pitch = math.asin(min(1.0, max(-1.0, -turn[2, 0])))
-    if abs(turn[2, 0]) > 1 - 1e-12:
-        rpy = np.array([math.atan2(-turn[1, 2], turn[1, 1]), pitch, 0.0])
-    else:
-        roll = math.atan2(turn[2, 1], turn[2, 2])
-        rpy = np.array([roll, pitch, math.atan2(turn[1, 0], turn[0, 0])])
-    assert np.allclose(rotation((rpy[0], rpy[1], rpy[2])), turn)
-    return rpy

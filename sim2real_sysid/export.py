@@ -1,6 +1,8 @@
 """What was identified, as a robot's description: URDF or SDF.
 
 Only what is identified is written; every other number, and every character between them, stays.
+Where an encoder's zero is, is written as the place of the joint: see
+:mod:`sim2real_sysid.joint_zeros`.
 What the format has no word for goes into a comment, so that it is not lost, and is named.
 """
 
@@ -16,14 +18,19 @@ from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Estimate
 from sim2real_core.urdf import parse_urdf
-from sim2real_core.yaml_file import read_yaml
 from sim2real_sim import sdf
 from sim2real_sim.sdf_text import Element, parse
+from sim2real_sysid.joint_zeros import own_joints, shift_zeros, with_zeros
 
 FRICTION = {'viscous_friction': 'damping', 'coulomb_friction': 'friction'}
 """Quantity of a joint -> attribute of a URDF's ``<dynamics>``."""
 WAYS = ('positive', 'negative')
 SYMMETRIC = 'a URDF and SDF know no direction: the mean of both is written'
+ZERO = 'position_offset'
+MOVED = (
+    'zeros of joints moved to where the encoders have them, and what the description says of '
+    'limits with them: give no position_offset beside this model'
+)
 INERTIA = ('xx', 'xy', 'xz', 'yy', 'yz', 'zz')
 
 
@@ -63,10 +70,13 @@ def to_urdf(profile: RobotProfile, estimate: Estimate) -> Export:
     assert root is not None  # the profile was read from it
     written: dict[str, float] = {}
     bodies: dict[str, dict[str, float]] = {}
+    zeros: dict[str, float] = {}
     for text, value in values.items():
         address = parse_address(text)
         if address.kind == 'link':
             bodies.setdefault(address.name, {})[address.quantity] = value
+        elif address.quantity == ZERO:
+            zeros[address.name] = value
         elif address.kind == 'joint' and address.quantity in FRICTION:
             dynamics = _named(root, 'joint', address.name).make('dynamics')
             dynamics.set(FRICTION[address.quantity], repr(value))
@@ -76,6 +86,7 @@ def to_urdf(profile: RobotProfile, estimate: Estimate) -> Export:
         written[text] = value
     for name, wanted in bodies.items():
         _write_body(_named(root, 'link', name), profile, name, wanted)
+    shift_zeros(root, zeros)
     _comment(root, estimate, unsaid)
     result = str(document)
     _check_bodies(result, profile, bodies)
@@ -103,18 +114,24 @@ def to_sdf(
         InputError: as :func:`to_urdf`, or the SDF lacks a link or joint.
     """
     values, unsaid = _settled(profile, estimate)
-    notes: tuple[str, ...] = ()
-    if not text:
-        made = sdf.robot_sdf(profile, version)
-        text, notes = made.text, tuple(made.notes)
     written = {address: value for address, value in values.items() if sdf.editable(address)}
+    zeros = {address: value for address, value in values.items() if address.endswith(f'.{ZERO}')}
+    notes: list[str] = []
+    if text:
+        unsaid.update(dict.fromkeys(zeros, 'an SDF that is made from the URDF has it'))
+        moved = {}
+    else:
+        moved = zeros
+        offsets = {parse_address(address).name: value for address, value in zeros.items()}
+        made = sdf.robot_sdf(with_zeros(profile, offsets), version)
+        text, notes = made.text, [*made.notes, *_zero_notes(profile, zeros)]
     for address in values:
-        if address not in written:
+        if address not in written and address not in zeros:
             unsaid[address] = _instead(parse_address(address))
     document = parse(sdf.edit(text, written, model=model))
     root = next(iter(document))
     _comment(root, estimate, unsaid)
-    return Export(str(document), written, unsaid, notes)
+    return Export(str(document), written | moved, unsaid, tuple(notes))
 
 
 def _settled(profile: RobotProfile, estimate: Estimate) -> tuple[dict[str, float], dict[str, str]]:
@@ -205,18 +222,35 @@ def _urdf_notes(profile: RobotProfile, written: Mapping[str, float]) -> list[str
     notes = list(urdf.notes)
     if urdf.path.suffix == '.xacro':
         notes.append(f'{urdf.path} is xacro: what is written is the URDF that it expands to')
-    own = read_yaml(profile.path).data.get('joints') or {}
+    own = own_joints(profile)
     for text in written:
         address = parse_address(text)
-        given = own.get(address.name) if address.kind == 'joint' else None
-        if given and address.quantity in given:
+        given = own.get(address.name, {}) if address.kind == 'joint' else {}
+        if address.quantity in given:
             notes.append(
                 f'{profile.path} itself says joints.{address.name}.{address.quantity}: '
                 f'{given[address.quantity]}, which replaces what the URDF says'
             )
+    notes += _zero_notes(profile, written)
     meshes = etree.fromstring(urdf.text.encode()).iter('mesh')
     if any('://' not in mesh.get('filename', '://') for mesh in meshes):
         notes.append(
             'its meshes are named relative to the folder of the first URDF: keep it there'
         )
     return notes
+
+
+def _zero_notes(profile: RobotProfile, written: Mapping[str, float]) -> list[str]:
+    """What moved zeros ask of who uses the model."""
+    moved = [a.name for a in map(parse_address, written) if a.quantity == ZERO]
+    if not moved:
+        return []
+    own = own_joints(profile)
+    stay = [
+        f'joints.{name}.{key}'
+        for name in moved
+        for key in ('lower', 'upper')
+        if key in own.get(name, {})
+    ]
+    words = f'{profile.path} itself says {", ".join(stay)}: taken as readings of the encoder'
+    return [MOVED, *([words] if stay else [])]

@@ -9,7 +9,7 @@ from sim2real_bringup.cli import _sysid
 
 HELP = 'write what was identified into an SDF model'
 DETAILS = """Into an SDF of your own, whose text else stays as it is, or one made from the robot's
-URDF. What SDF cannot say goes into a comment and is shown. Exit status 1 when nothing is
+URDF, which alone has position offsets (as moved zeros of joints). What SDF cannot say goes into a comment and is shown. Exit status 1 when nothing is
 identified."""
 EXAMPLE = """
 sim2real sysid to-sdf fit.json --robot arm6 --out calibrated.sdf

@@ -1,7 +1,8 @@
 """Output error: parameters under which simulated outputs come closest to the measured ones.
 
-Gauss-Newton with damping over batched rollouts. Least squares give the start and stay in as the
-prior: what the outputs do not tell is left where the efforts put it.
+Gauss-Newton with damping over batched rollouts. Least squares give the start and stay in as a wide
+prior: what the outputs do not tell is left where the efforts put it. It is wide because both learn
+from the same samples, and where the model is not the robot they rightly differ.
 
 Multiple shooting (Bock 1983): a chain of windows is simulated as one trajectory, but each window
 from a state of its own for the derivatives, all at once. The windows' states are condensed to the
@@ -10,9 +11,10 @@ eliminated::
 
     dX[w+1] = A[w] dX[w] + B[w] dtheta
 
-Derivatives are differences over a step that matters, not over the smallest one: dry friction makes
-outcomes rough in the parameters. They take most of the time, so they are used again as long as
-they still lead downhill and the point has hardly moved.
+Derivatives are differences over a step that matters, not over the smallest one: a joint turns at a
+time step, so outcomes are rough in the parameters below what changes its speed within one. They
+take most of the time, so they are used again as long as they still lead downhill and the point has
+hardly moved.
 
 Shapes: P vectors, W windows, n samples, m outputs, p free parameters, s = 2 nj states. With
 p = 28, W = 48 and six joints they ask for 1 + 28 + 12 rollouts of each window.
@@ -36,8 +38,10 @@ Array = npt.NDArray[np.float64]
 Progress = Callable[[float, str], None]
 
 WINDOW = 1.0  # [s], of a chain; a matter of speed alone
-STEP = 0.3  # of a difference, in standard deviations of the prior
-START_STEP = 1e-3  # likewise of an initial state, as a share of the range seen
+WIDE = 10.0  # standard deviation of the prior, in those of least squares
+STEP = 0.3  # of a difference, in standard deviations of least squares
+LEAST_STEP = 0.2  # at least, in values that make a difference
+START_STEP = 1e-2  # likewise of an initial state, as a share of the range seen
 DAMPING = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0)  # tried at once; shares of the diagonal
 SMALL = 1e-3  # relative decrease of the cost that is worth another step
 MOVED = 0.3  # likewise, after which derivatives are taken anew
@@ -102,10 +106,12 @@ class OutputError:
         # Nor does it matter to commands how late efforts are measured.
         fixed = ('.inertia.', 'sensor.') if commanded else ('.inertia.',)
         moves = np.array([not any(f in address for f in fixed) for address in addresses])
-        known = np.isfinite(prior.std) & (prior.std > 0)
-        self.free = np.flatnonzero(prior.excited & known & moves)
-        self.step = STEP * prior.std[self.free]
-        self.precision = np.linalg.inv(prior.covariance[np.ix_(self.free, self.free)])
+        usable = np.isfinite(prior.std) & (prior.std > 0)
+        self.free = np.flatnonzero(prior.excited & usable & moves)
+        matters = prior.matters[self.free]
+        self.step = np.maximum(STEP * prior.std[self.free], LEAST_STEP * matters)
+        known = prior.covariance[np.ix_(self.free, self.free)]
+        self.precision = np.linalg.inv(WIDE**2 * known)
         self.count = self.chains.counts.sum(axis=1)
         self._efforts = np.isfinite(self.chains.effort).all(axis=(0, 1)) & commanded
         self.spread = noise(self.chains.segments[0])  # (2, nj)

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
+from sim2real_core.kinematics import Kinematics
 from sim2real_core.nominal import nominal
 from sim2real_core.profile import load_profile
 from sim2real_core.records import Estimate, ParameterEstimate
 from sim2real_core.urdf import parse_urdf
 from sim2real_sim import sdf
 from sim2real_sim.mujoco_simulator import MujocoSimulator
-from sim2real_sysid.export import to_sdf, to_urdf
+from sim2real_sysid.export import MOVED, to_sdf, to_urdf
+from sim2real_sysid.joint_zeros import with_zeros
 
 ARM6 = load_profile('arm6')
 KNOWN = {
@@ -157,3 +159,75 @@ def test_an_sdf_of_ones_own_stays_but_for_the_values():
 def _model():
     text = sdf.from_profile(ARM6)
     return text[text.index('<model') : text.rindex('</model>')] + '</model>'
+
+
+ZEROS = {'joint.shoulder.position_offset': 0.05, 'joint.wrist.position_offset': -0.03}
+
+
+def test_readings_of_the_encoders_are_positions_of_the_calibrated_robot(tmp_path):
+    robot = calibrated(tmp_path, to_urdf(ARM6, estimate(ZEROS)).text)
+    offset = [ZEROS.get(f'joint.{name}.position_offset', 0.0) for name in ARM6.joint_names]
+    angles = np.random.default_rng(1).uniform(-1.5, 1.5, (20, 6))
+    before, after = Kinematics(ARM6), Kinematics(robot)
+    for angle in angles:
+        for one, other in zip(before.pose(angle), after.pose(angle + offset)):
+            np.testing.assert_allclose(one, other, atol=1e-12)
+    np.testing.assert_allclose(robot.array('upper'), ARM6.array('upper') + offset)
+    np.testing.assert_allclose(robot.array('lower'), ARM6.array('lower') + offset)
+
+
+def test_a_model_with_moved_zeros_says_that_the_offset_is_in_it():
+    made = to_urdf(ARM6, estimate(ZEROS))
+    assert made.written == ZEROS
+    assert made.notes == (MOVED,)
+    assert MOVED not in to_urdf(ARM6, estimate(KNOWN)).notes
+
+
+def test_an_sdf_that_is_made_has_moved_zeros_too(tmp_path):
+    made = to_sdf(ARM6, estimate(ZEROS))
+    robot = calibrated(tmp_path, to_urdf(ARM6, estimate(ZEROS)).text)
+    assert made.text == sdf.from_profile(robot)
+    assert (made.written, made.unsaid) == (ZEROS, {})
+
+
+def test_zeros_do_not_go_into_an_sdf_of_ones_own():
+    own = sdf.from_profile(ARM6)
+    made = to_sdf(ARM6, estimate(ZEROS), own)
+    assert made.written == {}
+    assert set(made.unsaid) == set(ZEROS)
+    comment = made.text.partition('<!-- Identified')[2].partition('-->')[0]
+    assert all(f'{address} = {value}' in comment for address, value in ZEROS.items())
+
+
+MOVING = """<robot name="gantry">
+  <link name="a"/><link name="b"/><link name="c"/><link name="d"/>
+  <joint name="slide" type="prismatic">
+    <parent link="a"/><child link="b"/>
+    <origin xyz="1 0 0" rpy="0 1.5707963267948966 0.3"/><axis xyz="0 0 2"/>
+    <limit upper="2" effort="1" velocity="1"/>
+    <safety_controller soft_lower_limit="0.1" soft_upper_limit="1.9" k_velocity="1"/>
+  </joint>
+  <joint name="wheel" type="continuous">
+    <parent link="b"/><child link="c"/><axis xyz="0 3 4"/>
+    <origin rpy="0 -1.5707963267948966 0"/>
+  </joint>
+  <joint name="follower" type="prismatic">
+    <parent link="a"/><child link="d"/>
+    <limit lower="-9" upper="9" effort="1" velocity="1"/>
+    <mimic joint="slide" multiplier="-2" offset="0.5"/>
+  </joint>
+</robot>"""
+
+
+def test_prismatic_continuous_and_following_joints_keep_their_places(profile_of):
+    profile = profile_of(MOVING, ('slide', 'wheel'))
+    offsets = {'slide': 0.25, 'wheel': -0.4}
+    moved = with_zeros(profile, offsets)
+    before, after = Kinematics(profile), Kinematics(moved)
+    angle, offset = np.array([0.7, 2.0]), np.array([0.25, -0.4])
+    for link in 'bcd':
+        for one, other in zip(before.pose(angle, link), after.pose(angle + offset, link)):
+            np.testing.assert_allclose(one, other, atol=1e-9)
+    slide = moved.joint('slide')
+    assert (slide.lower, slide.upper) == (0.25, 2.25)
+    assert 'soft_lower_limit="0.35"' in moved.urdf.text
