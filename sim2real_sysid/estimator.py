@@ -317,13 +317,15 @@ class OnlineIdentifier:
         if not len(self._moments):
             return self._whole(self._reporter.nothing(stamp))
         blocks = self._moments.blocks()
-        steep, self._curves = steepest(self._moments.sums(), self._rows.shared + self._rows.loaded)
+        steep = steepest(self._moments.sums(), self._rows.shared + self._rows.loaded)
+        self._curves = steep.safe
         extra = self._mass(self._fit(self._moments.sums()))
         knowledge = Knowledge(
             main=self._solve(blocks, self._model(self._curves, extra)),
-            full=self._solve(blocks, self._model(steep, extra, full=True)),
+            full=self._solve(blocks, self._model(steep.best, extra, full=True)),
             speeds=self._rows.limit[:, None] * SLOW,
-            curves=steep,
+            curves=steep.best,
+            sharp=steep.sharp,
             count=blocks.rows,
             idle=self._idle,
             kept=self._kept,

@@ -52,6 +52,7 @@ class Knowledge:
         full: of the full model.
         speeds: (nj, 9) Stribeck velocities of the columns [rad/s or m/s].
         curves: (nj,) which of them is in the models.
+        sharp: (nj,) whether it must be that one, or a neighbour.
         count: (b, nj, 2) rows of motion backward and forward, by block.
         idle: (nj,) time since the last telling motion [s].
         kept: (n,) parameters of the main model that are known from before a change.
@@ -61,6 +62,7 @@ class Knowledge:
     full: Posterior
     speeds: Array
     curves: npt.NDArray[np.intp]
+    sharp: Flags
     count: Array
     idle: Array
     kept: Flags
@@ -271,6 +273,7 @@ class Reporter:
         curve, speeds = int(knowledge.curves[j]), knowledge.speeds[j]
         curved = ready and rise > EVIDENT * std[RISE] and abs(off) < MOST_BEND
         curved = curved and 0 < curve < len(speeds) - 1 and bool(full.reliable[first + RISE])
+        curved = curved and bool(knowledge.sharp[j])
         speed = speeds[curve] * math.exp(np.clip(off, -1.0, 1.0))
         static = row('static_friction', own[COULOMB] + rise, {COULOMB: 1.0, RISE: 1.0}, curved)
         stribeck = row(

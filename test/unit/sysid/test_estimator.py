@@ -72,6 +72,22 @@ def test_stribeck_friction_does_not_pass_for_coulomb(robot, identifier, scores):
     assert max(abs(z) for z in found.values()) < FAR
 
 
+@pytest.mark.parametrize('speed', [0.03, 0.06])
+def test_slow_motion_tells_static_friction_and_where_it_ends(robot, identifier, scores, speed):
+    robot.reach, robot.stribeck = 0.15, (0.5, speed)
+    for joint in ('hip', 'knee'):
+        coulomb = robot.truth[f'joint.{joint}.coulomb_friction']
+        robot.truth[f'joint.{joint}.static_friction'] = 1.5 * coulomb
+        robot.truth[f'joint.{joint}.stribeck_velocity'] = speed
+    estimate = robot.record(duration=40.0).feed(identifier)
+    assert max(abs(z) for z in scores(estimate, robot.truth).values()) < FAR
+    for joint in ('hip', 'knee'):
+        for what in ('static_friction', 'stribeck_velocity'):
+            found = estimate.parameters[f'joint.{joint}.{what}']
+            assert found.status == 'identified'
+            assert found.mean == pytest.approx(robot.truth[f'joint.{joint}.{what}'], rel=0.1)
+
+
 def test_late_effort_does_not_pass_for_friction(robot, identifier, scores):
     record = robot.record()
     record.effort[1:] = record.effort[:-1].copy()  # one sample, 5 ms
