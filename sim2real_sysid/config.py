@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
+from sim2real_core.errors import Faults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,15 @@ class SysidConfig(Config):
         low=0.0,
         high=0.5,
     )
+    torque_constants: tuple[float, ...] = parameter(
+        (1.0,),
+        'What one unit of effort in the joint states is worth; for a current the torque constant '
+        'times the gear ratio, negative where it counts the other way. One for all joints, or '
+        "each joint's in the order of the profile.",
+        unit='N*m or N per unit',
+        low=-1e6,
+        high=1e6,
+    )
     timing_error: float = parameter(
         0.002,
         'Standard deviation of an unknown delay between measured effort and position; at least '
@@ -57,6 +67,15 @@ class SysidConfig(Config):
         low=0.0,
         high=1.0,
     )
+    zero_error: float = parameter(
+        0.03,
+        "How far an encoder's zero may be off (standard deviation). To gravity a zero that is off "
+        'looks much like a constant effort, so less is better where encoders were homed. 0: the '
+        'zeros are known, and none is looked for.',
+        unit='rad or m',
+        low=0.0,
+        high=1.0,
+    )
     relative_std: float = parameter(
         0.1,
         'A parameter counts as identified up to this standard deviation, as a share of its value '
@@ -74,3 +93,9 @@ class SysidConfig(Config):
         low=1.0,
         high=1e6,
     )
+
+    def check(self, faults: Faults) -> None:
+        """Every effort is worth something."""
+        if not self.torque_constants or not all(self.torque_constants):
+            mend = 'must be numbers other than 0, one for all joints or one each'
+            faults.add('torque_constants', self.torque_constants, mend)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import quantity
+from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Estimate, ParameterEstimate
 from sim2real_sysid.bank import FADING, LAGS, Bank
@@ -27,7 +28,7 @@ from sim2real_sysid.blocks import Blocks, Fit
 from sim2real_sysid.commands import Following
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.regression import Rows
-from sim2real_sysid.report import joined
+from sim2real_sysid.report import joined, ties
 from sim2real_sysid.servo import Servo
 from sim2real_sysid.unmeasured import Unmeasured
 from sim2real_sysid.windows import States, Windows
@@ -37,6 +38,7 @@ Flags = npt.NDArray[np.bool_]
 
 QUANTITIES = ('gain', 'time_constant', 'delay')
 GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
+PLACES = (GAIN, LAG, DELAY)  # of the quantities
 TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
 """What the gain cannot be told from where no effort is measured."""
 BLOCK = 0.5  # s
@@ -112,6 +114,7 @@ class DriveIdentifier:
         self.addresses = tuple(
             f'actuator.{joint}.{what}' for joint in profile.joint_names for what in QUANTITIES
         )
+        self._unknown = {address: _unknown(profile, address) for address in self.addresses}
 
     def command(self, stamp: float, values: Array) -> None:
         """Take a command (nj,) that is in force from ``stamp`` [s] on."""
@@ -312,41 +315,68 @@ class DriveIdentifier:
         Returns:
             Address to estimate, the addresses that are identified, and their covariance.
         """
+        if not self.commanded:
+            return dict(self._unknown), (), np.zeros((0, 0))
         mean, covariance, blocks, moved = self._known()
         # A lag much shorter than the sample period is over before anyone looks.
         lag = np.maximum(mean[:, LAG], 0.0)
         unseen = 12.0**-0.5 * self._period * np.exp(-FADES * lag / max(self._period, 1e-9))
         blur = np.stack([np.zeros(self._nj), CYCLE + unseen, CYCLE + unseen])
         covariance = covariance + np.square(blur).T[:, :, None] * np.eye(3)
-        std = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         found: dict[str, ParameterEstimate] = {}
         kept: list[int] = []
         for k, address in enumerate(self.addresses):
             joint, place = divmod(k, len(QUANTITIES))
-            limits = quantity(address, self.profile)
-            at = (GAIN, LAG, DELAY)[place]
-            least = 0.0 if at == GAIN else self.config.timing_error
-            raw, deviation = float(mean[joint, at]), float(std[joint, at])
-            value = float(np.clip(raw, limits.low, limits.high))
-            sure = deviation <= max(self.config.relative_std * abs(value), least)
-            sure = sure and abs(value - raw) <= 2.0 * deviation
-            sure = sure and bool(blocks[joint] >= LEAST_BLOCKS)
-            status = 'not_identified'
-            if sure:
-                idle = self._stamp - moved[joint]
-                status = 'stale' if idle > self.config.stale_after else 'identified'
-            if status == 'identified':
+            at = PLACES[place]
+            known = self._parameter(
+                address,
+                joint,
+                at,
+                mean[joint],
+                covariance[joint],
+                bool(blocks[joint] >= LEAST_BLOCKS),
+            )
+            if (
+                known.status == 'identified'
+                and self._stamp - moved[joint] > self.config.stale_after
+            ):
+                known = replace(known, status='stale')
+            if known.status == 'identified':
                 kept.append(3 * joint + at)
-            tied: tuple[str, ...] = ()
-            if at == GAIN and self._missing[joint] and self.commanded:
-                name = self.profile.joint_names[joint]
-                tied = tuple(f'joint.{name}.{what}' for what in TIED)
-            found[address] = ParameterEstimate(value, deviation, status, limits.unit, tied)
+            found[address] = known
         order = tuple(a for a, p in found.items() if p.status == 'identified')
         whole = np.zeros((3 * self._nj, 3 * self._nj))
         for joint in range(self._nj):
             whole[3 * joint : 3 * joint + 3, 3 * joint : 3 * joint + 3] = covariance[joint]
         return found, order, whole[np.ix_(kept, kept)]
+
+    def _parameter(
+        self, address: str, joint: int, at: int, mean: Array, covariance: Array, enough: bool
+    ) -> ParameterEstimate:
+        """One of a joint's, from all three (3,) and their covariance; not yet whether it is stale.
+
+        Args:
+            address: of it.
+            joint: whose it is.
+            at: its place among the three.
+            mean: (3,).
+            covariance: (3, 3).
+            enough: whether the joint told for long enough.
+        """
+        limits, name = quantity(address, self.profile), self.profile.joint_names[joint]
+        raw, deviation = float(mean[at]), math.sqrt(max(float(covariance[at, at]), 0.0))
+        value = float(np.clip(raw, limits.low, limits.high))
+        least = 0.0 if at == GAIN else self.config.timing_error
+        target = max(self.config.relative_std * abs(value), least)
+        if enough and deviation <= target and abs(value - raw) <= 2.0 * deviation:
+            return ParameterEstimate(value, deviation, 'identified', limits.unit)
+        tied: tuple[str, ...] = ()
+        if at == GAIN and self._missing[joint]:
+            tied = tuple(f'joint.{name}.{what}' for what in TIED)
+        elif enough and deviation > target:
+            others = ties(covariance, at, target**2)
+            tied = tuple(f'actuator.{name}.{QUANTITIES[PLACES.index(k)]}' for k in others)
+        return ParameterEstimate(value, deviation, 'not_identified', limits.unit, tied)
 
     @property
     def lateness(self) -> Array:
@@ -354,11 +384,15 @@ class DriveIdentifier:
         return np.where(self.formed, self._unmeasured.lateness, 0.0)
 
     def add_to(self, estimate: Estimate) -> Estimate:
-        """An estimate with what is known of the drives, once commands were heard."""
-        if not self.commanded:
-            return estimate
+        """An estimate with what is known of the drives."""
         found, _, covariance = self.estimates()
         return joined(estimate, found, covariance)
+
+
+def _unknown(profile: RobotProfile, address: str) -> ParameterEstimate:
+    """Before any command was heard."""
+    unit = quantity(address, profile).unit
+    return ParameterEstimate(nominal(profile, address), math.inf, 'not_identified', unit)
 
 
 def ratios(fit: Fit) -> tuple[Array, Array]:

@@ -70,11 +70,12 @@ class RigidBody:
 
     Args:
         profile: the robot.
+        zeros: whether those of the encoders are in question.
 
     Attributes:
         payload_mass: nominal mass of the payload link [kg].
         payload_columns: what :meth:`columns` gives of the payload.
-        zeros: (k,) joints whose position matters to gravity.
+        zeros: (k,) joints whose position matters to gravity; none where it is not in question.
         reach: length of the chain of links that ends in the payload, at its longest [m].
 
     Raises:
@@ -83,7 +84,7 @@ class RigidBody:
 
     payload_columns = 4
 
-    def __init__(self, profile: RobotProfile) -> None:
+    def __init__(self, profile: RobotProfile, *, zeros: bool = True) -> None:
         self._model = build_model(profile)
         import pinocchio
 
@@ -112,7 +113,7 @@ class RigidBody:
         while joint:
             self.reach += float(np.linalg.norm(self._model.jointPlacements[joint].translation))
             joint = self._model.parents[joint]
-        self.zeros = self._weighing(len(profile.joints))
+        self.zeros = self._weighing(len(profile.joints)) if zeros else np.zeros(0, dtype=np.intp)
 
     def _weighing(self, joints: int) -> Places:
         """Joints whose position gravity tells, on random poses and with a payload."""

@@ -8,6 +8,7 @@ from collections import Counter, deque
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Change, Estimate
 from sim2real_sysid.changes import WINDOWS, ChangeDetector, Step
@@ -46,7 +47,7 @@ from sim2real_sysid.regression import (
     VISCOUS,
     RowBuilder,
 )
-from sim2real_sysid.report import ZERO, Knowledge, Reporter
+from sim2real_sysid.report import Knowledge, Reporter
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -94,12 +95,12 @@ class OnlineIdentifier:
 
     Attributes:
         addresses: what is identified, in order; where the data say that viscous friction differs
-            between the directions, its addresses come on top, and those of the drives where
-            commands are known.
+            between the directions, its addresses come on top.
         changes: the latest ones, oldest first.
 
     Raises:
-        InputError: the robot has a floating base.
+        InputError: the robot has a floating base, or another number of joints than the settings
+            have torque constants.
         MissingError: pinocchio is not installed.
     """
 
@@ -108,7 +109,8 @@ class OnlineIdentifier:
         self.config = config or SysidConfig()
         nj = len(profile.joints)
         check_base(profile)
-        self._body = RigidBody(profile)
+        self._constants = _constants(self.config.torque_constants, nj)
+        self._body = RigidBody(profile, zeros=self.config.zero_error > 0.0)
         self._intake = Intake(profile)
         self._rows = RowBuilder(profile, self.config, self._body)
         self._moments = Moments(nj, self._rows.columns, self.config.memory)
@@ -129,11 +131,15 @@ class OnlineIdentifier:
         self._reporter = Reporter(
             profile, self.config, self._rows.payload, self._body.zeros.tolist()
         )
-        self.addresses = (*self._reporter.addresses, *self._play.addresses)
+        self.addresses = (
+            *self._reporter.addresses,
+            *self._play.addresses,
+            *self._drives.addresses,
+        )
         n, shift = len(self._start), SHIFT * self._body.reach
         shift *= max(self._body.payload_mass, LEAST_MASS)
         payload = [np.inf, shift, shift, shift][: self._rows.payload]
-        self._thought = np.append(payload, np.full(len(self._body.zeros), ZERO))
+        self._thought = np.append(payload, np.full(len(self._body.zeros), self.config.zero_error))
         self._about = Linearization(nj, self._body.zeros)
         self._extra = 0.0  # mass of the payload beyond the nominal one, as last known [kg]
         self._detector = ChangeDetector(self._reporter.lowest)
@@ -170,7 +176,7 @@ class OnlineIdentifier:
             stamp: its time [s].
             position: (nj,) in the profile's joint order [rad or m]; a joint that was not
                 measured is NaN.
-            effort: (nj,) measured [N*m or N]; NaN where it was not.
+            effort: (nj,) measured [N*m or N, over ``torque_constants``]; NaN where it was not.
             command: (nj,) sent in answer to it; None where none was.
 
         Returns:
@@ -178,7 +184,7 @@ class OnlineIdentifier:
         """
         if command is not None:
             self.command(stamp, command)
-        return self._intake.take(stamp, position, effort) and self._work()
+        return self._intake.take(stamp, position, effort * self._constants) and self._work()
 
     def _work(self) -> bool:
         """Work off the samples that wait; whether anything was learned from them."""
@@ -311,13 +317,15 @@ class OnlineIdentifier:
         if not len(self._moments):
             return self._whole(self._reporter.nothing(stamp))
         blocks = self._moments.blocks()
-        steep, self._curves = steepest(self._moments.sums(), self._rows.shared + self._rows.loaded)
+        steep = steepest(self._moments.sums(), self._rows.shared + self._rows.loaded)
+        self._curves = steep.safe
         extra = self._mass(self._fit(self._moments.sums()))
         knowledge = Knowledge(
             main=self._solve(blocks, self._model(self._curves, extra)),
-            full=self._solve(blocks, self._model(steep, extra, full=True)),
+            full=self._solve(blocks, self._model(steep.best, extra, full=True)),
             speeds=self._rows.limit[:, None] * SLOW,
-            curves=steep,
+            curves=steep.best,
+            sharp=steep.sharp,
             count=blocks.rows,
             idle=self._idle,
             kept=self._kept,
@@ -406,3 +414,11 @@ class OnlineIdentifier:
         elif slot % MAIN in FRICTION:
             flags[slot - slot % MAIN + np.array(FRICTION)] = True
         return flags
+
+
+def _constants(given: tuple[float, ...], joints: int) -> Array:
+    """Torque constants (nj,)."""
+    if len(given) not in (1, joints):
+        mend = f'must be one number, or {joints}, one a joint'
+        raise InputError(Fault('torque_constants', given, mend))
+    return np.broadcast_to(np.array(given), joints)

@@ -226,7 +226,9 @@ class PlayIdentifier:
             value = float(np.clip(mean, limits.low, limits.high))
             status = 'not_identified'
             target = max(self._config.relative_std * value, FINE * float(self.noise[j]))
-            if std <= target and abs(value - mean) <= 2.0 * std:
+            # A gap no wider than what counts as rest is not seen: it may be one, or none.
+            seen = value > self._beyond[j]
+            if seen and std <= target and abs(value - mean) <= 2.0 * std:
                 idle = self._stamp - turns[-1].stamp
                 status = 'stale' if idle > self._config.stale_after else 'identified'
             found[address] = ParameterEstimate(value, std, status, limits.unit)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -458,12 +459,26 @@ def _hazard(x: float) -> float:
     return math.exp(-0.5 * x * x) / (math.sqrt(2.0 * math.pi) * tail)
 
 
-def steepest(sums: Block, shared: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Which column of friction at low speed explains most, of each joint, (nj,) twice.
+class Steepest(NamedTuple):
+    """Which column of friction at low speed explains most.
+
+    Attributes:
+        best: (nj,) of each joint.
+        safe: (nj,) likewise, but the usual one unless there is strong evidence: columns of high
+            speeds come near to Coulomb and viscous friction.
+        sharp: (nj,) whether there is strong evidence against all but the best and its neighbours.
+    """
+
+    best: npt.NDArray[np.intp]
+    safe: npt.NDArray[np.intp]
+    sharp: npt.NDArray[np.bool_]
+
+
+def steepest(sums: Block, shared: int) -> Steepest:
+    """Which column of friction at low speed explains most.
 
     Profile likelihood: the joint's own parameters and the shared ones follow each choice. Only a
-    rise counts. Columns of high speeds come near to Coulomb and viscous friction, so for the sake
-    of these one takes the place of the usual one only on strong evidence: the second answer.
+    rise counts.
 
     Args:
         sums: of all blocks.
@@ -472,6 +487,7 @@ def steepest(sums: Block, shared: int) -> tuple[npt.NDArray[np.intp], npt.NDArra
     base = [ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, *range(LOCAL, LOCAL + shared)]
     curves = np.arange(CURVE, LOCAL)
     found = np.full((2, len(sums.cross)), USUAL, dtype=np.intp)
+    sharp = np.zeros(len(sums.cross), dtype=bool)
     further = [*curves, -1]
     for j, rows in enumerate(sums.rows.sum(axis=1)):
         size = np.sqrt(np.maximum(np.diag(sums.mean[j]), 1e-300))
@@ -491,4 +507,6 @@ def steepest(sums: Block, shared: int) -> tuple[npt.NDArray[np.intp], npt.NDArra
             found[0, j] = best
         if gain[best] - gain[USUAL] > STRONG * noise:
             found[1, j] = best
-    return found[0], found[1]
+        far = np.abs(np.arange(len(gain)) - best) > 1
+        sharp[j] = gain[best] - gain[far].max() > STRONG * noise
+    return Steepest(found[0], found[1], sharp)

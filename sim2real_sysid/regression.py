@@ -239,8 +239,8 @@ class RowBuilder:
         values[..., OFFSET] = 1.0
         values[..., DELAY] = -rate
         values[..., TILT] = np.abs(joints[:, 1])
-        shape = np.exp(-np.square(velocity[..., None] / (self.limit[:, None] * SLOW)))
-        values[..., CURVE:LOCAL] = (direction[..., None] * shape)[:, None]
+        slow = _stribeck(velocity[..., None], turning[..., None], self.limit[:, None] * SLOW)
+        values[..., CURVE:LOCAL] = slow[:, None]
         values[..., LOCAL : LOCAL + self.payload] = bodies[..., 1 : 1 + self.payload]
         values[..., LOCAL + self.payload : -2] = self._zeros(joints)
         values[..., -2] = bodies[..., 0]
@@ -307,6 +307,20 @@ class RowBuilder:
             self._direction = now
             settled[k] = stamp - self._since >= SETTLING * self._filter.cascade.delay
         return direction, settled
+
+
+def _stribeck(velocity: Array, spread: Array, scale: Array) -> Array:
+    """What the filter passes of ``sign(v) exp(-(v/vs)^2)`` of a speed that changes evenly.
+
+    Its mean over speeds that are normal about ``velocity`` with deviation ``spread``; ``scale`` is
+    vs. Of a product of two normal densities, which is one again, the sign's mean is an error
+    function.
+    """
+    own, wide = 0.5 * scale**2, 0.5 * scale**2 + spread**2
+    middle = velocity * own / wide
+    deviation = np.sqrt(own * spread**2 / wide)
+    height = np.sqrt(own / wide) * np.exp(-0.5 * velocity**2 / wide)
+    return np.asarray(height * _error_function(middle / (math.sqrt(2.0) * deviation)))
 
 
 def _error_function(x: Array) -> Array:

@@ -10,7 +10,8 @@ so. A constant effort and dry friction that differs between the directions look 
 the constant counts as either, and as uncertainty of the latter.
 
 What an encoder shows too much is identified where gravity tells it; a joint whose position gravity
-does not tell stays ``not_identified``, confounded with nothing.
+does not tell stays ``not_identified``, confounded with nothing. So does one that the settings say
+is known.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ EVIDENT = 4.0  # standard deviations, before a further effect is believed
 LEAST_TILT = 0.05  # share of the viscous friction, before its directions differ
 MOST_BEND = 0.5  # of the logarithm of a Stribeck velocity, about that of its column
 MOST_TIED = 4  # parameters that one is said to be confounded with
-ZERO = 0.03  # standard deviation of a position offset before anything is known [rad or m]
 AT_MOST = 0.1  # rad or m of a position offset make a difference, whatever gravity says
 
 
@@ -52,6 +52,7 @@ class Knowledge:
         full: of the full model.
         speeds: (nj, 9) Stribeck velocities of the columns [rad/s or m/s].
         curves: (nj,) which of them is in the models.
+        sharp: (nj,) whether it must be that one, or a neighbour.
         count: (b, nj, 2) rows of motion backward and forward, by block.
         idle: (nj,) time since the last telling motion [s].
         kept: (n,) parameters of the main model that are known from before a change.
@@ -61,6 +62,7 @@ class Knowledge:
     full: Posterior
     speeds: Array
     curves: npt.NDArray[np.intp]
+    sharp: Flags
     count: Array
     idle: Array
     kept: Flags
@@ -211,30 +213,13 @@ class Reporter:
         return ParameterEstimate(value, row.std, 'not_identified', limits.unit, tied)
 
     def _tied(self, slot: int, std: float, target: float, main: Posterior) -> tuple[str, ...]:
-        """What a parameter cannot be told from: what would have to be known to know it.
-
-        One after the other the parameter is taken as known that takes most of the variance away,
-        until what is left is small enough. Where even all of them would not do, the motion did
-        not excite it.
-        """
+        """What a parameter cannot be told from."""
         slots = [s for s in self._slots if main.known[s]]
         place = slots.index(slot)
         matrix = main.inverse[np.ix_(slots, slots)]
-        least = 1.0 / float(np.linalg.inv(matrix)[place, place])
         # Intervals are wider than the equations alone say.
         enough = float(matrix[place, place]) * min((target / std) ** 2, 0.5)
-        if not 0.0 < least <= enough:
-            return ()
-        found: list[str] = []
-        while matrix[place, place] > enough and len(found) < MOST_TIED:
-            power = np.where(np.diag(matrix) > 0.0, np.diag(matrix), np.inf)
-            taken = matrix[place] ** 2 / power
-            taken[place] = 0.0
-            other = int(taken.argmax())
-            found.append(self._slots[slots[other]])
-            matrix = matrix - np.outer(matrix[:, other], matrix[other]) / matrix[other, other]
-            matrix[other, :] = matrix[:, other] = 0.0
-        return tuple(found)
+        return tuple(self._slots[slots[other]] for other in ties(matrix, place, enough))
 
     def _of_main(self, knowledge: Knowledge) -> list[_Row]:
         """Rows of the main model."""
@@ -288,6 +273,7 @@ class Reporter:
         curve, speeds = int(knowledge.curves[j]), knowledge.speeds[j]
         curved = ready and rise > EVIDENT * std[RISE] and abs(off) < MOST_BEND
         curved = curved and 0 < curve < len(speeds) - 1 and bool(full.reliable[first + RISE])
+        curved = curved and bool(knowledge.sharp[j])
         speed = speeds[curve] * math.exp(np.clip(off, -1.0, 1.0))
         static = row('static_friction', own[COULOMB] + rise, {COULOMB: 1.0, RISE: 1.0}, curved)
         stribeck = row(
@@ -312,6 +298,37 @@ class Reporter:
                 dry.confounded = (f'{name}.effort_offset',)
                 rows.append(dry)
         return rows
+
+
+def ties(covariance: Array, place: int, enough: float) -> list[int]:
+    """What would have to be known to know a parameter.
+
+    One after the other the parameter is taken as known that takes most of the variance away,
+    until what is left is small enough. Where even all of them would not do, the motion did not
+    excite it.
+
+    Args:
+        covariance: (n, n) of all.
+        place: of the parameter.
+        enough: variance that counts as known.
+
+    Returns:
+        Places of the others, what ties most first; none where they would not do.
+    """
+    least = 1.0 / float(np.linalg.inv(covariance)[place, place])
+    if not 0.0 < least <= enough:
+        return []
+    found: list[int] = []
+    while covariance[place, place] > enough and len(found) < MOST_TIED:
+        power = np.where(np.diag(covariance) > 0.0, np.diag(covariance), np.inf)
+        taken = covariance[place] ** 2 / power
+        taken[place] = 0.0
+        other = int(taken.argmax())
+        found.append(other)
+        gone = np.outer(covariance[:, other], covariance[other]) / covariance[other, other]
+        covariance = covariance - gone
+        covariance[other, :] = covariance[:, other] = 0.0
+    return found
 
 
 def joined(

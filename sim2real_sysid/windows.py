@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 ROW_PERIOD = 0.008  # s, on average
 HALF_WINDOW = 0.012  # s
 FEWEST, MOST = 2, 16  # samples on each side
-STRETCH = 2.0  # times the regular length, for a window with lost samples
+STRETCH = 1.4  # times the regular length, for a window with lost samples: no cubic reaches far
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 ROOM = 1024
 

@@ -248,9 +248,9 @@ def test_friction_is_identified_without_measured_effort(made):
 def test_drives_are_identified_beside_the_joints(made):
     profile, log = made('pusher')
     identifier = OnlineIdentifier(profile)
-    assert not any(
-        a in identifier.estimate().parameters for a in DriveIdentifier(profile).addresses
-    )
+    for address in DriveIdentifier(profile).addresses:
+        found = identifier.estimate().parameters[address]
+        assert (found.status, found.std) == ('not_identified', np.inf)
     for stamp, position, effort, sent in zip(*log):
         command = sent if np.isfinite(sent).all() else None
         identifier.update(float(stamp), position, effort, command)

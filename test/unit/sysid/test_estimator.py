@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from sim2real_core.errors import InputError
 from sim2real_core.joint_states import UNSTAMPED
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.estimator import OnlineIdentifier
@@ -71,12 +72,50 @@ def test_stribeck_friction_does_not_pass_for_coulomb(robot, identifier, scores):
     assert max(abs(z) for z in found.values()) < FAR
 
 
+@pytest.mark.parametrize('speed', [0.03, 0.06])
+def test_slow_motion_tells_static_friction_and_where_it_ends(robot, identifier, scores, speed):
+    robot.reach, robot.stribeck = 0.15, (0.5, speed)
+    for joint in ('hip', 'knee'):
+        coulomb = robot.truth[f'joint.{joint}.coulomb_friction']
+        robot.truth[f'joint.{joint}.static_friction'] = 1.5 * coulomb
+        robot.truth[f'joint.{joint}.stribeck_velocity'] = speed
+    estimate = robot.record(duration=40.0).feed(identifier)
+    assert max(abs(z) for z in scores(estimate, robot.truth).values()) < FAR
+    for joint in ('hip', 'knee'):
+        for what in ('static_friction', 'stribeck_velocity'):
+            found = estimate.parameters[f'joint.{joint}.{what}']
+            assert found.status == 'identified'
+            assert found.mean == pytest.approx(robot.truth[f'joint.{joint}.{what}'], rel=0.1)
+
+
 def test_late_effort_does_not_pass_for_friction(robot, identifier, scores):
     record = robot.record()
     record.effort[1:] = record.effort[:-1].copy()  # one sample, 5 ms
     found = scores(record.feed(identifier), robot.truth)
     assert len(found) == 11
     assert max(abs(z) for z in found.values()) < FAR
+
+
+@pytest.mark.parametrize(('constants', 'unit'), [((2.5,), 2.5), ((0.05, -12.0), (0.05, -12.0))])
+def test_currents_are_as_good_as_efforts(robot, pendulum, constants, unit):
+    record = robot.record(duration=10)
+    expected = record.feed(OnlineIdentifier(pendulum))
+    record.effort /= unit
+    found = record.feed(OnlineIdentifier(pendulum, SysidConfig(torque_constants=constants)))
+    assert found.order == expected.order and found.order
+    for address, parameter in expected.identified.items():
+        assert found.parameters[address].mean == pytest.approx(parameter.mean, rel=1e-6), address
+
+
+@pytest.mark.parametrize('constants', [(), (0.0,), (1.0, 0.0), (math.nan, 1.0)])
+def test_an_effort_that_is_worth_nothing_is_refused(constants):
+    with pytest.raises(InputError, match='torque_constants'):
+        SysidConfig(torque_constants=constants)
+
+
+def test_torque_constants_are_one_or_one_a_joint(pendulum):
+    with pytest.raises(InputError, match='2, one a joint'):
+        OnlineIdentifier(pendulum, SysidConfig(torque_constants=(1.0, 2.0, 3.0)))
 
 
 def test_one_direction_confounds_coulomb_friction_and_offset(robot, wheel):

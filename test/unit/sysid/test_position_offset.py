@@ -6,6 +6,7 @@ import pytest
 from sim2real_core.profile import load_profile
 from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
+from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.estimator import OnlineIdentifier
 from sim2real_sysid.linearization import MOST, Linearization
@@ -26,6 +27,28 @@ def test_zeros_that_are_off_are_found_and_bend_nothing_else(robot, identifier, s
     assert knee.status == 'not_identified' and knee.confounded == ('link.tool.com.x',)
     assert com.status == 'not_identified' and com.confounded == (KNEE,)
     assert abs(knee.mean - robot.truth[KNEE]) < FAR * knee.std
+
+
+def test_who_knows_the_zeros_tells_payload_and_offsets_apart(robot, scores):
+    known = OnlineIdentifier(robot.profile, SysidConfig(zero_error=0.0))
+    estimate = robot.record().feed(known)
+    found = scores(estimate, robot.truth)
+    assert {'link.tool.com.x', 'joint.hip.effort_offset', 'joint.knee.effort_offset'} <= set(found)
+    assert max(abs(z) for z in found.values()) < FAR
+    for address in (HIP, KNEE):
+        zero = estimate.parameters[address]
+        assert (zero.status, zero.mean, zero.std) == ('not_identified', 0.0, np.inf)
+
+
+def test_the_less_the_zeros_are_in_doubt_the_more_is_known_of_the_payload(robot, scores):
+    robot.truth |= {HIP: 0.001, KNEE: -0.002}
+    record, stds = robot.record(), []
+    for error in (0.03, 0.01, 0.002):
+        identifier = OnlineIdentifier(robot.profile, SysidConfig(zero_error=error))
+        estimate = record.feed(identifier)
+        assert max(abs(z) for z in scores(estimate, robot.truth).values()) < FAR
+        stds.append(estimate.parameters['link.tool.com.x'].std)
+    assert stds[0] > 1.5 * stds[1] > 2.0 * stds[2]
 
 
 def test_an_encoder_that_is_far_off_is_taken_as_it_is_and_all_learned_anew(

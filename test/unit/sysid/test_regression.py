@@ -3,7 +3,7 @@ import pytest
 
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.dynamics import RigidBody
-from sim2real_sysid.regression import COULOMB, LOCAL, RowBuilder, Rows
+from sim2real_sysid.regression import COULOMB, CURVE, LOCAL, SLOW, VISCOUS, RowBuilder, Rows
 
 PERIOD = 0.005
 
@@ -58,6 +58,24 @@ def test_fast_motion_passes_the_filter_as_its_efforts_do(builder, pendulum):
     left = np.array([row.values.mean(axis=0)[:, -1] for row in rows])
     size = np.array([row.values.mean(axis=0)[:, -2] for row in rows]).std(axis=0)
     assert (np.abs(left) < 0.02 * size).all()
+
+
+def test_friction_at_low_speed_passes_the_filter_as_its_efforts_do(builder):
+    """Of a joint that turns quickly, which is slow for no longer than the filter remembers."""
+    k, w = 5, 2 * np.pi
+    slow = 4.0 * SLOW[k]  # of the speed limit
+
+    def effort(t):
+        v = 0.8 * np.cos(w * t)
+        return [np.sign(v) * np.exp(-((v / slow) ** 2)), 0.0]
+
+    rows = run(builder, lambda t: [0.8 / w * np.sin(w * t), 0.0], effort)
+    found = np.array([row.values.mean(axis=0)[0] for row in rows if row.valid[0]])
+    passed = found[:, -1] + found[:, -2]
+    velocity = found[:, VISCOUS]
+    plain = np.sign(velocity) * np.exp(-((velocity / slow) ** 2))
+    assert len(found) > 20
+    assert np.linalg.norm(found[:, CURVE + k] - passed) < 0.4 * np.linalg.norm(plain - passed)
 
 
 def test_rows_around_a_turn_are_not_valid(builder):
