@@ -138,6 +138,47 @@ def picked_inputs(
     _replace(graph.node, [*nodes, *graph.node])
 
 
+def begun_state(model: Any, first: Mapping[str, Any]) -> dict[str, Any]:
+    """Let states begin with other values than zeros, with which a runtime begins.
+
+    A further state is zero in the first step and one ever after; it chooses between the values
+    given and the state as it is fed back, so that either comes through to the bit.
+
+    Args:
+        model: changed in place; its inputs keep their names.
+        first: values in the first step, by the input they are for.
+
+    Returns:
+        The further state: names of its ``input`` and ``output``, and its ``shape``.
+    """
+    onnx = onnx_package()
+    graph, before, after = model.graph, 'begun_in', 'begun_out'
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    for name, value in (('begun.half', 0.5), ('begun.one', 1.0)):
+        _constant(graph, name, np.array([value], np.float32))
+    nodes = [
+        helper.make_node('Greater', [before, 'begun.half'], ['begun']),
+        # Not a constant: some runtimes take no output that depends on no input.
+        helper.make_node('Max', [before, 'begun.one'], [after]),
+    ]
+    for name, values in first.items():
+        _rename_uses(graph, name, f'{name}.begun')
+        _constant(graph, f'{name}.first', np.asarray(values, np.float32))
+        nodes.append(
+            helper.make_node('Where', ['begun', name, f'{name}.first'], [f'{name}.begun'])
+        )
+    _replace(graph.node, [*nodes, *graph.node])
+    graph.input.append(helper.make_tensor_value_info(before, kind, [1]))
+    graph.output.append(helper.make_tensor_value_info(after, kind, [1]))
+    return {'input': before, 'output': after, 'shape': [1]}
+
+
+def _rename_uses(graph: Any, old: str, new: str) -> None:
+    """Let all nodes take another value in a value's place."""
+    for node in graph.node:
+        _replace(node.input, [new if name == old else name for name in node.input])
+
+
 def reordered_input(model: Any, end: Any, order: Sequence[int]) -> None:
     """Let an input (n, size) be reordered before the model sees it.
 
@@ -148,9 +189,7 @@ def reordered_input(model: Any, end: Any, order: Sequence[int]) -> None:
     """
     onnx = onnx_package()
     inner = f'{end.name}.reordered'
-    for node in model.graph.node:
-        names = [inner if name == end.name else name for name in node.input]
-        _replace(node.input, names)
+    _rename_uses(model.graph, end.name, inner)
     _constant(model.graph, f'{end.name}.order', np.array(order, np.int64))
     gather = onnx.helper.make_node('Gather', [end.name, f'{end.name}.order'], [inner], axis=1)
     _replace(model.graph.node, [gather, *model.graph.node])
