@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 HELP = 'bring a policy onto a robot over ssh: copy, build, check, switch'
 DETAILS = """The bundle is copied unless the robot has it, its TensorRT engine is built there where
 there is a TensorRT, and sim2real policy check runs there; only then is the link `current`
-switched. The release before stays for rollback. On the robot, the node is started by
+switched. The release before stays for rollback. Cut off at any moment, it leaves in force what
+was; doing it again takes it up. On the robot, the node is started by
   ros2 run sim2real policy --ros-args -p autostart:=true \\
       --params-file ~/.local/share/sim2real/policies/current/policy.yaml
 
@@ -79,8 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--precision',
         choices=(*PRECISIONS, 'none'),
-        default='fp32',
-        help='of the TensorRT engine built there (default: fp32)',
+        help="of the TensorRT engine built there (default: the runtime's, else fp32)",
     )
     parser.add_argument(
         '--command',
@@ -96,10 +96,11 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_core.profile import load_profile
     from sim2real_policy.bundle import check_robot, load_bundle
     from sim2real_policy.deploy import STEPS, Plan, deploy
+    from sim2real_policy.runtime_names import precision_of
 
     bundle = load_bundle(find('policies', args.bundle, '.onnx'))
     check_robot(bundle.meta, load_profile(args.robot))
-    box = args.workspace
+    box, precision = args.workspace, args.precision or precision_of(args.runtime)
     plan = Plan(
         bundle=bundle,
         robot=args.robot,
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         speed=args.speed,
         workspace=(box[:3], box[3:]) if box else None,
         runtime=args.runtime,
-        precision='' if args.precision == 'none' else args.precision,
+        precision='' if precision == 'none' else precision,
         command=args.command,
         restart=args.restart,
         folder=args.folder,
