@@ -71,7 +71,7 @@ def read_mjlab(
             counterpart here.
     """
     faults = Faults(file)
-    joints = _names(properties['joint_names'])
+    joints = mjlab_names(properties['joint_names'])
     values: dict[str, Any] = {
         'joints': joints,
         'training': {
@@ -92,7 +92,7 @@ def read_mjlab(
         values['action'] = {'meaning': 'position', 'scale': scale}
         remarks.append('the action is taken for positions about the default pose, unclipped')
     if 'observation' not in told:
-        values['observation'] = _terms(properties, size, profile, faults)
+        values['observation'] = mjlab_terms(properties, size, profile, faults)
         remarks.append(
             'base_ang_vel is taken from the IMU where there is one, base_lin_vel from the odometry'
         )
@@ -102,13 +102,14 @@ def read_mjlab(
     return Description(values, remarks=tuple(remarks))
 
 
-def _terms(
+def mjlab_terms(
     properties: Mapping[str, str], size: int | None, profile: RobotProfile, faults: Faults
 ) -> list[dict[str, Any]]:
-    commands = _names(properties.get('command_names', ''))
-    joints = len(_names(properties['joint_names']))
+    """The observation's terms, in the words of the YAML; see :func:`read_mjlab`."""
+    commands = mjlab_names(properties.get('command_names', ''))
+    joints = len(mjlab_names(properties['joint_names']))
     terms, width = [], 0
-    names = _names(properties['observation_names'])
+    names = mjlab_names(properties['observation_names'])
     for name, more in zip(names, _processing(properties, names, faults)):
         kind = TERMS.get(name)
         if name in ('command', 'generated_commands') and set(commands) & set(TWISTS):
@@ -180,7 +181,7 @@ def _entries(
     return found
 
 
-def _names(text: str) -> list[str]:
+def mjlab_names(text: str) -> list[str]:
     """A list of names: with commas, or as Python prints it (BeyondMimic nests it so)."""
     if text.strip().startswith('['):
         try:

@@ -193,6 +193,8 @@ def test_half_precision_is_measured_and_refused_where_it_is_too_coarse(
     with pytest.raises(ParityError, match='fp16 differs from ONNX Runtime'):
         TensorRtRuntime(bundle, 'fp16', folder=tmp_path / 'b', tolerance=1e-6)
     assert not list((tmp_path / 'b').glob('*')) and device.calls[-1] == 'cudaStreamDestroy'
+    with pytest.raises(ParityError, match='1e-06 is admitted'):  # nor one that was kept before
+        TensorRtRuntime(bundle, 'fp16', folder=tmp_path, tolerance=1e-6)
 
 
 def test_int8_comes_from_the_model_alone(device, bundle, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from sim2real_core.errors import InputError, MissingError
 from sim2real_policy import check, engine, gpu, runtimes
-from sim2real_policy.parity import Parity, compare, random_inputs
+from sim2real_policy.parity import Parity, ParityError, compare, random_inputs
 from sim2real_policy.random_policy import random_policy
 from sim2real_policy.runtime import OnnxRuntime
 from sim2real_policy.runtime_names import RUNTIME_NAMES
@@ -104,6 +104,16 @@ def test_auto_takes_the_fastest_of_those_that_are_right(bundle, monkeypatch):
     assert type(runtimes.make_runtime('auto', bundle)) is fast
     with pytest.raises(MissingError, match='absent: not installed'):
         runtimes.choose(bundle, ['absent', 'wrong'])
+
+
+def test_one_that_is_asked_for_is_compared_before_it_is_used(bundle, monkeypatch):
+    closed = []
+    methods = {'by': 1e-2, 'close': lambda self: closed.append(self)}
+    offered(monkeypatch, wrong=type('Wrong', (Off,), methods), right=type('Right', (Off,), {}))
+    with pytest.raises(ParityError, match='wrong differs from ONNX Runtime'):
+        runtimes.make_runtime('wrong', bundle)
+    assert len(closed) == 1
+    assert runtimes.make_runtime('right', bundle).name == 'off'
 
 
 def test_auto_takes_the_faster_of_the_real_ones(bundle, no_gpu):
