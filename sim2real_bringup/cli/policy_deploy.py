@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=6,
         metavar=('X0', 'Y0', 'Z0', 'X1', 'Y1', 'Z1'),
-        help='corners of the box for the tool [m] (limited)',
+        help='corners of the box for the tool [m] (limited, of a robot that has a tool)',
     )
     parser.add_argument(
         '--runtime', choices=NAMES, default=REFERENCE, help=f'of the node (default: {REFERENCE})'
@@ -92,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Deploy it."""
+    from sim2real_core.errors import Fault, InputError
     from sim2real_core.files import find
     from sim2real_core.profile import load_profile
     from sim2real_policy.bundle import check_robot, load_bundle
@@ -99,7 +100,11 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_policy.runtime_names import precision_of
 
     bundle = load_bundle(find('policies', args.bundle, '.onnx'))
-    check_robot(bundle.meta, load_profile(args.robot))
+    profile = load_profile(args.robot)
+    check_robot(bundle.meta, profile)
+    if args.stage == 'limited' and profile.tool_link and not args.workspace:
+        mend = f'give the box that {profile.tool_link} may move in while the policy is on trial'
+        raise InputError(Fault('--workspace', '', mend))
     box, precision = args.workspace, args.precision or precision_of(args.runtime)
     plan = Plan(
         bundle=bundle,

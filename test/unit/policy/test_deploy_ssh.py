@@ -87,13 +87,16 @@ def test_a_policy_is_deployed_through_its_stages_and_rolled_back(server, tmp_pat
     assert shadow['copied'] and shadow['check']['ok'] and shadow['stage'] == 'shadow'
     assert (folder / 'current' / 'policy.onnx').is_file()
 
-    assert cli.main([*command, '--stage', 'limited']) == 2
+    limited = [*command, '--stage', 'limited']
+    assert cli.main(limited) == 2 and '--workspace' in capsys.readouterr().err
+    limited += ['--workspace', '0.2', '-0.4', '0.1', '0.7', '0.4', '0.8']
+    assert cli.main(limited) == 2
     assert 'pass shadow first' in capsys.readouterr().err
     trial = {'ok': True, 'stage': 'shadow', 'content_hash': shadow['check']['content_hash']}
     (folder / 'current' / 'trial.json').write_text(json.dumps(trial))
-    assert cli.main([*command, '--stage', 'limited']) == 0, capsys.readouterr().err
-    limited = json.loads(report.read_text())
-    assert not limited['copied'] and limited['before'] == shadow['release']
+    assert cli.main(limited) == 0, capsys.readouterr().err
+    second = json.loads(report.read_text())
+    assert not second['copied'] and second['before'] == shadow['release']
 
     assert cli.main(['policy', 'rollback', *way]) == 0
     assert os.readlink(folder / 'current') == f'releases/{shadow["release"]}'
