@@ -22,6 +22,7 @@ from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.config import PolicyConfig, check_rates
 from sim2real_policy.controller_parts import input_arrays, make_guard, source_names
+from sim2real_policy.guard_about import about_guard
 from sim2real_policy.guard_input import Plausibility
 from sim2real_policy.guard_limits import Limits
 from sim2real_policy.latency import Stages
@@ -89,7 +90,7 @@ class Controller:
     ) -> None:
         self._meta = meta
         self._runtime = runtime
-        self._config = config
+        self._config = config = config.on(profile)
         self._tool = tool if 'tool' in meta.observation.inputs else None
         check_rates(config, profile.rates)
         self.warning = ''
@@ -100,6 +101,7 @@ class Controller:
         self._by_effort = interface == 'effort'
         self._by_position = interface == 'position'
         self.guard = make_guard(meta, profile, config)
+        self._about_guard = about_guard(meta, profile, config)
         self._position = np.zeros(len(meta.joints))  # newest usable one
         self.inputs = input_arrays(meta)
         self.images = {i.name: np.zeros((1, *i.shape), np.float32) for i in meta.images}
@@ -411,6 +413,7 @@ class Controller:
         return {
             'warning': self.warning,
             'shadow': self._config.shadow,
+            **self._about_guard,
             'commands_made': self.made,
             'deadline_misses': self.missed,
             'restarts': self.restarts,
