@@ -69,13 +69,13 @@ class Inputs:
         goal, frame = xyz(message.pose.position), message.header.frame_id
         if frame == self._meta.goal.frame and self._controller.goal(goal):
             return
-        right = f'give finite numbers in frame {self._meta.goal.frame}'
+        right = f'give finite, sensible numbers in frame {self._meta.goal.frame}'
         self._log.error(f'goal {goal} in frame {frame!r} refused: {right}')
 
     def _on_velocity_goal(self, message: Twist, noticed: float) -> None:
         asked = np.array([message.linear.x, message.linear.y, message.angular.z])
         if not self._controller.velocity_goal(asked):
-            self._log.error(f'velocity goal {asked} refused: give finite numbers')
+            self._log.error(f'velocity goal {asked} refused: give finite, sensible numbers')
 
     def _on_imu(self, message: Imu, noticed: float) -> None:
         values = {
