@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image, Imu
 
 from sim2real_core.messages import to_seconds
 from sim2real_core.profile import RobotProfile
-from sim2real_core.qos import COMMAND, LATCHED, SENSOR, sensor_qos
+from sim2real_core.qos import COMMAND, LATCHED, sensor_qos
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.controller import Controller
 from sim2real_policy.conversions import downward, pixels, xyz
@@ -60,21 +60,22 @@ class Inputs:
         topics = {name: getattr(profile.topics, name) for name in heard} | meta.observation.topics
         for name, (kind, qos, callback, events) in heard.items():
             if name in wanted:
-                loop.subscribe(kind, topics[name], qos, callback, events=events)
+                loop.subscribe(kind, topics[name], qos, callback, events=events, newest=True)
         for image in meta.images:
-            loop.subscribe(Image, image.topic, SENSOR, partial(self._on_image, image))
+            take = partial(self._on_image, image)
+            loop.subscribe(Image, image.topic, sensor, take, newest=True)
 
     def _on_goal(self, message: PoseStamped, noticed: float) -> None:
         goal, frame = xyz(message.pose.position), message.header.frame_id
         if frame == self._meta.goal.frame and self._controller.goal(goal):
             return
-        right = f'give finite numbers in frame {self._meta.goal.frame}'
+        right = f'give finite, sensible numbers in frame {self._meta.goal.frame}'
         self._log.error(f'goal {goal} in frame {frame!r} refused: {right}')
 
     def _on_velocity_goal(self, message: Twist, noticed: float) -> None:
         asked = np.array([message.linear.x, message.linear.y, message.angular.z])
         if not self._controller.velocity_goal(asked):
-            self._log.error(f'velocity goal {asked} refused: give finite numbers')
+            self._log.error(f'velocity goal {asked} refused: give finite, sensible numbers')
 
     def _on_imu(self, message: Imu, noticed: float) -> None:
         values = {

@@ -61,10 +61,16 @@ def wavering(profile, path):
     return str(path)
 
 
+def embedded(robot):
+    """The robot in MuJoCo."""
+    given = {'robot': robot, 'tf_rate': 0.0}
+    return SimulatorNode(parameter_overrides=[Parameter(k, value=v) for k, v in given.items()])
+
+
 class World:
     """A simulator and a policy in threads of their own, and a node that watches both."""
 
-    def __init__(self, robot, bundle, **parameters):
+    def __init__(self, robot, bundle, simulate=embedded, **parameters):
         rclpy.init()
         self.stop = threading.Event()
         self.profile = load_profile(robot)
@@ -81,9 +87,7 @@ class World:
             self.watcher.create_subscription(kind, topic, into.append, qos)
         self.goals = self.watcher.create_publisher(Twist, 'velocity_goal', COMMAND)
         given = dict(robot=robot, bundle=bundle, autostart=True, stale_after=1.0, **parameters)
-        self.simulator = SimulatorNode(
-            parameter_overrides=[Parameter('robot', value=robot), Parameter('tf_rate', value=0.0)]
-        )
+        self.simulator = simulate(robot)
         self.policy = PolicyNode(
             parameter_overrides=[Parameter(k, value=v) for k, v in given.items()]
         )
