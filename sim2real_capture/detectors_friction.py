@@ -34,6 +34,8 @@ MOST = 40000
 ROUNDS = 4
 """Rounds of weighted least squares: weights and variances in turn."""
 FEATURES = 6
+LEAST = 1e-12
+"""Smallest variance, where a driver reports efforts of zero."""
 
 
 class Interval(NamedTuple):
@@ -212,5 +214,5 @@ def _variance(square: Array, doubts: Array, certainty: Array) -> Array:
         found[:, joint] = nnls(rows / size, target)[0] / size
         # Some uncertainty is always there: no interval may count for ever.
         usual = float(np.mean(target) / np.mean(weight))
-        found[0, joint] = max(found[0, joint], 1e-3 * usual, np.finfo(float).tiny)
+        found[0, joint] = max(found[0, joint], 1e-3 * usual, LEAST)
     return found
