@@ -237,7 +237,8 @@ def _friction(given: FrictionSettings, robot: RobotProfile, _: object) -> Scorer
 def _drive(given: AveragedSettings, robot: RobotProfile, _: object) -> Scorer:
     interface = robot.command.drives
     continuous = _wraps(robot) & (interface == 'position')
-    return DriveResidual(robot.joint_names, interface, continuous, given.time)
+    limits = robot.array('effort')
+    return DriveResidual(robot.joint_names, interface, limits, continuous, given.time)
 
 
 def _silence(given: SilenceSettings, robot: RobotProfile, resolve: Callable[[str], str]) -> Scorer:

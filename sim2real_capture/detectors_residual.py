@@ -31,6 +31,8 @@ MEAGRE = 0.01
 """What is known of less than this share of the time is not learned from."""
 WARM_UP = 4.0
 """Time constants until an average counts."""
+SATURATED = 0.97
+"""Efforts beyond this part of the limit follow no linear law and are not learned from."""
 HORIZON, TAPS = 0.1, 11
 """How far back commands may act on an effort [s], and in how many steps."""
 
@@ -67,6 +69,7 @@ class Residual(ABC):
     def __init__(self, names: Sequence[str], time: float) -> None:
         self.elements = (*names, 'together')
         self.learned: Learned = {}
+        self._limits: Array = np.full(len(names), np.inf)
         self._average = Average(time)
         # The past that features need, and the average: it begins as a single, noisy residual.
         self._warm_up = HORIZON + WARM_UP * time
@@ -109,7 +112,8 @@ class Residual(ABC):
         if seen is None or self._begun is None:
             return None
         effort, doubt, features = seen
-        unexplained = effort - np.einsum('...jf,jf->...j', features, self.learned['weights'])
+        linear = np.einsum('...jf,jf->...j', features, self.learned['weights'])
+        unexplained = effort - np.clip(linear, -self._limits, self._limits)
         both = self._average.update(sample.stamp, np.stack([unexplained, doubt]))
         return None if sample.stamp - self._begun < self._warm_up else (both[0], both[1])
 
@@ -158,6 +162,7 @@ class Residual(ABC):
         for effort, _, features in through(self, recordings, self._look):
             x = features.reshape(-1, *features.shape[-2:])
             xy = np.concatenate([x, effort.reshape(len(x), -1, 1)], axis=2)
+            xy = xy * (np.abs(xy[..., -1:]) < SATURATED * self._limits[:, None])
             found = np.einsum('njf,njg->jfg', xy, xy)
             products = found if products is None else products + found
         if products is None:
@@ -225,17 +230,24 @@ class DriveResidual(Residual):
     Args:
         names: (nj,) joint names.
         interface: what is commanded; for efforts the measurement is no feature.
+        limits: (nj,) largest efforts, where drives saturate [N*m or N].
         continuous: (nj,) joints whose angles may wrap.
         time: time constant of the average that is scored [s].
     """
 
     def __init__(
-        self, names: Sequence[str], interface: str, continuous: npt.ArrayLike, time: float
+        self,
+        names: Sequence[str],
+        interface: str,
+        limits: Array,
+        continuous: npt.ArrayLike,
+        time: float,
     ) -> None:
         self._closed = interface != 'effort'
         self._continuous = np.asarray(continuous, dtype=bool)
         self._lags = np.linspace(0.0, HORIZON, TAPS)
         super().__init__(names, time)
+        self._limits = np.where(limits > 0, limits, np.inf)
 
     def _restart(self) -> None:
         self._past: deque[tuple[float, Array]] = deque()
