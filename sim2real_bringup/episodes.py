@@ -87,6 +87,7 @@ class _Hearing:
     def __init__(self, robot: RobotProfile) -> None:
         self.clock = SensorClock()
         self._robot = robot
+        self._told = decoding.CommandReader(robot)
         self._commands = Commands(robot.command.timeout)
         self._sampled = -1
 
@@ -100,17 +101,12 @@ class _Hearing:
         values = decoding.quantities(message, names)
         command = self._commands.in_force(stamp, self._sampled)
         self._sampled = stamp
-        measured = values[self._robot.command.interface]
+        measured = values[self._robot.command.drives]
         return [] if measured is None else [Sample(stamp / S, measured, command, **values)]
 
     def command(self, source: str, message: Any, now: int) -> None:
-        names, interface = self._robot.joint_names, self._robot.command.interface
-        if source == 'applied':
-            values = decoding.joint_values(message, names, interface)
-            stamp = decoding.stamp_of(message)
-        else:
-            values = decoding.command_values(message, names, interface)
-            stamp = self.clock.at(now)
+        values = self._told(message)
+        stamp = decoding.stamp_of(message) if source == 'applied' else self.clock.at(now)
         if values is not None:
             self._commands.add(source, values, stamp)
 

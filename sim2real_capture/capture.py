@@ -81,6 +81,7 @@ class Capture:
                 self._context(),
                 latched=tuple(self.ring.pinned),
                 rules=self.rules.as_json(),
+                compression=config.compression,
             ),
             on_report,
             clip_bytes=config.clip_bytes,

@@ -24,20 +24,16 @@ import json
 import os
 import re
 import shutil
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import yaml
-from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Metadata, Schema
-from mcap.stream_reader import StreamReader
-from mcap.writer import CompressionType, Writer
+from mcap.records import Metadata
 
+from sim2real_capture.clip_bag import LIBRARY, Bag, bag_metadata, surviving
 from sim2real_capture.definitions import definition
 from sim2real_capture.ring import Record
 from sim2real_capture.rules import Rules, Sieve
@@ -53,16 +49,6 @@ BAG_METADATA = 'metadata.yaml'
 SHIPPED = 'shipped.json'
 PRIVATE = 'private.mcap'
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,127}')
-LIBRARY = 'sim2real'
-
-_FOREVER = {'sec': 9223372036, 'nsec': 854775807}
-
-
-class _Plain(yaml.SafeDumper):
-    """Repeats equal values instead of pointing back at them, which rosbag2 does not read."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 @dataclass(frozen=True)
@@ -77,6 +63,7 @@ class Context:
         estimate: the latest Estimate as JSON data; empty when there was none.
         latched: topics whose publishers are transient local.
         rules: of topics, as JSON data, see ``rules``.
+        compression: of the sealed clip's chunks: ``zstd``, ``lz4`` or ``none``.
     """
 
     profile: str
@@ -86,6 +73,7 @@ class Context:
     estimate: Mapping[str, Any] = field(default_factory=dict)
     latched: tuple[str, ...] = ()
     rules: Mapping[str, Any] = field(default_factory=dict)
+    compression: str = 'zstd'
 
 
 def check_name(name: str, what: str = 'clip') -> str:
@@ -160,55 +148,6 @@ def lock_folder(folder: Path) -> int:
     return descriptor
 
 
-class _Bag:
-    """The part of an MCAP file that journal and clip share: schemas and channels by need."""
-
-    def __init__(self, stream: BinaryIO, *, chunked: bool) -> None:
-        self.stream = stream
-        self.counts: dict[str, int] = {}
-        self.types: dict[str, str] = {}
-        self.offered: dict[str, str] = {}
-        self._channels: dict[tuple[str, str], int] = {}
-        self._schemas: dict[str, int] = {}
-        self._writer = Writer(
-            stream,
-            use_chunking=chunked,
-            compression=CompressionType.ZSTD if chunked else CompressionType.NONE,
-        )
-        self._writer.start(profile='ros2', library=LIBRARY)
-
-    def metadata(self, name: str, values: Mapping[str, str]) -> None:
-        self._writer.add_metadata(name, dict(values))
-
-    def message(self, record: Record, latched: bool) -> None:
-        key = (record.topic, record.type)
-        channel = self._channels.get(key)
-        if channel is None:
-            channel = self._channels[key] = self._add_channel(record, latched)
-        self._writer.add_message(channel, record.stamp, record.data, record.stamp)
-        self.counts[record.topic] = self.counts.get(record.topic, 0) + 1
-        self.types[record.topic] = record.type
-
-    def _add_channel(self, record: Record, latched: bool) -> int:
-        known = definition(record.type)
-        if record.type not in self._schemas:
-            self._schemas[record.type] = self._writer.register_schema(
-                name=record.type,
-                encoding='ros2msg' if known.text else '',
-                data=known.text.encode(),
-            )
-        self.offered[record.topic] = _qos(latched)
-        return self._writer.register_channel(
-            record.topic,
-            'cdr',
-            self._schemas[record.type],
-            {'offered_qos_profiles': _qos(latched), 'topic_type_hash': known.hash},
-        )
-
-    def finish(self) -> None:
-        self._writer.finish()  # type: ignore[no-untyped-call]
-
-
 class Journal:
     """A clip being recorded.
 
@@ -229,7 +168,7 @@ class Journal:
         self._lock: int | None = lock_folder(self.folder)
         self._latched = frozenset(context.latched)
         self._stream = (self.folder / JOURNAL).open('wb')
-        self._bag = _Bag(self._stream, chunked=False)
+        self._bag = Bag(self._stream, None)
         self._bag.metadata(
             f'{LIBRARY}.context',
             {
@@ -243,6 +182,7 @@ class Journal:
                 'estimate': json.dumps(context.estimate),
                 'latched': json.dumps(context.latched),
                 'rules': json.dumps(context.rules),
+                'compression': context.compression,
             },
         )
         sync(self.folder)
@@ -295,6 +235,121 @@ class Journal:
             self._lock = None
 
 
+class _Sealing:
+    """A journal on its way into the files of a clip.
+
+    Args:
+        folder: the ``.part`` folder.
+
+    Attributes:
+        bag_file: name of the bag's file.
+        events: metadata of what happened.
+        end: how the journal ended; one without an end was cut by a crash.
+        context: what was in force.
+        first: stamp of the oldest message [ns]; later than ``last`` when there is none.
+        last: of the newest.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clip = folder.name[: -len(PART)]
+        self.bag_file = f'{self.clip}_0.mcap'
+        self.events: list[dict[str, str]] = []
+        self.end = {'reason': 'recovered', 'dropped': '0'}
+        self.context: dict[str, str] = {}
+        self.first, self.last = 2**63, 0
+        self._sieve = Sieve(Rules())
+        self._latched: frozenset[str] = frozenset()
+        self._private: Bag | None = None
+
+    def copy(self) -> None:
+        """Write what the journal holds to the bag, and to a file beside it what is private."""
+        with ExitStack() as self._files:
+            journal = self._files.enter_context((self.folder / JOURNAL).open('rb'))
+            items = surviving(journal)
+            first = next(items, None)  # the context, which says how to write
+            if isinstance(first, Metadata):
+                self._note(first)
+            self.bag = self._made(self.bag_file)
+            if isinstance(first, Metadata):
+                self.bag.metadata(first.name, first.metadata)
+            for item in items:
+                if isinstance(item, Metadata):
+                    self._note(item)
+                    self.bag.metadata(item.name, item.metadata)
+                else:
+                    self._pass(item)
+            for done in filter(None, (self.bag, self._private)):
+                done.finish()
+                done.stream.flush()
+                os.fsync(done.stream.fileno())
+
+    def _made(self, name: str) -> Bag:
+        stream = self._files.enter_context((self.folder / name).open('wb'))
+        return Bag(stream, self.context.get('compression', 'zstd'))
+
+    def _note(self, item: Metadata) -> None:
+        if item.name == f'{LIBRARY}.event':
+            self.events.append(item.metadata)
+        elif item.name == f'{LIBRARY}.end':
+            self.end = item.metadata
+        elif item.name == f'{LIBRARY}.context':
+            self.context = item.metadata
+            self._latched = frozenset(json.loads(item.metadata['latched']))
+            self._sieve = Sieve(Rules.from_json(json.loads(item.metadata.get('rules', '{}'))))
+
+    def _pass(self, item: Record) -> None:
+        self.first, self.last = min(self.first, item.stamp), max(self.last, item.stamp)
+        latched = item.topic in self._latched
+        kept = item if latched else self._sieve.passed(item)
+        if kept is None:
+            return
+        bag = self.bag
+        if self._sieve.rules.of(item.topic).private:  # by the name that it was recorded under
+            bag = self._private = self._private or self._made(PRIVATE)
+        bag.message(kept, latched)
+
+    def manifest(self) -> dict[str, Any]:
+        """What is in the clip, once its files are written."""
+        context, bag, private, sieve = self.context, self.bag, self._private, self._sieve
+        files = {
+            name: {
+                'sha256': sha256_of(self.folder / name),
+                'size': (self.folder / name).stat().st_size,
+            }
+            for name in (self.bag_file, BAG_METADATA)
+        }
+        return {
+            'schema': SCHEMA,
+            'clip': self.clip,
+            'created': context.get('created', ''),
+            'end': self.end['reason'],
+            'dropped': int(self.end['dropped']),
+            'files': files,
+            'first_stamp': self.first,
+            'last_stamp': self.last,
+            'messages': sum(bag.counts.values()),
+            'topics': {
+                topic: {
+                    'type': bag.types[topic],
+                    'messages': count,
+                    'defined': bool(definition(bag.types[topic]).text),
+                }
+                for topic, count in sorted(bag.counts.items())
+            },
+            'events': [_event_data(event) for event in self.events],
+            'profile': context.get('profile', ''),
+            'profile_hash': context.get('profile_hash', ''),
+            'bundle': context.get('bundle', ''),
+            'draw': json.loads(context.get('draw', '{}')),
+            'estimate': json.loads(context.get('estimate', '{}')),
+            'compression': context.get('compression', 'zstd'),
+            **({'private': dict(sorted(private.counts.items()))} if private else {}),
+            **({'thinned_out': sieve.left_out} if sieve.left_out else {}),
+            **({'reduced': sieve.told()} if sieve.reduced else {}),
+        }
+
+
 def seal(folder: Path) -> Path:
     """Turn a journal into a sealed clip.
 
@@ -308,80 +363,13 @@ def seal(folder: Path) -> Path:
         InputError: the journal holds no message.
         OSError: the disk says no; the ``.part`` folder is left as it is.
     """
-    clip = folder.name[: -len(PART)]
-    bag_file = folder / f'{clip}_0.mcap'
-    notes: dict[str, dict[str, str]] = {}
-    events: list[dict[str, str]] = []
-    latched: frozenset[str] = frozenset()
-    first, last = 2**63, 0
-    sieve = Sieve(Rules())
-    with ExitStack() as files_open:
-        journal = files_open.enter_context((folder / JOURNAL).open('rb'))
-        bag = _Bag(files_open.enter_context(bag_file.open('wb')), chunked=True)
-        private: _Bag | None = None
-        for item in _surviving(journal):
-            if isinstance(item, Metadata):
-                bag.metadata(item.name, item.metadata)
-                if item.name == f'{LIBRARY}.event':
-                    events.append(item.metadata)
-                else:
-                    notes[item.name] = item.metadata
-                if item.name == f'{LIBRARY}.context':
-                    latched = frozenset(json.loads(item.metadata['latched']))
-                    sieve = Sieve(Rules.from_json(json.loads(item.metadata.get('rules', '{}'))))
-                continue
-            first, last = min(first, item.stamp), max(last, item.stamp)
-            kept = item if item.topic in latched else sieve.passed(item)
-            if kept is None:
-                continue
-            if private is None and sieve.rules.of(kept.topic).private:
-                stream = files_open.enter_context((folder / PRIVATE).open('wb'))
-                private = _Bag(stream, chunked=True)
-            held = private if private and sieve.rules.of(kept.topic).private else bag
-            held.message(kept, kept.topic in latched)
-        for done in (bag, private):
-            if done is not None:
-                done.finish()
-                done.stream.flush()
-                os.fsync(done.stream.fileno())
-    if first > last:
+    made = _Sealing(folder)
+    made.copy()
+    if made.first > made.last:
         raise InputError(Fault('journal', str(folder / JOURNAL), 'holds no message'))
-    # A journal without its end was cut by a crash.
-    end = notes.get(f'{LIBRARY}.end', {'reason': 'recovered', 'dropped': '0'})
-    write_synced(folder / BAG_METADATA, _bag_metadata(bag, bag_file.name, first, last, events))
-    files = {
-        name: {'sha256': sha256_of(folder / name), 'size': (folder / name).stat().st_size}
-        for name in (bag_file.name, BAG_METADATA)
-    }
-    context = notes.get(f'{LIBRARY}.context', {})
-    manifest = {
-        'schema': SCHEMA,
-        'clip': clip,
-        'created': context.get('created', ''),
-        'end': end['reason'],
-        'dropped': int(end['dropped']),
-        'files': files,
-        'first_stamp': first,
-        'last_stamp': last,
-        'messages': sum(bag.counts.values()),
-        'topics': {
-            topic: {
-                'type': bag.types[topic],
-                'messages': count,
-                'defined': bool(definition(bag.types[topic]).text),
-            }
-            for topic, count in sorted(bag.counts.items())
-        },
-        'events': [_event_data(event) for event in events],
-        'profile': context.get('profile', ''),
-        'profile_hash': context.get('profile_hash', ''),
-        'bundle': context.get('bundle', ''),
-        'draw': json.loads(context.get('draw', '{}')),
-        'estimate': json.loads(context.get('estimate', '{}')),
-        **({'private': dict(sorted(private.counts.items()))} if private else {}),
-        **({'thinned_out': sieve.left_out} if sieve.left_out else {}),
-    }
-    write_synced(folder / MANIFEST, json.dumps(manifest, indent=1) + '\n')
+    about = bag_metadata(made.bag, made.bag_file, made.first, made.last, made.events)
+    write_synced(folder / BAG_METADATA, about)
+    write_synced(folder / MANIFEST, json.dumps(made.manifest(), indent=1) + '\n')
     sync(folder)  # the new files are found before the old one goes
     (folder / JOURNAL).unlink()
     return _publish(folder)
@@ -445,89 +433,6 @@ def _publish(folder: Path) -> Path:
     return final
 
 
-def _surviving(stream: BinaryIO) -> Iterator[Metadata | Record]:
-    """Metadata and messages of a journal, up to its end or to where it was torn."""
-    schemas: dict[int, Schema] = {}
-    channels: dict[int, Channel] = {}
-    records = iter(StreamReader(stream).records)
-    while True:
-        try:
-            item = next(records)
-        except (StopIteration, McapError, struct.error, UnicodeDecodeError):
-            return
-        if isinstance(item, Schema):
-            schemas[item.id] = item
-        elif isinstance(item, Channel):
-            channels[item.id] = item
-        elif isinstance(item, Metadata):
-            yield item
-        elif isinstance(item, Message) and item.channel_id in channels:
-            channel = channels[item.channel_id]
-            name = schemas[channel.schema_id].name
-            yield Record(channel.topic, name, item.log_time, bytes(item.data))
-
-
 def _event_data(values: Mapping[str, str]) -> dict[str, Any]:
     numbers = ('stamp', 'score', 'threshold')
     return {key: float(v) if key in numbers else v for key, v in values.items()}
-
-
-def _qos(latched: bool) -> str:
-    """Offered QoS as rosbag2's YAML text: reliable, and transient local when latched."""
-    profile = {
-        'history': 1,
-        'depth': 1 if latched else 10,
-        'reliability': 1,
-        'durability': 1 if latched else 2,
-        'deadline': _FOREVER,
-        'lifespan': _FOREVER,
-        'liveliness': 1,
-        'liveliness_lease_duration': _FOREVER,
-        'avoid_ros_namespace_conventions': False,
-    }
-    return str(yaml.dump([profile], Dumper=_Plain, sort_keys=False))
-
-
-def _bag_metadata(
-    bag: _Bag, file_name: str, first: int, last: int, events: list[dict[str, str]]
-) -> str:
-    """rosbag2's metadata.yaml, version 8: the newest that Humble to Rolling all read."""
-    start = {'nanoseconds_since_epoch': first}
-    duration = {'nanoseconds': last - first}
-    count = sum(bag.counts.values())
-    information = {
-        'version': 8,
-        'storage_identifier': 'mcap',
-        'relative_file_paths': [file_name],
-        'duration': duration,
-        'starting_time': start,
-        'message_count': count,
-        'topics_with_message_count': [
-            {
-                'topic_metadata': {
-                    'name': topic,
-                    'type': bag.types[topic],
-                    'serialization_format': 'cdr',
-                    'offered_qos_profiles': bag.offered[topic],
-                    'type_description_hash': definition(bag.types[topic]).hash,
-                },
-                'message_count': messages,
-            }
-            for topic, messages in sorted(bag.counts.items())
-        ],
-        'compression_format': '',
-        'compression_mode': '',
-        'files': [
-            {
-                'path': file_name,
-                'starting_time': start,
-                'duration': duration,
-                'message_count': count,
-            }
-        ],
-        'custom_data': {f'event_{i}': json.dumps(event) for i, event in enumerate(events)},
-        'ros_distro': os.environ.get('ROS_DISTRO', 'unknown'),
-    }
-    return str(
-        yaml.dump({'rosbag2_bagfile_information': information}, Dumper=_Plain, sort_keys=False)
-    )

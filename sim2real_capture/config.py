@@ -70,9 +70,12 @@ class CaptureConfig(Config):
         read_only=True,
     )  # fmt: skip
     rules: str = parameter(
-        '', 'File of rules for topics: excluded, private, thinned out; empty keeps and ships all.',
+        '', 'File of rules for topics: excluded, private, thinned out, JPEG; empty keeps all.',
         read_only=True,
     )  # fmt: skip
+    compression: str = parameter(
+        'zstd', 'Of the chunks of sealed clips.', choices=('zstd', 'lz4', 'none'), read_only=True
+    )
     private_days: float = parameter(
         30.0, 'How long private messages stay on the robot.', unit='d', low=0.0, high=36500.0,
         read_only=True,

@@ -114,6 +114,29 @@ def command_values(message: Any, names: Sequence[str], interface: str) -> Array 
     return _finite(list(message.data))
 
 
+class CommandReader:
+    """What a robot's drives are told by a command, whether it was sent or applied.
+
+    Args:
+        robot: the profile; with wheels, a twist becomes their speeds.
+    """
+
+    def __init__(self, robot: RobotProfile) -> None:
+        self._names, self._quantity = robot.command_names, robot.command.drives
+        self._turns = robot.wheels is not None or not robot.twist
+        self._speeds: Array | None = None
+        if robot.twist and robot.wheels is not None:
+            self._speeds = robot.wheels.speeds(robot.joint_names, robot.command_names)
+
+    def __call__(self, message: Any) -> Array | None:
+        """One value per joint (nj,), or None when one is missing, not finite or not known."""
+        values = joint_values if hasattr(message, 'name') else command_values
+        given = values(message, self._names, self._quantity) if self._turns else None
+        if given is None or self._speeds is None:
+            return given
+        return np.asarray(self._speeds @ given)
+
+
 def imu_sample(message: Any, stamp: float) -> ImuSample:
     """A sensor_msgs/Imu."""
     rate, force = message.angular_velocity, message.linear_acceleration

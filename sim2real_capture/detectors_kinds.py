@@ -11,13 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_capture.detectors import Scorer
-from sim2real_capture.detectors_learned import (
-    Distillation,
-    DriveResidual,
-    DynamicsResidual,
-    Mahalanobis,
-    Nearest,
-)
+from sim2real_capture.detectors_friction import FrictionResidual
 from sim2real_capture.detectors_motion import (
     EffortSpike,
     FrozenSensor,
@@ -25,6 +19,7 @@ from sim2real_capture.detectors_motion import (
     JointLimit,
     TipOver,
 )
+from sim2real_capture.detectors_novelty import Distillation, Mahalanobis, Nearest
 from sim2real_capture.detectors_reports import (
     Button,
     ExternalError,
@@ -33,6 +28,7 @@ from sim2real_capture.detectors_reports import (
     PolicyFault,
     Silence,
 )
+from sim2real_capture.detectors_residual import DriveResidual, DynamicsResidual
 from sim2real_capture.detectors_tracking import TrackingError, default_lag, default_threshold
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Fault, Faults, InputError
@@ -89,6 +85,15 @@ class DynamicsSettings(AveragedSettings):
 
     smoothing: float = parameter(
         0.02, 'Time constant of the filter of motion and efforts.', unit='s', low=1e-3, high=1.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrictionSettings(Settings):
+    """Of ``friction_residual``."""
+
+    time: float = parameter(
+        0.25, 'How long it is summed up (time constant).', unit='s', low=1e-2, high=60.0
     )
 
 
@@ -222,10 +227,18 @@ def _dynamics(given: DynamicsSettings, robot: RobotProfile, _: object) -> Scorer
     return DynamicsResidual(robot.joint_names, velocities, inverse, given.smoothing, given.time)
 
 
+def _friction(given: FrictionSettings, robot: RobotProfile, _: object) -> Scorer:
+    from sim2real_core.dynamics import InverseDynamics
+
+    inverse = InverseDynamics(robot).efforts
+    return FrictionResidual(robot.joint_names, robot.array('velocity'), inverse, given.time)
+
+
 def _drive(given: AveragedSettings, robot: RobotProfile, _: object) -> Scorer:
     interface = robot.command.drives
     continuous = _wraps(robot) & (interface == 'position')
-    return DriveResidual(robot.joint_names, interface, continuous, given.time)
+    limits = robot.array('effort')
+    return DriveResidual(robot.joint_names, interface, limits, continuous, given.time)
 
 
 def _silence(given: SilenceSettings, robot: RobotProfile, resolve: Callable[[str], str]) -> Scorer:
@@ -241,6 +254,7 @@ KINDS = {
     'tracking_error': Kind(TrackingSettings, _tracking),
     'dynamics_residual': Kind(DynamicsSettings, _dynamics, least=1.0),
     'drive_residual': Kind(AveragedSettings, _drive, least=1.0),
+    'friction_residual': Kind(FrictionSettings, _friction, least=1.0),
     'effort_spike': Kind(
         AveragedSettings,
         lambda s, robot, _: EffortSpike(robot.joint_names, robot.array('effort'), s.time),

@@ -1,4 +1,4 @@
-"""Scores learned from nominal episodes: what commands and motion do not explain, and novelty.
+"""What scorers that learn from nominal episodes have in common.
 
 All learn in closed form (least squares, covariances) and need nothing but NumPy on the robot.
 What was learned is a mapping of arrays, kept in the thresholds file.
@@ -6,33 +6,23 @@ What was learned is a mapping of arrays, kept in the thresholds file.
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_capture.detectors_motion import Average
-from sim2real_capture.signals import Sample, Seen, Signal
+from sim2real_capture.detectors import Scorer
+from sim2real_capture.signals import Sample, Signal
 from sim2real_core.errors import Fault, InputError
-from sim2real_core.joint_states import shortest
 
 Array = npt.NDArray[np.float64]
 Learned = Mapping[str, Array]
 
-MEAGRE = 0.01
-"""What is known of less than this share of the time is not learned from."""
 RIDGE = 1e-6
 """Weight of the ridge, in parts of a feature's mean square."""
 PERIOD = 0.0039
 """Residuals are looked at this often at most [s]: drives answer no faster."""
-WARM_UP = 4.0
-"""Time constants until an average counts."""
-HORIZON, TAPS = 0.1, 11
-"""How far back commands may act on an effort [s], and in how many steps."""
 
 
 class Recording(Protocol):
@@ -74,396 +64,39 @@ class LearningScorer(Protocol):
         ...
 
 
-class Row(NamedTuple):
-    """What a residual is made of at one instant.
-
-    Attributes:
-        effort: (*batch, nj) as measured [N*m or N].
-        doubt: (*batch, nj) from 0 to 1, how much of what is only known at times is not known.
-        features: gives (*batch, nj, f), when it is asked.
-    """
-
-    effort: Array
-    doubt: Array
-    features: Callable[[], Array]
+def through(
+    scorer: Scorer, recordings: Sequence[Recording], step: Callable[[Sample], Any]
+) -> Iterator[Any]:
+    """What a step of the scorer, reset before each recording, says of the samples, if anything."""
+    for recording in recordings:
+        scorer.reset()
+        for signal in recording:
+            if isinstance(signal, Sample) and (found := step(signal)) is not None:
+                yield found
+    scorer.reset()
 
 
-class Residual(ABC):
-    """What a linear model of each joint's effort does not explain, in its usual deviations.
-
-    Subclasses make the features. The variance that is usual is learned as ``a + b * doubt``.
-    Scores are one per joint, and one of all joints together, which counts how unusual the
-    deviations are as they belong together (Hotelling's T^2).
-
-    Args:
-        names: (nj,) joint names.
-        time: time constant of the average that is scored [s].
-    """
-
-    takes = Sample
-    suggested = None
-
-    def __init__(self, names: Sequence[str], time: float) -> None:
-        self.elements = (*names, 'together')
-        self.learned: Learned = {}
-        self._average = Average(time)
-        # The past that features need, and the average: it begins as a single, noisy residual.
-        self._warm_up = HORIZON + WARM_UP * time
-        self.reset()
-
-    def reset(self) -> None:
-        """See :class:`~sim2real_capture.detectors.Scorer`."""
-        self._begin()
-        self._restart()
-
-    def _begin(self) -> None:
-        self._begun: float | None = None
-        self._looked = -math.inf
-        self._average.reset()
-
-    @abstractmethod
-    def _restart(self) -> None:
-        """Forget the history that features need."""
-
-    @abstractmethod
-    def _row(self, sample: Sample) -> Row | None:
-        """What there is to say of a sample; None where it lacks something."""
-
-    def _look(self, sample: Sample) -> tuple[Array, Array, Array] | None:
-        """Effort, doubt and features, now and then, once enough of the past is known."""
-        row = self._row(sample)
-        if row is None:
-            self._begin()
-            return None
-        if self._begun is None:
-            self._begun = sample.stamp
-        if sample.stamp - self._begun < HORIZON or sample.stamp - self._looked < PERIOD:
-            return None
-        self._looked = sample.stamp
-        return row.effort, row.doubt, row.features()
-
-    def _residual(self, sample: Sample) -> tuple[Array, Array] | None:
-        """Averages of the unexplained effort and of the doubt, (*batch, nj) each."""
-        seen = self._look(sample)
-        if seen is None or self._begun is None:
-            return None
-        effort, doubt, features = seen
-        unexplained = effort - np.einsum('...jf,jf->...j', features, self.learned['weights'])
-        both = self._average.update(sample.stamp, np.stack([unexplained, doubt]))
-        return None if sample.stamp - self._begun < self._warm_up else (both[0], both[1])
-
-    def _standard(self, residual: Array, doubt: Array) -> Array:
-        """In usual deviations."""
-        sure, unsure = self.learned['variance']
-        return (residual - self.learned['mean']) / np.sqrt(sure + unsure * doubt)
-
-    def score(self, sample: Sample) -> Array | None:
-        """See :class:`~sim2real_capture.detectors.Scorer`; nothing without efforts."""
-        found = self._residual(sample) if self.learned else None
-        if found is None:
-            return None
-        standard = self._standard(*found)
-        together = np.linalg.norm(standard @ self.learned['whitening'], axis=-1, keepdims=True)
-        return np.concatenate([np.abs(standard), together], axis=-1)
-
-    def fit(self, recordings: Sequence[Recording], rng: np.random.Generator) -> None:
-        """See :class:`LearningScorer`."""
-        self.learned = {'weights': self._regress(recordings)}
-        found = [
-            np.stack(both).reshape(2, -1, len(self.elements) - 1)
-            for both in self._through(recordings, self._residual)
-        ]
-        if not found:
-            mend = f'all are shorter than the {self._warm_up:g} s that an average takes'
-            raise InputError(Fault('recordings', 'too short', mend))
-        residuals, doubts = np.concatenate(found, axis=1)
-        mean = residuals.mean(axis=0)
-        variance = _variance(residuals - mean, doubts)
-        self.learned = {**self.learned, 'mean': mean, 'variance': variance}
-        spread = np.atleast_2d(np.cov(self._standard(residuals, doubts).T))
-        self.learned = {**self.learned, 'whitening': _whitening(spread)}
-        self.reset()
-
-    def load(self, learned: Learned) -> None:
-        """See :class:`LearningScorer`."""
-        count = len(self.elements) - 1
-        shapes = {'mean': (count,), 'variance': (2, count), 'whitening': (count, count)}
-        for name, shape in shapes.items():
-            if name not in learned or learned[name].shape != shape:
-                found = learned[name].shape if name in learned else None
-                raise InputError(Fault(name, found, f'must be of shape {shape}: calibrate anew'))
-        self.learned = learned
-
-    def _through(
-        self, recordings: Sequence[Recording], step: Callable[[Sample], Any]
-    ) -> Iterable[Any]:
-        for recording in recordings:
-            self.reset()
-            for signal in recording:
-                if isinstance(signal, Sample) and (found := step(signal)) is not None:
-                    yield found
-
-    def _regress(self, recordings: Sequence[Recording]) -> Array:
-        """Weights (nj, f) by ridge regression, one joint at a time."""
-        products: Array | None = None
-        for effort, _, features in self._through(recordings, self._look):
-            x = features.reshape(-1, *features.shape[-2:])
-            xy = np.concatenate([x, effort.reshape(len(x), -1, 1)], axis=2)
-            found = np.einsum('njf,njg->jfg', xy, xy)
-            products = found if products is None else products + found
-        if products is None:
-            mend = 'give joint states with position, velocity and effort, and commands'
-            raise InputError(Fault('recordings', 'nothing', mend))
-        gram, cross = products[:, :-1, :-1], products[:, :-1, -1:]
-        size = np.sqrt(np.maximum(np.einsum('jff->jf', gram), np.finfo(float).tiny))
-        scaled = gram / size[:, :, None] / size[:, None, :] + RIDGE * np.eye(gram.shape[-1])
-        return np.asarray(np.linalg.solve(scaled, cross / size[:, :, None])[..., 0] / size)
+def check_shapes(learned: Learned, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises ``InputError`` where what was learned is not of these shapes."""
+    for name, shape in shapes.items():
+        if name not in learned or learned[name].shape != shape:
+            found = learned[name].shape if name in learned else None
+            raise InputError(Fault(name, found, f'must be of shape {shape}: calibrate anew'))
 
 
-class DynamicsResidual(Residual):
-    """Efforts that the motion does not explain: payloads, friction, pushes, collisions.
-
-    Features of a joint: its effort by inverse dynamics, its acceleration and velocity, the sign
-    of its velocity (smooth), and a constant. Everything passes the same first-order filter, from
-    which the acceleration comes without differentiating noise. At rest dry friction is anything
-    up to break-away, so there is doubt where a joint hardly moves.
+def ridge(products: Array) -> Array:
+    """Weights (nj, f) of ridge regressions, one joint at a time.
 
     Args:
-        names: (nj,) joint names.
-        velocities: (nj,) largest velocities [rad/s or m/s].
-        inverse: efforts (nj,) of a position, velocity and acceleration (nj,) each.
-        smoothing: time constant of the filter [s].
-        time: time constant of the average that is scored [s].
+        products: (nj, f + 1, f + 1), sums of products of features, the last of which is sought.
     """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        velocities: Array,
-        inverse: Callable[[Array, Array, Array], Array],
-        smoothing: float,
-        time: float,
-    ) -> None:
-        self._slow = 0.01 * np.where(np.isfinite(velocities), velocities, 1.0)
-        self._inverse = inverse
-        self._smoothing = smoothing
-        self._filter = Average(smoothing)
-        super().__init__(names, time)
-
-    def _restart(self) -> None:
-        self._filter.reset()
-
-    def _row(self, sample: Sample) -> Row | None:
-        if sample.position is None or sample.velocity is None or sample.effort is None:
-            self._filter.reset()
-            return None
-        now = np.stack([sample.position, sample.velocity, sample.effort])
-        position, velocity, effort = self._filter.update(sample.stamp, now)
-        acceleration = (sample.velocity - velocity) / self._smoothing
-        sign = np.tanh(velocity / self._slow)
-
-        def features() -> Array:
-            flat = [a.reshape(-1, a.shape[-1]) for a in (position, velocity, acceleration)]
-            rigid = np.array([self._inverse(*row) for row in zip(*flat)]).reshape(position.shape)
-            return np.stack([rigid, acceleration, velocity, sign, np.ones_like(velocity)], axis=-1)
-
-        return Row(effort, 1.0 - sign**2, features)
+    gram, cross = products[:, :-1, :-1], products[:, :-1, -1:]
+    size = np.sqrt(np.maximum(np.einsum('jff->jf', gram), np.finfo(float).tiny))
+    scaled = gram / size[:, :, None] / size[:, None, :] + RIDGE * np.eye(gram.shape[-1])
+    return np.asarray(np.linalg.solve(scaled, cross / size[:, :, None])[..., 0] / size)
 
 
-class DriveResidual(Residual):
-    """Efforts that commands do not explain: delays, lost gain, a sensor that drives do not have.
-
-    Features of a joint: the command less the measurement, for commands up to ``HORIZON`` ago,
-    its velocity, and a constant: any drive whose effort follows from these linearly.
-
-    Args:
-        names: (nj,) joint names.
-        interface: what is commanded; for efforts the measurement is no feature.
-        continuous: (nj,) joints whose angles may wrap.
-        time: time constant of the average that is scored [s].
-    """
-
-    def __init__(
-        self, names: Sequence[str], interface: str, continuous: npt.ArrayLike, time: float
-    ) -> None:
-        self._closed = interface != 'effort'
-        self._continuous = np.asarray(continuous, dtype=bool)
-        self._lags = np.linspace(0.0, HORIZON, TAPS)
-        super().__init__(names, time)
-
-    def _restart(self) -> None:
-        self._past: deque[tuple[float, Array]] = deque()
-
-    def _row(self, sample: Sample) -> Row | None:
-        velocity = sample.velocity
-        if sample.command is None or velocity is None or sample.effort is None:
-            self._past.clear()
-            return None
-        self._past.append((sample.stamp, np.array(sample.command)))
-        while len(self._past) > 2 and self._past[1][0] <= sample.stamp - HORIZON:
-            self._past.popleft()
-
-        def features() -> Array:
-            stamps = np.array([stamp for stamp, _ in self._past]) - 1e-9
-            index = np.searchsorted(stamps, sample.stamp - self._lags, side='right') - 1
-            given = [self._past[max(i, 0)][1] for i in index]
-            if self._closed:
-                given = [shortest(u - sample.measured, self._continuous) for u in given]
-            return np.stack([*given, velocity, np.ones_like(velocity)], axis=-1)
-
-        return Row(sample.effort, np.zeros_like(sample.effort), features)
-
-
-class Novelty(ABC):
-    """Base of scores of observations: how far one is from those of nominal episodes.
-
-    Args:
-        most: how many observations are learned from.
-    """
-
-    takes = Seen
-    elements = ('observation',)
-    suggested = None
-
-    def __init__(self, most: int = 20000) -> None:
-        self.learned: Learned = {}
-        self._most = most
-
-    def reset(self) -> None:  # noqa: B027
-        """See :class:`~sim2real_capture.detectors.Scorer`; it has no history."""
-
-    def fit(self, recordings: Sequence[Recording], rng: np.random.Generator) -> None:
-        """See :class:`LearningScorer`."""
-        rows = [
-            np.reshape(signal.values, (-1, signal.values.shape[-1]))
-            for recording in recordings
-            for signal in recording
-            if isinstance(signal, Seen)
-        ]
-        if not rows:
-            mend = 'give recordings of policy/observation'
-            raise InputError(Fault('recordings', 'no observation', mend))
-        if len({row.shape[1] for row in rows}) > 1:
-            raise InputError(Fault('recordings', 'observations', 'must be of one policy'))
-        seen = np.concatenate(rows)
-        if len(seen) > self._most:
-            seen = seen[rng.choice(len(seen), self._most, replace=False)]
-        mean, deviation = seen.mean(axis=0), seen.std(axis=0)
-        # What never changed may change a little.
-        deviation = np.maximum(deviation, 1e-3 * np.maximum(1.0, np.abs(mean)))
-        self.learned = {'mean': mean, 'deviation': deviation}
-        self.learned = {**self.learned, **self._learn((seen - mean) / deviation, rng)}
-
-    @abstractmethod
-    def _learn(self, seen: Array, rng: np.random.Generator) -> Learned:
-        """From standardized observations (n, size)."""
-
-    def load(self, learned: Learned) -> None:
-        """See :class:`LearningScorer`."""
-        self.learned = learned
-
-    def score(self, signal: Seen) -> Array | None:
-        """See :class:`~sim2real_capture.detectors.Scorer`; nothing before it has learned."""
-        if not self.learned:
-            return None
-        if signal.values.shape[-1] != len(self.learned['mean']):
-            return None  # another policy acts
-        standard = (signal.values - self.learned['mean']) / self.learned['deviation']
-        return np.asarray(self._distance(standard))[..., None]
-
-    @abstractmethod
-    def _distance(self, seen: Array) -> Array:
-        """Of standardized observations (*batch, size): (*batch,)."""
-
-
-class Mahalanobis(Novelty):
-    """Distance from the mean observation in the metric of their covariance."""
-
-    def _learn(self, seen: Array, rng: np.random.Generator) -> Learned:
-        return {'whitening': _whitening(np.atleast_2d(np.cov(seen.T)))}
-
-    def _distance(self, seen: Array) -> Array:
-        return np.asarray(np.linalg.norm(seen @ self.learned['whitening'], axis=-1))
-
-
-class Nearest(Novelty):
-    """Distance to the k-th nearest of the observations that are kept.
-
-    Args:
-        neighbours: k.
-        kept: how many observations are kept.
-    """
-
-    def __init__(self, neighbours: int, kept: int) -> None:
-        super().__init__(kept)
-        self._neighbours = neighbours
-
-    def _learn(self, seen: Array, rng: np.random.Generator) -> Learned:
-        return {'kept': seen}
-
-    def _distance(self, seen: Array) -> Array:
-        kept = self.learned['kept']
-        square = (seen**2).sum(axis=-1)[..., None] + (kept**2).sum(axis=1) - 2.0 * seen @ kept.T
-        nearest = np.partition(square, min(self._neighbours, len(kept)) - 1, axis=-1)
-        return np.sqrt(np.maximum(nearest[..., min(self._neighbours, len(kept)) - 1], 0.0))
-
-
-class Distillation(Novelty):
-    """Random network distillation: where a student does not know what a random teacher says.
-
-    The teacher is a fixed random network; the student (random features and a linear layer that
-    is fitted in closed form) has seen its answers to nominal observations only, so that it errs
-    on others. After Burda et al. 2019.
-
-    Args:
-        width: number of the student's features.
-    """
-
-    ANSWERS = 16
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self._width = width
-
-    def _learn(self, seen: Array, rng: np.random.Generator) -> Learned:
-        size = seen.shape[1]
-        nets = {
-            'teacher': 2.0 * rng.normal(size=(size, 4 * self.ANSWERS)) / math.sqrt(size),
-            'answers': rng.normal(size=(4 * self.ANSWERS, self.ANSWERS)) / math.sqrt(size),
-            'features': rng.normal(size=(size, self._width)) / math.sqrt(size),
-            'phases': rng.uniform(-np.pi, np.pi, self._width),
-        }
-        x, y = self._student(seen, nets), self._teacher(seen, nets)
-        gram = x.T @ x + 1e-4 * len(x) * np.eye(x.shape[1])
-        return {**nets, 'fitted': np.linalg.solve(gram, x.T @ y)}
-
-    @staticmethod
-    def _teacher(seen: Array, nets: Learned) -> Array:
-        return np.asarray(np.tanh(seen @ nets['teacher']) @ nets['answers'])
-
-    @staticmethod
-    def _student(seen: Array, nets: Learned) -> Array:
-        waves = np.cos(seen @ nets['features'] + nets['phases'])
-        return np.concatenate([waves, seen, np.ones((*seen.shape[:-1], 1))], axis=-1)
-
-    def _distance(self, seen: Array) -> Array:
-        told = self._student(seen, self.learned) @ self.learned['fitted']
-        return np.asarray(np.linalg.norm(told - self._teacher(seen, self.learned), axis=-1))
-
-
-def _variance(residuals: Array, doubts: Array) -> Array:
-    """The ``a`` and ``b`` (2, nj) of the variance ``a + b * doubt`` of residuals (n, nj)."""
-    square = residuals**2
-    sure = 1.0 - doubts
-    tiny = np.finfo(float).tiny
-    # Means over the sure and the unsure share of the time; a joint may never move, or rest.
-    known = (sure * square).sum(axis=0) / np.maximum(sure.sum(axis=0), tiny)
-    unknown = (doubts * square).sum(axis=0) / np.maximum(doubts.sum(axis=0), tiny)
-    known = np.where(sure.sum(axis=0) > MEAGRE * len(square), known, unknown)
-    return np.stack([np.maximum(known, tiny), np.maximum(unknown - known, 0.0)])
-
-
-def _whitening(covariance: Array) -> Array:
+def whitening(covariance: Array) -> Array:
     """A matrix W with W W^T the inverse of a covariance, of which a thousandth is made even."""
     scale = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
     correlation = covariance / np.outer(scale, scale)

@@ -55,9 +55,7 @@ class CaptureNode(Node):
             takes, self.capture.entries, profile, self.resolve_topic_name
         )
         self._pace = Pace(self, config.paced)
-        if profile.twist and profile.wheels is not None:  # its twists become wheel speeds
-            joints, elements = profile.joint_names, profile.command_names
-            self._wheel_speeds = profile.wheels.speeds(joints, elements)
+        self._told = decoding.CommandReader(profile)
         self._events = self.create_publisher(DiagnosticArray, '~/events', RELIABLE)
         self.create_service(Trigger, '~/trigger', self._on_trigger)
         self._draw, self._estimate, self._diagnostics = (
@@ -123,17 +121,12 @@ class CaptureNode(Node):
         now = self._now()
         self.capture.record(topic, kind, data, now)
         message = deserialize_message(data, conversions.message_class(kind))
-        values = decoding.joint_values if kind == JOINT_STATE else decoding.command_values
-        profile = self._profile
-        given = values(message, profile.command_names, profile.command.drives)
-        if profile.twist and given is not None:
-            given = None if profile.wheels is None else self._wheel_speeds @ given
         stamp = None
         if source == 'applied':
             stamp = decoding.stamp_of(message)
             if self._first is not None:
                 self._first.heard(to_seconds(message.header.stamp))
-        self.capture.command(source, given, now, stamp)
+        self.capture.command(source, self._told(message), now, stamp)
 
     def _on_joint_states(self, topic: str, kind: str, data: bytes) -> None:
         if self._first is not None:

@@ -1,14 +1,15 @@
-"""Rules of topics: what is not recorded, what stays on the robot, what is thinned out.
+"""Rules of topics: what is not recorded, what stays on the robot, what is made smaller.
 
 ::
 
     topics:
       camera/face/*: {exclude: true}                 # not even in memory
       camera/*: {private: true, thin: 2}             # faces and places do not leave the robot
-      points: {ring_bytes: 67108864, every: 3, thin: 4}
+      wrist/*: {compress: jpeg, quality: 80}         # sealed as wrist/image_raw/compressed
+      points: {ring_bytes: 67108864, every: 3, voxel: 0.05}
 
 Patterns are those of file names and match full topic names or their ends; the first that matches
-counts.
+counts. Messages are made smaller when their clip is sealed, not while it is recorded.
 """
 
 from __future__ import annotations
@@ -20,14 +21,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sim2real_capture.reduction import CODECS, pillow, reduced, typestore
 from sim2real_capture.ring import Record
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Faults, InputError, MissingError
 from sim2real_core.yaml_file import read_yaml
-
-IMAGE, CLOUD = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/PointCloud2'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +44,34 @@ class Rule(Config):
         low=1, high=100,
     )  # fmt: skip
 
+    voxel: float = parameter(
+        0.0, 'Of the points of a cloud in a cube with this edge one is kept; 0 keeps all.',
+        unit='m', low=0.0, high=100.0,
+    )  # fmt: skip
+    compress: str = parameter(
+        '', 'Images become sensor_msgs/CompressedImage on `<topic>/compressed`.',
+        choices=('', *CODECS),
+    )  # fmt: skip
+    quality: int = parameter(90, 'Of JPEG images.', low=1, high=95)
+
+    @property
+    def reduction(self) -> dict[str, Any]:
+        """How messages are made smaller: arguments of ``reduction.reduced``, none if not."""
+        chosen: dict[str, Any] = {}
+        if self.thin > 1:
+            chosen['thin'] = self.thin
+        if self.voxel > 0:
+            chosen['voxel'] = self.voxel
+        if self.compress:
+            chosen['codec'] = self.compress
+        if self.compress == 'jpeg':
+            chosen['quality'] = self.quality
+        return chosen
+
     def check(self, faults: Faults) -> None:
         """What is excluded can be nothing else."""
-        others = (self.private, self.ring_bytes, self.every, self.thin)
-        if self.exclude and others != (False, 0, 1, 1):
+        others = (f for f in dataclasses.fields(self) if f.name != 'exclude')
+        if self.exclude and any(getattr(self, f.name) != f.default for f in others):
             faults.add('exclude', True, 'then give nothing else')
 
 
@@ -90,6 +112,29 @@ class Rules:
         return cls({pattern: Rule(**rule) for pattern, rule in data.items()})
 
 
+@dataclass
+class Reduced:
+    """What became of a topic's messages.
+
+    Attributes:
+        how: arguments of ``reduction.reduced``.
+        topic: under which they are in the clip.
+        messages: how many were made smaller.
+        bytes_before: of these.
+        bytes_after: of these.
+        left: how many are as they were.
+        why: the reason, for one of them.
+    """
+
+    how: Mapping[str, Any]
+    topic: str
+    messages: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    left: int = 0
+    why: str = ''
+
+
 class Sieve:
     """Passes what rules keep of a clip's messages, in order.
 
@@ -98,18 +143,20 @@ class Sieve:
 
     Attributes:
         left_out: topic to the number of messages that were left out.
+        reduced: topic to what became of its messages.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.left_out: dict[str, int] = {}
+        self.reduced: dict[str, Reduced] = {}
         self._count: dict[str, int] = {}
 
     def passed(self, record: Record) -> Record | None:
         """The record, made smaller where a rule says so; None when it is left out.
 
-        Raises:
-            MissingError: see :func:`thinned`.
+        What cannot be made smaller, whatever a driver sent, is passed as it is and counted: a
+        clip is worth more than the room it takes.
         """
         rule = self.rules.of(record.topic)
         count = self._count.get(record.topic, 0)
@@ -117,9 +164,27 @@ class Sieve:
         if count % rule.every:
             self.left_out[record.topic] = self.left_out.get(record.topic, 0) + 1
             return None
-        if rule.thin == 1:
+        how = rule.reduction
+        if not how:
             return record
-        return record._replace(data=thinned(record.type, record.data, rule.thin))
+        told = self.reduced.get(record.topic, Reduced(how, record.topic))
+        try:
+            smaller = reduced(record, **how)
+        except (ValueError, MissingError) as error:
+            smaller, told.why = record, str(error)
+            told.left += 1
+        if smaller is not record:
+            told.topic = smaller.topic
+            told.messages += 1
+            told.bytes_before += len(record.data)
+            told.bytes_after += len(smaller.data)
+        if told.messages or told.left:
+            self.reduced[record.topic] = told
+        return smaller
+
+    def told(self) -> dict[str, Any]:
+        """What became of the topics that are made smaller, as JSON data."""
+        return {topic: dataclasses.asdict(what) for topic, what in sorted(self.reduced.items())}
 
 
 def read_rules(path: str | Path) -> Rules:
@@ -127,6 +192,7 @@ def read_rules(path: str | Path) -> Rules:
 
     Raises:
         InputError: every fault of it, with its line.
+        MissingError: a library that they need is not installed.
     """
     found = read_yaml(Path(path).expanduser())
     faults, rules = Faults(str(found.path), found.lines), {}
@@ -146,58 +212,8 @@ def read_rules(path: str | Path) -> Rules:
         except InputError as error:
             faults.extend(error)
     faults.check()
+    if any(rule.reduction for rule in rules.values()):
+        typestore()
+    if any(rule.compress for rule in rules.values()):
+        pillow()
     return Rules(rules)
-
-
-def thinned(kind: str, data: bytes, thin: int) -> bytes:
-    """A smaller Image or PointCloud2; every other message as it is.
-
-    Args:
-        kind: type name.
-        data: CDR bytes.
-        thin: of this many rows and columns, or points, one is kept.
-
-    Raises:
-        MissingError: rosbags is not installed.
-    """
-    if thin == 1 or kind not in (IMAGE, CLOUD):
-        return data
-    try:
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise MissingError('rosbags is needed to thin messages: pip install rosbags') from error
-    store = get_typestore(Stores.LATEST)
-    message: Any = store.deserialize_cdr(data, kind)
-    smaller = _image(message, thin) if kind == IMAGE else _cloud(message, thin)
-    return data if smaller is None else bytes(store.serialize_cdr(smaller, kind))
-
-
-def _image(message: Any, thin: int) -> Any:
-    """None where rows are not made of whole pixels, as in packed or planar encodings."""
-    height, width, step = message.height, message.width, message.step
-    packed = any(word in message.encoding.lower() for word in ('bayer', 'yuv', 'nv'))
-    if packed or not width or step % width or height * step != len(message.data):
-        return None
-    pixels = message.data.reshape(height, width, step // width)[::thin, ::thin]
-    return dataclasses.replace(
-        message,
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        step=pixels.shape[1] * pixels.shape[2],
-        data=np.ascontiguousarray(pixels).ravel(),
-    )
-
-
-def _cloud(message: Any, thin: int) -> Any:
-    """Loses the rows of an ordered cloud; None where points are not told apart by their step."""
-    size, count = message.point_step, message.height * message.width
-    if not size or message.row_step != message.width * size or count * size != len(message.data):
-        return None
-    points = message.data.reshape(count, size)[::thin]
-    return dataclasses.replace(
-        message,
-        height=1,
-        width=len(points),
-        row_step=len(points) * size,
-        data=np.ascontiguousarray(points).ravel(),
-    )

@@ -17,6 +17,7 @@ from sim2real_core.profile import load_profile
 S = 10**9
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 FLOATS = 'std_msgs/msg/Float64MultiArray'
+IMU = 'sensor_msgs/msg/Imu'
 SKEW = 1000  # s; log times are of another clock than the sensor's
 
 
@@ -128,3 +129,89 @@ def test_every_fault_of_a_list_of_trials_is_named(tmp_path, slider):
     path.write_text('trials:\n  - {bag: x}\n  - 3\n')
     with pytest.raises(InputError, match=r':2: trials\[0\](.|\n)*:3: trials\[1\]'):
         read_trials(path, slider, ())
+
+
+def roam(path, rng, robot, seconds=0.5):
+    """A robot whose joints follow what its own kind of command says, and its IMU."""
+    store = get_typestore(Stores.LATEST)
+    t, count = store.types, len(robot.joints)
+    twist = robot.command.interface == 'twist'
+
+    def header(now):
+        stamp = t['builtin_interfaces/msg/Time'](sec=now // S, nanosec=now % S)
+        return t['std_msgs/msg/Header'](stamp=stamp, frame_id='')
+
+    def told(now, values):
+        if not twist:
+            layout = t['std_msgs/msg/MultiArrayLayout'](dim=[], data_offset=0)
+            return t[FLOATS](layout, values)
+        vector = t['geometry_msgs/msg/Vector3']
+        made = t['geometry_msgs/msg/Twist'](vector(values[0], 0, 0), vector(0, 0, values[1]))
+        return t[robot.command.type](header(now), made)
+
+    def imu(now):
+        vector, rate = t['geometry_msgs/msg/Vector3'], rng.normal(0.0, 0.01, 3)
+        level = t['geometry_msgs/msg/Quaternion'](0, 0, 0, 1)
+        force = vector(*rng.normal([0.0, 0.0, 9.81], 0.1))
+        none = np.zeros(9)
+        return t[IMU](header(now), level, none, vector(*rate), none, force, none)
+
+    turn, phase = rng.uniform(0.5, 2.0, 2)
+    middle = np.zeros(count) if twist else robot.array('default_position')
+    rate = round(robot.rates.joint_state_rate)
+    with BagWriter(path) as bag:
+        sent, states = f'/r/{robot.command.topic}', f'/r/{robot.topics.joint_states}'
+        bag.topic(sent, robot.command.type)
+        bag.topic(states, JOINT_STATE)
+        bag.topic(f'/r/{robot.topics.imu}', IMU)
+        for i in range(round(seconds * rate)):
+            now = 10 * S + i * S // rate
+            swing, slope = (0.1 * f(turn * i / rate + phase) for f in (np.sin, np.cos))
+            noise = rng.normal(0.0, 1e-3, (3, count))
+            position, velocity, effort = middle + swing, np.full(count, turn * slope), -swing
+            states_now = (position + noise[0], velocity + noise[1], effort + noise[2])
+            put = [
+                (
+                    states,
+                    JOINT_STATE,
+                    t[JOINT_STATE](header(now), [*robot.joint_names], *states_now),
+                ),
+                (f'/r/{robot.topics.imu}', IMU, imu(now)),
+            ]
+            if i % 2 == 0:
+                values = np.array([turn * slope, 0.0]) * 0.1 if twist else position
+                put.append((sent, robot.command.type, told(now, values)))
+            for topic, kind, message in put:
+                bag.write(topic, now + SKEW * S, bytes(store.serialize_cdr(message, kind)))
+
+
+@pytest.mark.parametrize('name', ['rover', 'quadruped'])
+def test_robots_of_any_kind_are_calibrated_and_evaluated(tmp_path, name):
+    robot, rng = load_profile(name), np.random.default_rng(1)
+    for i in range(34):
+        (tmp_path / 'nominal').mkdir(exist_ok=True)
+        roam(tmp_path / 'nominal' / f'n{i}', rng, robot)
+    roam(tmp_path / 'fresh', rng, robot, 1.5)
+    out, told = tmp_path / 'thresholds.json', tmp_path / 'told.json'
+    given = ['--robot', name, '--json', str(told)]
+    found = [str(tmp_path / 'nominal'), *given, '--out', str(out)]
+    assert main(['capture', 'calibrate', *found]) == 0
+    detectors = json.loads(out.read_text())['detectors']
+    learned = {'dynamics_residual', 'drive_residual', 'friction_residual', 'tracking_error'}
+    assert {*learned, 'imu_shock', 'effort_spike', 'frozen_sensor'} <= set(detectors)
+    for detector in learned:  # commands were understood
+        assert set(robot.joint_names) <= set(detectors[detector]['threshold'])
+    fresh = [str(tmp_path / 'fresh'), *given, '--episode', '0.5', '--thresholds', str(out)]
+    assert main(['capture', 'evaluate', *fresh]) == 0
+    assert json.loads(told.read_text())['false_alarms']['total'] == 2
+
+
+def test_a_rovers_twist_is_what_its_wheels_are_told(tmp_path):
+    robot = load_profile('rover')
+    roam(tmp_path / 'bag', np.random.default_rng(0), robot)
+    (episode,) = read_episodes([tmp_path / 'bag'], robot, read_detectors('default'))
+    samples = [signal for signal in episode if isinstance(signal, Sample)]
+    assert samples[0].command is None
+    for sample in samples[1:]:  # straight on, wheels of a tenth of a metre
+        np.testing.assert_allclose(sample.command, sample.velocity, atol=0.02)
+        np.testing.assert_array_equal(sample.measured, sample.velocity)

@@ -41,6 +41,26 @@ def joint_state(store):
     return make
 
 
+@pytest.fixture(scope='session')
+def ros_image(store):
+    """Makes the bytes of an Image: its pixels count up, its rows may be filled up."""
+
+    def make(kind, stamp=0, height=5, width=4, encoding='rgb8', size=3, fill=0, data=None, big=0):
+        t = store.types
+        header = t['std_msgs/msg/Header'](
+            stamp=t['builtin_interfaces/msg/Time'](sec=stamp, nanosec=0), frame_id='eye'
+        )
+        if data is None:
+            data = np.arange(height * width * size) % 256
+        rows = np.zeros((height, width * size + fill), np.uint8)
+        rows[:, : width * size] = np.reshape(data, (height, width * size))
+        step = width * size + fill
+        message = t[kind](header, height, width, encoding, big, step, rows.ravel())
+        return bytes(store.serialize_cdr(message, kind))
+
+    return make
+
+
 @pytest.fixture
 def event():
     """What went wrong."""

@@ -1,7 +1,9 @@
 """The bar of detection: false alarms are as rare as stated, and faults of stated size are caught.
 
 Calibrated on 1200 nominal episodes beside 800 that teach and give references; judged on 400
-fresh ones and on others with a fault. Prints the curve of detection over magnitude:
+fresh ones and on others with a fault, all of seeds that nothing was tuned on. Friction and delay
+take effect once a joint that they concern moves at five percent of its speed limit (at rest
+nobody can tell), all others at once. Prints the curve of detection over magnitude:
 
     pytest -m soak -s test/unit/capture/test_detection_soak.py
 """
@@ -25,10 +27,8 @@ CURVE = {
 }
 """Magnitudes: parts of the rated payload, factor of all or of one joint's friction, one encoder,
 seconds, newtons. The last of each is that of the bar."""
-SLIDER = {'friction': (2.0, 3.0), 'frozen': (1.0,), 'delay': (0.01, 0.02, 0.03)}
-"""A level axis carries no payload against gravity, and 20 N are nothing to its 1000 N drive. Its
-friction is small beside the force that accelerates it: doubled, 69 % were caught, below the bar,
-so that here the bar is asked of three times the friction (2026-11)."""
+SLIDER = {'friction': (1.25, 1.5, 2.0), 'frozen': (1.0,), 'delay': (0.01, 0.02, 0.03)}
+"""A level axis carries no payload against gravity, and 20 N are nothing to its drive."""
 SHARE = 0.95
 
 
@@ -37,17 +37,17 @@ def outcome(request):
     """Evaluation of all detectors on one robot."""
     profile = load_profile(request.param)
     policy = {'arm6': 'arm6'}.get(request.param, '')
-    nominal = [episodes(profile, 50, seed, policy=policy) for seed in range(1000, 1040)]
+    nominal = [episodes(profile, 50, seed, policy=policy) for seed in range(61000, 61040)]
     entries = [entry for entry in read_detectors('all') if entry.calibrated]
     found, _ = calibrate(entries, profile, nominal, 0.05, np.random.default_rng(0))
     assert found.episodes >= 1000
-    fresh = [episodes(profile, 100, seed, policy=policy) for seed in range(5000, 5004)]
+    fresh = [episodes(profile, 100, seed, policy=policy) for seed in range(65000, 65004)]
     curve = {'arm6': CURVE, 'slider': SLIDER}[request.param]
     trials = [
         episodes(profile, 100, seed, policy=policy, fault=(fault, magnitude))[1]
         for fault, magnitudes in curve.items()
         for magnitude in magnitudes
-        for seed in (7000, 7001)
+        for seed in (67000, 67001)
     ]
     done = evaluate(build(entries, profile, found).active, fresh, trials)
     alarms = done.false_alarms

@@ -6,8 +6,8 @@ import pytest
 from sim2real_capture.detectors import Alarm, Detector, Level
 from sim2real_capture.detectors_file import build, read_detectors
 from sim2real_capture.detectors_kinds import KINDS
-from sim2real_capture.detectors_learned import Distillation, Mahalanobis, Nearest
 from sim2real_capture.detectors_motion import EffortSpike, FrozenSensor, JointLimit, TipOver
+from sim2real_capture.detectors_novelty import Distillation, Mahalanobis, Nearest
 from sim2real_capture.detectors_reports import (
     Button,
     ExternalError,
@@ -196,13 +196,13 @@ class Several(list):
     episodes = 1
 
 
-@pytest.mark.parametrize('robot', ['arm6', 'slider'])
+@pytest.mark.parametrize('robot', names('robots'))
 @pytest.mark.parametrize('file', names('detectors'))
 def test_shipped_files_fit_every_robot(file, robot):
     profile = load_profile(robot)
     made = build(read_detectors(file), profile)
     learning = {'dynamics_residual', 'slow_dynamics_residual', 'drive_residual', 'mahalanobis',
-                'nearest', 'distillation', 'frozen_sensor'}  # fmt: skip
+                'friction_residual', 'nearest', 'distillation', 'frozen_sensor'}  # fmt: skip
     assert set(made.dormant) == (learning if file == 'all' else set())
     assert 'tracking_error' in [d.name for d in made.active]
 

@@ -2,15 +2,23 @@
 
 from datetime import datetime, timezone
 
-import numpy as np
 import pytest
 from mcap.reader import make_reader
+from rosbags.rosbag2 import Reader
 
 from sim2real_capture.clip import PRIVATE, Context, Journal, recover, seal
 from sim2real_capture.library import read_manifest, verify
+from sim2real_capture.reduction import COMPRESSED, IMAGE
 from sim2real_capture.ring import Record
-from sim2real_capture.rules import CLOUD, IMAGE, Rule, Rules, read_rules, thinned
+from sim2real_capture.rules import Rule, Rules, read_rules
 from sim2real_core.errors import InputError
+
+
+@pytest.fixture
+def image(ros_image):
+    """Makes the bytes of a picture by its stamp [s]."""
+    return lambda stamp: ros_image(IMAGE, stamp=stamp)
+
 
 RULES = {
     'face/*': Rule(exclude=True),
@@ -35,59 +43,22 @@ def test_every_fault_of_a_file_is_named_with_its_line(tmp_path):
     assert read_rules(path).of('/camera/image_raw').private
 
 
-def image(store, stamp=0, height=5, width=4, encoding='rgb8', channels=3):
-    t = store.types
-    header = t['std_msgs/msg/Header'](
-        stamp=t['builtin_interfaces/msg/Time'](sec=stamp, nanosec=0), frame_id='eye'
-    )
-    data = np.arange(height * width * channels, dtype=np.uint8)
-    message = t[IMAGE](header, height, width, encoding, 0, width * channels, data)
-    return bytes(store.serialize_cdr(message, IMAGE))
-
-
-def test_a_thinned_image_is_every_other_row_and_column(store):
-    small = store.deserialize_cdr(thinned(IMAGE, image(store), 2), IMAGE)
-    assert (small.height, small.width, small.step, small.header.frame_id) == (3, 2, 6, 'eye')
-    whole = np.arange(60).reshape(5, 4, 3)
-    np.testing.assert_array_equal(small.data.reshape(3, 2, 3), whole[::2, ::2])
-
-
-@pytest.mark.parametrize('encoding', ['bayer_rggb8', 'yuv422_yuy2', 'nv21'])
-def test_a_packed_image_is_kept_as_it_is(store, encoding):
-    data = image(store, encoding=encoding)
-    assert thinned(IMAGE, data, 2) == data
-
-
-def test_a_thinned_cloud_is_every_fourth_point(store):
-    t = store.types
-    header = t['std_msgs/msg/Header'](
-        stamp=t['builtin_interfaces/msg/Time'](sec=0, nanosec=0), frame_id=''
-    )
-    points = np.arange(10 * 8, dtype=np.uint8)
-    cloud = t[CLOUD](header, 2, 5, [], False, 8, 40, points, True)
-    data = bytes(store.serialize_cdr(cloud, CLOUD))
-    small = store.deserialize_cdr(thinned(CLOUD, data, 4), CLOUD)
-    assert (small.height, small.width, small.row_step) == (1, 3, 24)
-    np.testing.assert_array_equal(small.data.reshape(3, 8), points.reshape(10, 8)[::4])
-    assert thinned('std_msgs/msg/String', b'as it is', 4) == b'as it is'
-
-
-def journal(folder, store, joint_state, event):
-    context = Context('arm6', 'f' * 64, rules=Rules(RULES).as_json())
+def journal(folder, image, joint_state, event, rules, **context):
+    context = Context('arm6', 'f' * 64, rules=Rules(rules).as_json(), **context)
     made = Journal(folder, 'one', context, datetime(2026, 11, 21, tzinfo=timezone.utc))
     made.event(event)
     for i in range(10):
         made.message(joint_state(10 + i, elbow=0.1))
-        made.message(Record('/camera/image_raw', IMAGE, (10 + i) * 10**9, image(store, i)))
+        made.message(Record('/camera/image_raw', IMAGE, (10 + i) * 10**9, image(i)))
     made.flush()
     return made
 
 
 @pytest.mark.parametrize('crashed', [False, True])
 def test_what_is_private_is_not_in_what_is_shipped_even_after_a_crash(
-    tmp_path, store, joint_state, event, crashed
+    tmp_path, store, image, joint_state, event, crashed
 ):
-    made = journal(tmp_path, store, joint_state, event)
+    made = journal(tmp_path, image, joint_state, event, RULES)
     if crashed:
         made.release()
         ((clip,), _) = recover(tmp_path)
@@ -113,3 +84,64 @@ def test_what_is_private_is_not_in_what_is_shipped_even_after_a_crash(
 
 def test_without_private_topics_there_is_no_private_file(clip):
     assert not (clip / PRIVATE).exists() and 'private' not in read_manifest(clip)
+
+
+@pytest.mark.parametrize('crashed', [False, True])
+@pytest.mark.parametrize('compression', ['zstd', 'lz4', 'none'])
+def test_a_clip_of_jpeg_images_is_a_bag_that_readers_read(
+    tmp_path, store, image, joint_state, event, compression, crashed
+):
+    rules = {'camera/*': Rule(compress='jpeg', quality=80), 'joint_states': Rule(thin=3)}
+    made = journal(tmp_path, image, joint_state, event, rules, compression=compression)
+    made.message(Record('/camera/image_raw', IMAGE, 30 * 10**9, image(0)[:20]))  # torn by a driver
+    if crashed:
+        made.flush()
+        made.release()
+        ((clip,), _) = recover(tmp_path)
+    else:
+        made.close('complete')
+        clip = seal(made.folder)
+        made.release()
+    verify(clip)
+    manifest = read_manifest(clip)
+    topics = {
+        topic: (about['type'], about['messages']) for topic, about in manifest['topics'].items()
+    }
+    assert topics['/camera/image_raw/compressed'] == (COMPRESSED, 10)
+    assert topics['/camera/image_raw'] == (IMAGE, 1)
+    told = manifest['reduced']
+    assert set(told) == {'/camera/image_raw'} and manifest['compression'] == compression
+    told = told['/camera/image_raw']
+    assert (told['topic'], told['messages'], told['left']) == (
+        '/camera/image_raw/compressed',
+        10,
+        1,
+    )
+    assert told['how'] == {'codec': 'jpeg', 'quality': 80} and 'no sensor_msgs' in told['why']
+    assert told['bytes_before'] == 10 * len(image(0)) > 0 < told['bytes_after']
+    with (clip / f'{made.clip}_0.mcap').open('rb') as stream:
+        reader = make_reader(stream)
+        chunks = {index.compression for index in reader.get_summary().chunk_indexes}
+        assert chunks == {'' if compression == 'none' else compression}
+        assert len(list(reader.iter_messages(['/camera/image_raw/compressed']))) == 10
+    with Reader(clip) as bag:  # metadata.yaml says what is in the file
+        seen = [
+            store.deserialize_cdr(data, connection.msgtype)
+            for connection, _, data in bag.messages()
+            if connection.msgtype == COMPRESSED
+        ]
+    assert [message.header.stamp.sec for message in seen] == list(range(10))
+    assert seen[0].format == 'rgb8; jpeg compressed bgr8'
+
+
+def test_pictures_of_a_private_topic_stay_private_under_their_new_name(
+    tmp_path, image, joint_state, event
+):
+    rules = {'*/image_raw': Rule(private=True, compress='png')}
+    made = journal(tmp_path, image, joint_state, event, rules)
+    made.close('complete')
+    clip = seal(made.folder)
+    made.release()
+    manifest = read_manifest(clip)
+    assert set(manifest['topics']) == {'/joint_states'}
+    assert manifest['private'] == {'/camera/image_raw/compressed': 10}
