@@ -5,9 +5,14 @@ themselves lie with their owners only (``sim2real capture token`` makes them)::
 
     robots: {arm7: 9f86d081884c7d65...}
     viewers: {anna: 60303ae22b998861...}
+    revoked: [arm8]
+
+The file may be changed at any time and counts from the next request on; one that cannot be read
+leaves all as it was.
 
 A robot says ``Authorization: Bearer <token>``; a person's browser asks for name and token. With
-mutual TLS a robot's certificate stands for its token: its common name is the robot's name.
+mutual TLS a robot's certificate stands for its token: its common name is the robot's name, which
+must not be among the ``revoked``.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import yaml
 
 from sim2real_capture.clip import check_name
 from sim2real_capture.library import is_sha256
+from sim2real_capture.watched import mark
 from sim2real_core.errors import Faults, InputError
 
 ROLES = ('robots', 'viewers')
@@ -55,16 +61,24 @@ class Access:
         robots: SHA-256 of each robot's token, by name.
         viewers: the same of people.
         certificates: robots may show certificates (the server checks them).
+        revoked: robots whose certificates no longer count.
+        guarded: there is a file of credentials, even if nobody is in it.
     """
 
     robots: Mapping[str, str] = field(default_factory=dict)
     viewers: Mapping[str, str] = field(default_factory=dict)
     certificates: bool = False
+    revoked: frozenset[str] = frozenset()
+    guarded: bool = False
 
     @property
     def open(self) -> bool:
         """Nobody has credentials: then the receiver serves this machine only."""
-        return not (self.robots or self.viewers or self.certificates)
+        return not (self.robots or self.viewers or self.certificates or self.guarded)
+
+    def now(self) -> Access:
+        """What callers must show at this moment; see :class:`AccessFile`."""
+        return self
 
     def caller(self, authorization: str, common_name: str) -> Caller | None:
         """Who asks; None when it is nobody known.
@@ -75,7 +89,7 @@ class Access:
         """
         if self.open:
             return Caller(ANYONE, sends=True, looks=True)
-        if self.certificates and common_name:
+        if self.certificates and common_name and common_name not in self.revoked:
             try:
                 return Caller(check_name(common_name, 'robot'), sends=True, looks=False)
             except InputError:
@@ -98,6 +112,38 @@ OPEN = Access()
 """Nobody has credentials."""
 
 
+class AccessFile:
+    """Credentials as their file has them now; those it had last while it cannot be read.
+
+    Args:
+        path: the file.
+        certificates: see :class:`Access`.
+
+    Raises:
+        InputError: every fault found at the start.
+    """
+
+    def __init__(self, path: Path, certificates: bool = False) -> None:
+        self._path = path.expanduser()
+        self._certificates = certificates
+        self._seen = mark(self._path)
+        self._access = load_access(self._path, certificates)
+        self.trouble = ''
+        """Why what it says now does not count; ``''`` when it does."""
+
+    def now(self) -> Access:
+        """What callers must show at this moment."""
+        seen = mark(self._path)
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._access = load_access(self._path, self._certificates)
+                self.trouble = ''
+            except InputError as error:
+                self.trouble = f'the credentials were changed, and the old ones hold: {error}'
+        return self._access
+
+
 def load_access(path: str | Path, certificates: bool = False) -> Access:
     """Read a file of credentials; ``''`` is none.
 
@@ -107,7 +153,8 @@ def load_access(path: str | Path, certificates: bool = False) -> Access:
     if not str(path):
         return Access(certificates=certificates)
     data = _load(Path(path).expanduser())
-    return Access(data['robots'], data['viewers'], certificates)
+    revoked = frozenset(data['revoked'])
+    return Access(data['robots'], data['viewers'], certificates, revoked, guarded=True)
 
 
 def add_token(path: Path, role: str, name: str) -> str:
@@ -128,23 +175,47 @@ def add_token(path: Path, role: str, name: str) -> str:
     data = _load(path) if path.exists() else {role: {} for role in ROLES}
     token = secrets.token_urlsafe(32)
     data[role][name] = _hash(token)
+    _save(path, data)
+    return token
+
+
+def revoke(path: Path, name: str) -> bool:
+    """Let a robot or viewer in no longer, with neither token nor certificate.
+
+    Args:
+        path: the file of credentials.
+        name: of the robot or person.
+
+    Returns:
+        Whether it had a token.
+
+    Raises:
+        InputError: the file is not fit for it.
+    """
+    data = _load(path)
+    had = [data[role].pop(check_name(name), None) for role in ROLES]
+    data['revoked'] = sorted({*data['revoked'], name})
+    _save(path, data)
+    return any(had)
+
+
+def _save(path: Path, data: Mapping[str, Any]) -> None:
     part = path.with_name(path.name + '.part')
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w') as stream:
         yaml.safe_dump(data, stream)
     part.replace(path)
-    return token
 
 
-def _load(path: Path) -> dict[str, dict[str, str]]:
+def _load(path: Path) -> dict[str, Any]:
     faults = Faults(str(path))
     try:
         data: Any = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         faults.add('credentials', str(path), f'give a YAML file ({error})')
         faults.check()
-    if not isinstance(data, dict) or set(data) - set(ROLES):
-        faults.add('credentials', data, f'may have {" and ".join(ROLES)}')
+    if not isinstance(data, dict) or set(data) - {*ROLES, 'revoked'}:
+        faults.add('credentials', data, f'may have {", ".join(ROLES)} and revoked')
         faults.check()
     for role in ROLES:
         given = data.setdefault(role, {})
@@ -158,6 +229,9 @@ def _load(path: Path) -> dict[str, dict[str, str]]:
                 check_name(str(name), role[:-1])
             except InputError as error:
                 faults.extend(error)
+    names = data.setdefault('revoked', [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        faults.add('revoked', names, 'must be a list of names')
     faults.check()
     return data
 

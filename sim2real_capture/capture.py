@@ -20,6 +20,7 @@ from sim2real_capture.detectors_file import build, read_detectors
 from sim2real_capture.recorder import Recorder
 from sim2real_capture.ring import Record, Ring, SensorClock
 from sim2real_capture.rules import Rules, read_rules
+from sim2real_capture.scores import ScoreCurve, score_topic
 from sim2real_capture.signals import Ages, Sample, Signal
 from sim2real_capture.transports import load_credentials
 from sim2real_capture.uplink import Receipt, Uplink
@@ -66,6 +67,7 @@ class Capture:
         self._built = build(read_detectors(config.detectors), profile, calibration, resolve)
         self.detectors = self._built.active
         self.entries = self._built.entries
+        self._curves = [ScoreCurve(resolve(score_topic(d.name))) for d in self.detectors]
         self._clock = SensorClock(carry=not config.paced)
         # ROS time when topics whose silence is watched were heard last; 0 before the first watch.
         watched = {t for d in self.detectors if d.scorer.takes is Ages for t in d.scorer.elements}
@@ -205,12 +207,16 @@ class Capture:
         Returns:
             The events it gave rise to, each with the clip that records it.
         """
-        raised = [
-            event
-            for detector in self.detectors
-            if isinstance(signal, detector.scorer.takes)
-            and (event := detector.update(signal)) is not None
-        ]
+        raised = []
+        for detector, curve in zip(self.detectors, self._curves):
+            if not isinstance(signal, detector.scorer.takes):
+                continue
+            event, share = detector.update(signal), detector.share
+            if event is not None:
+                raised.append(event)
+            told = None if share is None else curve.add(share, stamp, event is not None)
+            if told is not None and not self.rules.of(told.topic).exclude:
+                self.recorder.push(told)
         return [(event, self.recorder.trigger(event, stamp)) for event in raised]
 
     def at(self, now: int) -> int:

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS clips (
     detectors TEXT NOT NULL, detail TEXT NOT NULL, severity REAL, duration REAL NOT NULL,
     messages INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, ending TEXT NOT NULL,
     profile TEXT NOT NULL, bundle TEXT NOT NULL, clock_offset REAL, clock_offset_error REAL,
-    label TEXT NOT NULL
+    clock_source TEXT NOT NULL, label TEXT NOT NULL
 )
 """
 
@@ -61,7 +61,8 @@ class Entry:
         profile: name of the robot profile.
         bundle: content hash of the policy.
         clock_offset: receiver's clock minus robot's [s]; None when not measured.
-        clock_offset_error: half the round trip it was measured with [s].
+        clock_offset_error: it is no further off than this [s].
+        clock_source: how it was measured, see ``transports.Clock``.
         label: one of ``LABELS``.
     """
 
@@ -81,6 +82,7 @@ class Entry:
     bundle: str
     clock_offset: float | None
     clock_offset_error: float | None
+    clock_source: str
     label: str
 
 
@@ -261,6 +263,7 @@ def _row(folder: Path, manifest: Mapping[str, Any]) -> Iterator[object]:
     yield from (manifest['messages'], bag['size'], bag['sha256'], manifest['end'])
     yield from (str(manifest.get('profile', '')), str(manifest.get('bundle', '')))
     yield from (_number(received.get(key)) for key in ('clock_offset', 'clock_offset_error'))
+    yield str(received.get('clock_source', ''))
     yield _label(folder / LABEL)
 
 

@@ -133,7 +133,7 @@ class ReceiverConfig(Config):
         8378, 'Port to listen on; 0 takes a free one.', low=0, high=65535, read_only=True
     )
     credentials: str = parameter(
-        '', 'YAML file of who may send and look (sim2real capture token makes it).',
+        '', 'YAML file of who may send and look, by sim2real capture token; may change.',
         read_only=True,
     )  # fmt: skip
     certificate: str = parameter(
@@ -147,6 +147,10 @@ class ReceiverConfig(Config):
     clip_bytes: int = parameter(
         4096 * MIB, 'The most one clip may take.', unit='B', low=MIB, high=1 << 44, read_only=True
     )
+    store_bytes: int = parameter(
+        0, 'The most all clips may take; beyond, new ones wait on their robots. 0 is no limit.',
+        unit='B', low=0, high=1 << 50, read_only=True,
+    )  # fmt: skip
 
     def check(self, faults: Faults) -> None:
         """A certificate needs its key."""

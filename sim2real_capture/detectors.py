@@ -231,12 +231,24 @@ class Detector:
         if signal.stamp < self._stamp:
             self.reset()
         self._stamp = signal.stamp
+        self._score = np.zeros(0)
         score = self.scorer.score(signal)
         if score is None:
             return None
         # What is no number is no reason to stay quiet.
         self._score = np.where(np.isnan(score), np.inf, score)
         return self.alarm.update(signal.stamp, self._score)
+
+    @property
+    def share(self) -> float | None:
+        """The newest signal's score over its threshold, the largest; None when it told nothing."""
+        if not self._score.size:
+            return None
+        with np.errstate(
+            invalid='ignore'
+        ):  # an infinite score never reaches an infinite threshold
+            share = float(np.fmax.reduce(self._score / self.threshold, axis=None))
+        return None if math.isnan(share) else share
 
     def update(self, signal: Signal) -> Event | None:
         """Take one signal of one robot; an event naming the elements that raise the alarm."""

@@ -3,7 +3,7 @@
 ::
 
     GET /                         the list: ?label= and ?q= choose, ?page= turns
-    GET /view/<clip>              one clip: plots around the trigger, events, label
+    GET /view/<clip>              one clip: events, scores and joints around them, label
     PUT /clips/<clip>/label       {"label": ...}
     GET /clips, /clips/<clip>     the same as JSON; /clips/<clip>/<file> is a file of it
 """
@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,17 @@ from sim2real_capture import plots
 from sim2real_capture.catalogue import LABELS, Catalogue
 from sim2real_capture.clip import MANIFEST, check_name
 from sim2real_capture.library import list_clips, read_manifest
+from sim2real_capture.scores import TOPIC, score_topic
 from sim2real_capture.series import read_motion
+from sim2real_capture.store import Usage
 from sim2real_core.errors import Fault, InputError, Sim2RealError
 
 TEMPLATES = Path(__file__).with_name('templates')
 PER_PAGE = 100
 MARGIN = 4.0
 """Shown before the first event and after the last [s]."""
+MOST_SHARE = 4.0
+"""Scores are drawn up to so many times their threshold; the peak is said."""
 HEADERS = {
     'Content-Security-Policy': "default-src 'none'; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -49,14 +53,20 @@ class Page:
         folder: of the clips.
         catalogue: of that folder.
         asker: who asks, by name.
+        state: how full the store is, and what people should mend.
     """
 
     def __init__(
-        self, folder: Path, catalogue: Catalogue, asker: Callable[[web.Request], str]
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        asker: Callable[[web.Request], str],
+        state: Callable[[], Awaitable[tuple[Usage, str]]],
     ) -> None:
         self._folder = folder
         self._catalogue = catalogue
         self._asker = asker
+        self._state = state
 
     def add_to(self, app: web.Application) -> None:
         """Serve them."""
@@ -74,6 +84,7 @@ class Page:
         label = '' if chosen == 'none' else chosen if chosen in LABELS and chosen else None
         given = query.get('page', '1')
         page = max(1, int(given)) if given.isascii() and given.isdigit() and len(given) < 9 else 1
+        usage, trouble = await self._state()
         count = await asyncio.to_thread(self._catalogue.count, text)
         entries = await asyncio.to_thread(
             self._catalogue.entries,
@@ -83,7 +94,7 @@ class Page:
         return _html(
             'list.html',
             entries=entries, count=count, label=label, labels=LABELS, text=text, page=page,
-            pages=max(1, -(-total // PER_PAGE)), total=total,
+            pages=max(1, -(-total // PER_PAGE)), total=total, usage=usage, trouble=trouble,
         )  # fmt: skip
 
     async def _get_view(self, request: web.Request) -> web.Response:
@@ -147,7 +158,8 @@ class Page:
 
 def _drawn(folder: Path, manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The plots of a clip; or why there are none."""
-    times = [t for t in (_number(e.get('stamp')) for e in manifest['events']) if t is not None]
+    events = [(_number(e.get('stamp')), str(e['detector'])) for e in manifest['events']]
+    times = [t for t, _ in events if t is not None]
     first, last = manifest['first_stamp'] * 1e-9, manifest['last_stamp'] * 1e-9
     zero = times[0] if times else first
     span = (max(first, zero - MARGIN), min(last, (times[-1] if times else last) + MARGIN))
@@ -159,14 +171,34 @@ def _drawn(folder: Path, manifest: dict[str, Any]) -> tuple[dict[str, Any], str]
         return {}, str(error)
     except Exception as error:  # what robots send may be broken in any way; the page stands
         return {}, f'{type(error).__name__}: {error}'
-    joints = [
-        plots.plot(
-            joint.name, joint.unit,
-            (('measured', joint.measured), ('commanded', joint.commanded)), span, times, zero,
+    joints: dict[str, list[plots.Plot]] = {}
+    for joint in motion.joints:
+        lines = (('measured', joint.measured), ('commanded', joint.commanded))
+        drawn = plots.plot(joint.name, joint.unit, lines, span, [(t, '') for t in times], zero)
+        joints.setdefault(joint.quantity, []).append(drawn)
+    scores = []
+    for name, rows in _by_urgency(motion.scores, [name for _, name in events]):
+        marks = [(t, '' if score_topic(by) == TOPIC + name else 'other') for t, by in events if t]
+        peak = float(rows[:, 1].max()) if len(rows) else 0.0
+        drawn = plots.plot(
+            name, '', [('curve', rows)], span, marks, zero, level=1.0, most=MOST_SHARE
         )
-        for joint in motion.joints
-    ]  # fmt: skip
-    return {'joints': joints, 'quantity': motion.quantity, 'source': motion.command_topic}, ''
+        scores.append((drawn, peak))
+    return {'joints': joints, 'scores': scores, 'source': motion.command_topic}, ''
+
+
+def _by_urgency(
+    scores: Mapping[str, plots.Array], raised: Sequence[str]
+) -> list[tuple[str, plots.Array]]:
+    """Detectors that raised events first, in their order; then by how near the others came."""
+    order = [score_topic(name).removeprefix(TOPIC) for name in raised]
+
+    def rank(item: tuple[str, plots.Array]) -> tuple[int, float, str]:
+        name, rows = item
+        peak = float(rows[:, 1].max()) if len(rows) else 0.0
+        return order.index(name) if name in order else len(order), -peak, name
+
+    return sorted(scores.items(), key=rank)
 
 
 def _number(value: object) -> float | None:

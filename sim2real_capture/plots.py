@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float64]
 
 WIDTH, HEIGHT = 560.0, 150.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 8.0, 8.0, 20.0
-MOST_POINTS = 1200
+MOST_POINTS = 800
 """Points of a line; of more, the extremes of each stretch are drawn."""
 
 
@@ -39,6 +39,14 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """An event: where [px], and its CSS class."""
+
+    at: float
+    style: str
+
+
+@dataclass(frozen=True)
 class Plot:
     """What a template needs to draw one plot.
 
@@ -47,7 +55,8 @@ class Plot:
         unit: of the vertical axis.
         lines: in the order of drawing.
         across, up: ticks of the axes.
-        marks: horizontal places of the events [px].
+        marks: the events.
+        level: vertical place of the threshold [px].
     """
 
     title: str
@@ -55,7 +64,8 @@ class Plot:
     lines: tuple[Line, ...]
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
-    marks: tuple[float, ...]
+    marks: tuple[Mark, ...]
+    level: float | None = None
 
 
 def plot(
@@ -63,8 +73,11 @@ def plot(
     unit: str,
     series: Sequence[tuple[str, Array]],
     span: tuple[float, float],
-    marks: Sequence[float],
+    marks: Sequence[tuple[float, str]],
     zero: float,
+    *,
+    level: float | None = None,
+    most: float = math.inf,
 ) -> Plot:
     """Lay out a plot.
 
@@ -73,11 +86,15 @@ def plot(
         unit: of the values.
         series: CSS class and (n, 2) times [s] and values, of each line.
         span: times shown [s].
-        marks: times of the events [s].
+        marks: times of the events [s], and their CSS classes.
         zero: the time shown as 0 [s].
+        level: a threshold; it and 0 are in sight then.
+        most: larger values are drawn as this.
     """
-    shown = [(style, _within(rows, span)) for style, rows in series]
+    shown = [(style, _within(rows, span, most)) for style, rows in series]
     values = np.concatenate([rows[:, 1] for _, rows in shown] or [np.zeros(0)])
+    if level is not None:
+        values = np.append(values, (0.0, level))
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
     margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
     low, high = low - margin, high + margin
@@ -101,7 +118,8 @@ def plot(
         lines,
         tuple(Tick(x(t + zero), f'{t:g}') for t in ticks(span[0] - zero, span[1] - zero, 6)),
         tuple(Tick(y(v), f'{v:.6g}') for v in ticks(low, high, 4)),
-        tuple(x(t) for t in marks if span[0] <= t <= span[1]),
+        tuple(Mark(x(t), style) for t, style in marks if span[0] <= t <= span[1]),
+        None if level is None else y(level),
     )
 
 
@@ -116,8 +134,9 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     return [float(f'{i * step:.10g}') for i in range(first, last + 1)]
 
 
-def _within(rows: Array, span: tuple[float, float]) -> Array:
-    return rows[(rows[:, 0] >= span[0]) & (rows[:, 0] <= span[1])]
+def _within(rows: Array, span: tuple[float, float], most: float) -> Array:
+    inside = rows[(rows[:, 0] >= span[0]) & (rows[:, 0] <= span[1])]
+    return np.column_stack([inside[:, 0], np.minimum(inside[:, 1], most)])
 
 
 def _thinned(rows: Array) -> Array:

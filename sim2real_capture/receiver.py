@@ -7,12 +7,14 @@ A robot announces a clip, sends what is missing from where it got to, and names 
     PATCH /clips/<clip>/<file>    Upload-Offset: n, the bytes from n on, as many as it likes
                                   -> 204 Upload-Offset: m, or 409 with the one that is wanted
     PUT   /clips/<clip>           manifest.json -> 201 {"clip", "sha256"}, the acknowledgement;
-                                  422 {"spoiled": [file, ...]} when these must be sent anew
+                                  422 {"error"} when files arrived with another hash: send anew
 
 The acknowledgement is given once every file was verified, is on the disk and the clip's folder
 has appeared under its name, whole. Every request may be repeated: the same manifest again is
 acknowledged again (200), another manifest under a known name is refused (409). What was sent of
-a clip survives a cut connection, and a restart. :mod:`sim2real_capture.page` is for people.
+a clip survives a cut connection, and a restart. Where there is no room, by the quota or on the
+disk, new clips are refused (507) until people have made some: the sender waits, and nothing is
+deleted here. :mod:`sim2real_capture.page` is for people.
 """
 
 from __future__ import annotations
@@ -31,17 +33,19 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from sim2real_capture.access import OPEN, Access, Caller
+from sim2real_capture.access import OPEN, Access, AccessFile, Caller
 from sim2real_capture.catalogue import Catalogue
 from sim2real_capture.clip import check_name, lock_folder, make_folder
 from sim2real_capture.page import Page
 from sim2real_capture.store import (
+    FullError,
     OffsetError,
     SpoiledError,
     Store,
     TakenError,
     TooLargeError,
     UnknownError,
+    Usage,
     manifest_hash,
 )
 from sim2real_core.errors import Fault, InputError
@@ -54,6 +58,8 @@ STALL = 60.0
 KEPT_FOR = 30 * 86400.0
 """What nobody goes on sending for this long [s] is forgotten."""
 OFFSET = 'Upload-Offset'
+RECOUNT = 5.0
+"""The folder is looked at again for what people did to it this often at most [s]."""
 CLOCK_OFFSET, CLOCK_ERROR = 'Clock-Offset', 'Clock-Offset-Error'
 LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 
@@ -67,12 +73,19 @@ class Receiver:
         folder: made when it is not there.
         access: who may do what; without credentials anyone who reaches it may do everything.
         clip_bytes: the most one clip may take.
+        store_bytes: the most all may take; 0 is no limit.
 
     Raises:
         InputError: another receiver keeps its clips there, or it cannot be made.
     """
 
-    def __init__(self, folder: Path, access: Access = OPEN, clip_bytes: int = CLIP_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        access: Access | AccessFile = OPEN,
+        clip_bytes: int = CLIP_BYTES,
+        store_bytes: int = 0,
+    ) -> None:
         self.folder = folder
         self.received = 0
         self.refused = 0
@@ -83,16 +96,32 @@ class Receiver:
         except BlockingIOError as error:
             mend = 'another receiver keeps its clips there; give each a folder of its own'
             raise InputError(Fault('folder', str(folder), mend)) from error
-        self._store = Store(folder, clip_bytes)
+        self._store = Store(folder, clip_bytes, store_bytes)
         self._store.forget_older(time.time() - KEPT_FOR)
         self._catalogue = Catalogue(folder)
         self._behind = False
+        self._counted = time.monotonic()
         self._committing = asyncio.Lock()
 
     def close(self) -> None:
         """Let another receiver have the folder."""
         self._catalogue.close()
         os.close(self._lock)
+
+    @property
+    def usage(self) -> Usage:
+        """How full the store is."""
+        return self._store.usage
+
+    @property
+    def trouble(self) -> str:
+        """What people should mend; ``''`` when there is nothing."""
+        usage = self.usage
+        taken = f'{usage.used / 1e6:.3g} of {usage.most / 1e6:.3g} MB are taken'
+        full = f'full: {taken}; new clips wait on their robots until you make room'
+        self._access.now()
+        reload = self._access.trouble if isinstance(self._access, AccessFile) else ''
+        return '; '.join(filter(None, (full if usage.full else '', reload)))
 
     def app(self) -> web.Application:
         """The web application."""
@@ -102,7 +131,7 @@ class Receiver:
         app.router.add_get('/time', self._get_time)
         app.router.add_put('/clips/{clip}', self._put_clip)
         app.router.add_patch('/clips/{clip}/{file}', self._patch_file)
-        Page(self.folder, self._catalogue, self._name).add_to(app)
+        Page(self.folder, self._catalogue, self._name, self._state).add_to(app)
         return app
 
     @web.middleware
@@ -117,6 +146,9 @@ class Receiver:
             self.refused += 1
             status = {TakenError: 409, TooLargeError: 413, UnknownError: 404}
             return _answer(status.get(type(error), 400), error=str(error))
+        except FullError as error:
+            self.refused += 1
+            return _answer(507, error=str(error))
         except asyncio.TimeoutError:
             return _answer(408, error=f'nothing came for {STALL:g} s')
         except OSError as error:
@@ -129,7 +161,7 @@ class Receiver:
         """Lets in who may, and what this page sent rather than another one in the same browser."""
         caller = self._caller(request)
         host = urlsplit(f'//{request.host}').hostname or ''
-        if self._access.open and host not in LOOPBACK:
+        if self._access.now().open and host not in LOOPBACK:
             self.refused += 1
             return _answer(403, error='without credentials only this machine is served')
         sending = request.path == '/time' or request.method == 'PATCH' or _is_clip_put(request)
@@ -147,7 +179,7 @@ class Receiver:
 
     def _caller(self, request: web.Request) -> Caller | None:
         shown = request.headers.get('Authorization', '')
-        return self._access.caller(shown, _common_name(request.transport))
+        return self._access.now().caller(shown, _common_name(request.transport))
 
     def _name(self, request: web.Request) -> str:
         """Of the robot or person, once the guard has let them in."""
@@ -162,7 +194,11 @@ class Receiver:
         body = await asyncio.wait_for(request.read(), STALL)
         acknowledgement = {'clip': name, 'sha256': manifest_hash(body)}
         async with self._committing:
-            here = self._store.announce(robot, name, body)
+            try:
+                here = self._store.announce(robot, name, body)
+            except FullError:
+                await self._look_again()
+                here = self._store.announce(robot, name, body)
             if here is None:
                 return _answer(200, **acknowledgement)
             files = json.loads(body)['files']
@@ -173,6 +209,7 @@ class Receiver:
                 'at': datetime.now(timezone.utc).isoformat(timespec='milliseconds'),
                 'clock_offset': _number(request.headers.get(CLOCK_OFFSET)),
                 'clock_offset_error': _number(request.headers.get(CLOCK_ERROR)),
+                'clock_source': 'round trip' if CLOCK_OFFSET in request.headers else '',
             }
             try:
                 folder = await asyncio.to_thread(self._store.commit, robot, name, received)
@@ -182,6 +219,19 @@ class Receiver:
             await asyncio.to_thread(self._enter, folder)
             self.received += 1
         return _answer(201, **acknowledgement)
+
+    async def _look_again(self) -> None:
+        """Take in what people did to the folder; call while committing."""
+        if time.monotonic() - self._counted > RECOUNT:
+            await asyncio.to_thread(self._store.recount)
+            await asyncio.to_thread(self._catalogue.refresh)
+            self._counted = time.monotonic()
+
+    async def _state(self) -> tuple[Usage, str]:
+        """For the page."""
+        async with self._committing:
+            await self._look_again()
+        return self.usage, self.trouble
 
     def _enter(self, folder: Path) -> None:
         """Into the catalogue, which may be behind for as long as the disk is full."""
@@ -199,8 +249,11 @@ class Receiver:
         if not (offset.isascii() and offset.isdigit() and len(offset) < 20):
             raise InputError(Fault(OFFSET, offset, 'must be a number of bytes'))
         clip, file = request.match_info['clip'], request.match_info['file']
+        caller = self._caller(request)
         upload = self._store.append(self._name(request), clip, file, int(offset))
         while block := await asyncio.wait_for(request.content.read(BLOCK), STALL):
+            if self._caller(request) != caller:
+                return _answer(401, error='revoked meanwhile')
             upload.write(block)
         return web.Response(status=204, headers={OFFSET: str(upload.offset)})
 

@@ -33,9 +33,12 @@ class ReceiverNode(Node):
             'folder': self._folder,
             'clips_received': receiver.received,
             'requests_refused': receiver.refused,
+            'bytes_taken': receiver.usage.used,
         }
         if not self.server.alive:
             return DiagnosticStatus.ERROR, 'the server died', values
+        if receiver.trouble:
+            return DiagnosticStatus.WARN, receiver.trouble, values
         return DiagnosticStatus.OK, f'listening on {self.server.url}', values
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sim2real_capture.access import OPEN, Access, load_access
+from sim2real_capture.access import OPEN, Access, AccessFile
 from sim2real_capture.config import ReceiverConfig
 from sim2real_capture.receiver import CLIP_BYTES, LOOPBACK, Receiver
 from sim2real_core.errors import Fault, Faults, InputError, MissingError
@@ -69,6 +69,7 @@ class ReceiverServer:
         access: who may do what.
         tls: plain HTTP without.
         clip_bytes: the most one clip may take.
+        store_bytes: the most all may take; 0 is no limit.
 
     Raises:
         MissingError: the address cannot be had.
@@ -82,16 +83,17 @@ class ReceiverServer:
         host: str = '127.0.0.1',
         port: int = 0,
         *,
-        access: Access = OPEN,
+        access: Access | AccessFile = OPEN,
         tls: Tls | None = None,
         clip_bytes: int = CLIP_BYTES,
+        store_bytes: int = 0,
     ) -> None:
-        if access.open and host not in LOOPBACK:
+        if access.now().open and host not in LOOPBACK:
             mend = 'give credentials first (sim2real capture token), or listen on 127.0.0.1'
             raise InputError(Fault('host', host, mend))
         self.receiver: Receiver
         self.url = ''
-        self._given = folder, access, clip_bytes
+        self._given = folder, access, clip_bytes, store_bytes
         self._tls = tls.context() if tls else None
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -166,13 +168,18 @@ def serve(config: ReceiverConfig) -> ReceiverServer:
     tls = None
     if config.certificate:
         tls = Tls(config.certificate, config.key, config.authority)
+    certificates = bool(config.authority)
+    access: Access | AccessFile = Access(certificates=certificates)
+    if config.credentials:
+        access = AccessFile(Path(config.credentials), certificates)
     return ReceiverServer(
         Path(config.folder).expanduser(),
         config.host,
         config.port,
-        access=load_access(config.credentials, certificates=bool(config.authority)),
+        access=access,
         tls=tls,
         clip_bytes=config.clip_bytes,
+        store_bytes=config.store_bytes,
     )
 
 

@@ -1,8 +1,8 @@
-"""What the joints did in a clip, as arrays to look at."""
+"""What the joints did in a clip and what the detectors made of it, as arrays to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sim2real_capture.clip import check_name
 from sim2real_capture.library import read_manifest
+from sim2real_capture.scores import TOPIC, TYPE
 from sim2real_core.errors import InputError, MissingError
 from sim2real_core.profile import RobotProfile, load_profile
 
@@ -27,6 +28,9 @@ UNITS = {
     'effort': ('N m', 'N'),
 }
 """Of a revolute joint, and of a prismatic one."""
+SCORES = f'/{TOPIC}'
+MOST_SHARE = 1e6
+"""An infinite score is shown as so many times its threshold."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,14 @@ class Joint:
 
     Attributes:
         name: of the joint.
+        quantity: ``position``, ``velocity`` or ``effort``.
         unit: of the values, ``''`` where the robot is not known.
         measured: (n, 2) times [s] and values.
         commanded: (m, 2) times [s] and values; no rows when there was no command.
     """
 
     name: str
+    quantity: str
     unit: str
     measured: Array
     commanded: Array
@@ -48,21 +54,24 @@ class Joint:
 
 @dataclass(frozen=True)
 class Motion:
-    """What the joints did.
+    """What the joints did, and how near each detector was to its threshold.
 
     Attributes:
         quantity: ``position``, ``velocity`` or ``effort``: the one that is commanded.
         command_topic: where the commands come from, ``''`` when there are none.
-        joints: in the robot's order.
+        joints: in the robot's order, first all of the commanded quantity, then of the others
+            that the clip has.
+        scores: (n, 2) times [s] and scores over their threshold, by detector.
     """
 
     quantity: str
     command_topic: str
     joints: tuple[Joint, ...]
+    scores: Mapping[str, Array]
 
 
 def read_motion(folder: Path) -> Motion:
-    """The joints of a clip.
+    """The joints of a clip and its detectors.
 
     Commands are those applied, else those sent. Times are the clip's own.
 
@@ -81,23 +90,33 @@ def read_motion(folder: Path) -> Motion:
         t for t, kind in topics.items() if kind in (TRAJECTORY, ARRAY) and _named(t, 'command')
     ]
     source = next(iter((*applied, *sent)), '')
-    messages = _messages(folder, {states, source} - {''})
+    scores = {name for name in topics if SCORES in f'/{name}' and topics[name] == TYPE}
+    messages = _messages(folder, ({states, source} | scores) - {''})
     robot = _profile(manifest)
     measured = messages.get(states, [])
     names = robot.joint_names if robot else tuple(measured[0][1].name) if measured else ()
     commands = [(t, _command(message, names)) for t, message in messages.get(source, [])]
     quantity = _quantity(robot, messages.get(source, []), topics.get(source, ''))
     prismatic = {j.name for j in robot.joints if j.type == 'prismatic'} if robot else set()
-    joints = tuple(
+    rows = _measured(measured)
+    found = (
         Joint(
             name,
-            UNITS[quantity][name in prismatic] if robot else '',
-            _pairs((t, _value(m, name, quantity)) for t, m in measured),
-            _pairs((t, values.get(name, {}).get(quantity)) for t, values in commands),
+            each,
+            UNITS[each][name in prismatic] if robot else '',
+            _pairs(rows.get((each, name), ())),
+            _pairs((t, values.get(name, {}).get(each)) for t, values in commands),
         )
+        for each in sorted(UNITS, key=lambda each: each != quantity)
         for name in names
     )
-    return Motion(quantity, source, joints)
+    joints = tuple(j for j in found if j.quantity == quantity or len(j.measured))
+    curves = {
+        topic.rpartition('/')[2]: _pairs((t, min(m.data, MOST_SHARE)) for t, m in heard)
+        for topic, heard in messages.items()
+        if topic in scores
+    }
+    return Motion(quantity, source, joints, curves)
 
 
 def _named(topic: str, word: str) -> bool:
@@ -157,10 +176,16 @@ def _command(message: Any, names: Sequence[str]) -> dict[str, dict[str, float]]:
     }
 
 
-def _value(message: Any, name: str, quantity: str) -> float | None:
-    values, names = getattr(message, quantity), list(message.name)
-    i = names.index(name) if name in names else len(values)
-    return float(values[i]) if i < len(values) else None
+def _measured(
+    messages: Iterable[tuple[float, Any]],
+) -> dict[tuple[str, str], list[tuple[float, float | None]]]:
+    """Times and values of joint states, by quantity and joint."""
+    rows: dict[tuple[str, str], list[tuple[float, float | None]]] = {}
+    for t, message in messages:
+        for quantity in UNITS:
+            for name, value in zip(message.name, getattr(message, quantity)):
+                rows.setdefault((quantity, name), []).append((t, float(value)))
+    return rows
 
 
 def _pairs(values: Iterable[tuple[float, float | None]]) -> Array:

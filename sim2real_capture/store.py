@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ class UnknownError(Sim2RealError):
     """Nothing of this name was announced."""
 
 
+class FullError(Sim2RealError):
+    """No room for now: what may be kept here is used up."""
+
+
 class OffsetError(Sim2RealError):
     """The next byte wanted is another one.
 
@@ -63,25 +68,63 @@ class SpoiledError(Sim2RealError):
     """Files that came out different from what their clip says; they were thrown away."""
 
 
+@dataclass(frozen=True)
+class Usage:
+    """How full a store is.
+
+    Attributes:
+        used: bytes of what is kept, and of all that clips under way were promised.
+        most: how many there may be; 0 is no limit.
+        full: a clip was turned away for want of room, and there is none for it yet.
+    """
+
+    used: int
+    most: int
+    full: bool
+
+
 class Store:
-    """Clips in a folder.
+    """Clips in a folder. Nothing that is kept is ever deleted here.
 
     Args:
         folder: must exist.
         clip_bytes: the most one clip may take.
+        store_bytes: the most all may take, with those under way; 0 is no limit.
     """
 
-    def __init__(self, folder: Path, clip_bytes: int) -> None:
+    def __init__(self, folder: Path, clip_bytes: int, store_bytes: int = 0) -> None:
         self.folder = folder
         self._clip_bytes = clip_bytes
+        self._store_bytes = store_bytes
         self._incoming = folder / INCOMING
         self._incoming.mkdir(exist_ok=True)
+        self._kept = 0
+        self._promised: dict[Path, int] = {}  # to clips that were announced, by their folder
+        self._wanted = 0  # by the last clip there was no room for
+        self.recount()
+
+    @property
+    def usage(self) -> Usage:
+        """How full it is, as counted."""
+        used = self._kept + sum(self._promised.values())
+        full = self._wanted > 0 and not self._fits(self._wanted)
+        return Usage(used, self._store_bytes, full)
+
+    def recount(self) -> None:
+        """Look at the folder again, as people may have deleted clips."""
+        self._kept = sum(_weight(path) for path in self.folder.iterdir() if path.name[0] != '.')
+        arriving = {path: _read(path / MANIFEST) for path in self._incoming.glob('*/*')}
+        self._promised = {path: _promise(body) for path, body in arriving.items() if body}
+
+    def _fits(self, size: int) -> bool:
+        used = self._kept + sum(self._promised.values())
+        return not self._store_bytes or used + size <= self._store_bytes
 
     def forget_older(self, oldest: float) -> int:
         """Drop what nobody went on sending since a time [s, Unix]; gives how many clips."""
         old = [p for p in self._incoming.glob('*/*') if _touched(p) < oldest]
         for path in old:
-            shutil.rmtree(path, ignore_errors=True)
+            self._forget(path)
         return len(old)
 
     def announce(self, robot: str, name: str, body: bytes) -> Mapping[str, int] | None:
@@ -99,6 +142,7 @@ class Store:
             InputError: not a manifest of that clip.
             TakenError: another clip has this name.
             TooLargeError: it says that it is.
+            FullError: there is no room for it now.
             OSError: the disk says no.
         """
         manifest = parse_manifest(body, f'manifest of {name}')
@@ -108,11 +152,15 @@ class Store:
             if self.kept(name) == body:
                 return None
             raise TakenError(f'{name}: another clip has this name')
-        sizes = _sizes(manifest)
-        if sum(sizes.values()) > self._clip_bytes or sizes['metadata.yaml'] > MOST_METADATA:
-            raise TooLargeError(f'{name}: larger than the {self._clip_bytes} B that a clip may be')
+        sizes, size = _sizes(manifest), _promise(body)
+        most = min(self._clip_bytes, self._store_bytes or self._clip_bytes)
+        if size - len(body) > most or sizes['metadata.yaml'] > MOST_METADATA:
+            raise TooLargeError(f'{name}: larger than the {most} B that a clip may be')
         folder = self._incoming / robot / name
         if _read(folder / MANIFEST) != body:
+            if not self._fits(size - self._promised.get(folder, 0)):
+                self._wanted = size
+                raise FullError(f'{name}: no room left in {self._store_bytes} B (store_bytes)')
             self._begin(folder, body)
         here = {file: _size(folder / file) for file in sizes}
         if sum(sizes.values()) - sum(here.values()) > shutil.disk_usage(folder).free:
@@ -123,10 +171,17 @@ class Store:
         folder.parent.mkdir(exist_ok=True)
         others = sorted(folder.parent.iterdir(), key=_touched)
         for path in others[: max(0, len(others) + 1 - MOST_INCOMING)]:
-            shutil.rmtree(path)
-        shutil.rmtree(folder, ignore_errors=True)
+            self._forget(path)
+        self._forget(folder)
         folder.mkdir()
         (folder / MANIFEST).write_bytes(body)
+        self._promised[folder] = _promise(body)
+        self._wanted = 0
+
+    def _forget(self, folder: Path) -> None:
+        """Drop a clip that was arriving."""
+        shutil.rmtree(folder, ignore_errors=True)
+        self._promised.pop(folder, None)
 
     def append(self, robot: str, name: str, file: str, offset: int) -> Upload:
         """Go on with a file of an announced clip.
@@ -169,7 +224,7 @@ class Store:
         if spoiled:
             raise SpoiledError(f'{name}: arrived with another hash: {", ".join(sorted(spoiled))}')
         if not _is_mcap(folder / bag_name(name)):
-            shutil.rmtree(folder)
+            self._forget(folder)
             raise InputError(Fault('files', bag_name(name), 'must be an MCAP file, whole'))
         for file in (*manifest['files'], MANIFEST):
             sync(folder / file)
@@ -177,6 +232,8 @@ class Store:
         sync(folder)
         final = self.folder / name
         folder.rename(final)
+        self._promised.pop(folder, None)
+        self._kept += _weight(final)
         sync(self.folder)
         return final
 
@@ -228,6 +285,18 @@ def manifest_hash(body: bytes) -> str:
 
 def _sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     return {name: entry['size'] for name, entry in manifest['files'].items()}
+
+
+def _promise(body: bytes) -> int:
+    """Bytes that a clip with this manifest takes."""
+    return sum(_sizes(json.loads(body)).values()) + len(body)
+
+
+def _weight(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    with contextlib.suppress(OSError):
+        return sum(path.stat().st_size for path in folder.iterdir())
+    return 0
 
 
 def _size(path: Path) -> int:

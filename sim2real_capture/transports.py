@@ -15,8 +15,10 @@ address               place                                    library
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ from urllib.parse import urlsplit
 from sim2real_capture.clip import MANIFEST
 from sim2real_capture.config import check_address
 from sim2real_capture.library import parse_manifest
+from sim2real_capture.watched import Mark, mark
 from sim2real_core.errors import Faults, InputError, Sim2RealError
 
 
@@ -49,11 +52,35 @@ class Clock:
 
     Attributes:
         offset: receiver's minus this machine's [s].
-        error: half the round trip it was measured with [s]: it is no further off.
+        error: it is no further off than this [s].
+        source: how it was measured: ``round trip`` (asked for its time), ``date header`` (of
+            its answers), ``file time`` (of a file just written there).
     """
 
     offset: float
     error: float
+    source: str
+
+    @classmethod
+    def read(cls, said: float, sent: float, trip: float, source: str, grain: float = 0.0) -> Clock:
+        """From one reading, taken to be from the middle of its trip, as NTP does.
+
+        Args:
+            said: the time that came back [s].
+            sent: this machine's when it was asked for [s].
+            trip: how long that took [s].
+            source: see above.
+            grain: what ``said`` was rounded down to a multiple of [s].
+        """
+        return cls(said + grain / 2 - (sent + trip / 2), (trip + grain) / 2, source)
+
+    def note(self) -> dict[str, Any]:
+        """As it is noted beside a clip, on either side."""
+        return {
+            'clock_offset': self.offset,
+            'clock_offset_error': self.error,
+            'clock_source': self.source,
+        }
 
 
 @dataclass(frozen=True)
@@ -99,7 +126,11 @@ class Transport(Protocol):
         """Append to a file; gives where it goes on, which may be elsewhere than expected."""
 
     async def finish(self, clip: Outgoing) -> Clock | None:
-        """Have the clip verified and kept, durably; SpoiledError when it is not what was sent."""
+        """Have the clip verified and kept, durably; SpoiledError when it is not what was sent.
+
+        Returns:
+            How the clock there stands; None when it could not be read.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -115,12 +146,18 @@ class Credentials:
         key: PEM file of the certificate; of ``sftp``, the private key.
         authority: PEM file that the receiver's certificate is checked against; of ``sftp``, a
             ``known_hosts`` file.
+        source: that YAML file, ``''`` where there is none.
     """
 
     token: str = ''
     certificate: str = ''
     key: str = ''
     authority: str = ''
+    source: str = field(default='', compare=False)
+
+    def mark(self) -> Mark:
+        """Another one once a file of these was changed."""
+        return mark(self.source, self.certificate, self.key, self.authority)
 
 
 NOBODY = Credentials()
@@ -144,7 +181,7 @@ def load_credentials(path: str | Path) -> Credentials:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         faults.add('credentials', str(file), f'give a YAML file ({error})')
         faults.check()
-    known = tuple(Credentials.__dataclass_fields__)
+    known = tuple(name for name in Credentials.__dataclass_fields__ if name != 'source')
     for key, value in data.items() if isinstance(data, dict) else ((str(file), data),):
         if key not in known:
             faults.add(str(key), '...', f'unknown; known: {", ".join(known)}')
@@ -154,7 +191,7 @@ def load_credentials(path: str | Path) -> Credentials:
             faults.add(str(key), value, 'must be a file')
     faults.check()
     places = {k: str(file.parent / Path(v).expanduser()) for k, v in data.items() if k != 'token'}
-    return Credentials(**{**data, **places})
+    return Credentials(**{**data, **places}, source=str(file))
 
 
 def open_transport(
@@ -186,6 +223,18 @@ def open_transport(
     from sim2real_capture.transports_http import HttpTransport
 
     return HttpTransport(url, credentials, deadline)
+
+
+def arrival(clock: Clock, now: float) -> bytes:
+    """What lies beside a clip at a place that notes nothing itself: ``received.json``.
+
+    Args:
+        clock: of that place.
+        now: this machine's time [s].
+    """
+    at = datetime.fromtimestamp(now + clock.offset, timezone.utc)
+    note = {'robot': '', 'at': at.isoformat(timespec='milliseconds'), **clock.note()}
+    return json.dumps(note, indent=1).encode()
 
 
 def outgoing(folder: Path) -> Outgoing:

@@ -103,7 +103,7 @@ class HttpTransport:
             self._session = None
 
     async def _clock(self) -> Clock:
-        """As NTP does: the quickest of a few answers, taken to be from the middle of its trip."""
+        """The quickest of a few answers."""
         found = []
         for _ in range(PROBES):
             sent, start = time.time(), time.monotonic()
@@ -111,7 +111,7 @@ class HttpTransport:
             trip = time.monotonic() - start
             if not isinstance(answer.get('time'), (int, float)):
                 raise ShipError(f'{self.address}: does not say its time: {answer}')
-            found.append(Clock(float(answer['time']) - (sent + trip / 2), trip / 2))
+            found.append(Clock.read(float(answer['time']), sent, trip, 'round trip'))
         return min(found, key=lambda clock: clock.error)
 
     async def _ask(

@@ -3,9 +3,11 @@
 ::
 
     s3://<bucket>/<path>/<clip>/<file>            each file, once all its parts are there
+    s3://<bucket>/<path>/<clip>/received.json     when, and how far the clocks were apart
     s3://<bucket>/<path>/<clip>/manifest.json     last: a clip that has it is whole
 
-Keys, region and endpoint are taken from where boto3 takes them (``AWS_...`` variables, its files).
+The storage's clock is that of its answers (``Date``), which tell seconds. Keys, region and
+endpoint are taken from where boto3 takes them (``AWS_...`` variables, its files).
 """
 
 from __future__ import annotations
@@ -13,13 +15,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from sim2real_capture.clip import MANIFEST
-from sim2real_capture.transports import Clock, Outgoing, ShipError, SpoiledError, UnreachableError
+from sim2real_capture.store import RECEIVED
+from sim2real_capture.transports import (
+    Clock,
+    Outgoing,
+    RefusedError,
+    ShipError,
+    SpoiledError,
+    UnreachableError,
+    arrival,
+)
 from sim2real_core.errors import MissingError
 
 PART = 8 << 20
@@ -39,7 +52,7 @@ class S3Transport:
 
     def __init__(self, url: str, deadline: float) -> None:
         try:
-            import boto3
+            from boto3.session import Session
             from botocore.config import Config
             from botocore.exceptions import BotoCoreError, ClientError
         except ModuleNotFoundError as error:
@@ -51,11 +64,14 @@ class S3Transport:
         self._errors = (BotoCoreError, ClientError)
         retries = {'total_max_attempts': 1}  # the uplink tries again itself
         settings = Config(connect_timeout=deadline, read_timeout=deadline, retries=retries)
-        self._client = boto3.client('s3', config=settings)
+        self._client = Session().client('s3', config=settings)  # the keys there are now
         self._uploads: dict[str, str] = {}
 
     async def begin(self, clip: Outgoing) -> Mapping[str, int]:
         """How many bytes of each file are there."""
+        kept = await self._run(self._manifest, clip)
+        if kept not in (None, clip.manifest):
+            raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
         return {name: await self._run(self._reached, clip, name) for name in clip.sizes}
 
     async def append(self, clip: Outgoing, name: str, offset: int, block: bytes) -> int:
@@ -64,8 +80,7 @@ class S3Transport:
 
     async def finish(self, clip: Outgoing) -> Clock | None:
         """Compare hashes, then let the manifest appear."""
-        await self._run(self._finish, clip)
-        return None
+        return await self._run(self._finish, clip)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -82,13 +97,23 @@ class S3Transport:
         key = '/'.join(part for part in (self._path, clip.clip, name) if part)
         return {'Bucket': self._bucket, 'Key': key}
 
-    def _head(self, clip: Outgoing, name: str) -> dict[str, Any] | None:
+    def _there(self, call: Callable[..., dict[str, Any]], **given: str) -> dict[str, Any] | None:
+        """What the storage answers; None when it has no such object."""
         try:
-            return self._client.head_object(**self._where(clip, name), ChecksumMode='ENABLED')
+            return call(**given)
         except self._errors as error:
             if getattr(error, 'response', {}).get('Error', {}).get('Code') in ('404', 'NoSuchKey'):
                 return None
             raise
+
+    def _head(self, clip: Outgoing, name: str) -> dict[str, Any] | None:
+        where = self._where(clip, name)
+        return self._there(self._client.head_object, **where, ChecksumMode='ENABLED')
+
+    def _manifest(self, clip: Outgoing) -> bytes | None:
+        """Of the clip that is there under this name, whole."""
+        found = self._there(self._client.get_object, **self._where(clip, MANIFEST))
+        return bytes(found['Body'].read()) if found else None
 
     def _reached(self, clip: Outgoing, name: str) -> int:
         head = self._head(clip, name)
@@ -132,20 +157,27 @@ class S3Transport:
         given = {**where, 'UploadId': self._uploads[where['Key']]}
         self._client.complete_multipart_upload(**given, MultipartUpload={'Parts': parts})
 
-    def _finish(self, clip: Outgoing) -> None:
+    def _finish(self, clip: Outgoing) -> Clock | None:
+        found = []
         for name in clip.sizes:
+            sent, start = time.time(), time.monotonic()
             head = self._head(clip, name)
+            found.append(_clock(head or {}, sent, time.monotonic() - start))
             if head is None:
                 raise ShipError(f'{clip.clip}: {self.address}: {name} is not there')
             if not self._same(clip, name, head):
                 self._client.delete_object(**self._where(clip, name))
                 raise SpoiledError(f'{clip.clip}: {name} arrived with another hash')
-        self._client.put_object(
-            **self._where(clip, MANIFEST),
-            Body=clip.manifest,
-            ChecksumSHA256=_sha256(clip.manifest),
-            ContentType='application/json',
-        )
+        clock = min((c for c in found if c), key=lambda c: c.error, default=None)
+        if self._manifest(clip) is None:
+            if clock is not None:
+                self._put(clip, RECEIVED, arrival(clock, time.time()))
+            self._put(clip, MANIFEST, clip.manifest)
+        return clock
+
+    def _put(self, clip: Outgoing, name: str, body: bytes) -> None:
+        where, kind = self._where(clip, name), 'application/json'
+        self._client.put_object(**where, Body=body, ChecksumSHA256=_sha256(body), ContentType=kind)
 
     def _same(self, clip: Outgoing, name: str, head: Mapping[str, Any]) -> bool:
         """Whether the storage has what the manifest says: by its checksum, else by reading it."""
@@ -162,6 +194,16 @@ class S3Transport:
             for block in body.iter_chunks(1 << 20):
                 whole.update(block)
         return whole.hexdigest() == clip.hashes[name]
+
+
+def _clock(answer: Mapping[str, Any], sent: float, trip: float) -> Clock | None:
+    """From the date of an answer; None when it has none."""
+    said = answer.get('ResponseMetadata', {}).get('HTTPHeaders', {}).get('date', '')
+    try:
+        date = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    return Clock.read(date.timestamp(), sent, trip, 'date header', grain=1.0)
 
 
 def _meant(head: Mapping[str, Any], clip: Outgoing, name: str) -> bool:

@@ -5,7 +5,8 @@
     <folder>/.incoming/<clip>/   arriving: each file as far as it got
     <folder>/<clip>/             kept: appears whole, by one rename
 
-SFTP has no hashes: once all is there it is read back and compared, before the rename.
+SFTP has no hashes: once all is there it is read back and compared, before the rename. The other
+machine's clock is that of a file just written there (``received.json`` says it), in seconds.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import asyncio
 import contextlib
 import hashlib
 import posixpath
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sim2real_capture.clip import MANIFEST
+from sim2real_capture.store import RECEIVED
 from sim2real_capture.transports import (
     Clock,
     Credentials,
@@ -26,11 +29,14 @@ from sim2real_capture.transports import (
     RefusedError,
     SpoiledError,
     UnreachableError,
+    arrival,
 )
 from sim2real_core.errors import MissingError
 
 INCOMING = '.incoming'
 READ = 1 << 18
+GRAIN = 1.0 + 0.01
+"""Times of files are whole seconds [s], of a clock that the kernel reads at its ticks."""
 
 
 class SftpTransport:
@@ -102,10 +108,11 @@ class SftpTransport:
                 if await self._hash(client, path) != wanted:
                     await client.remove(path)
                     raise SpoiledError(f'{clip.clip}: {name} arrived with another hash')
-            async with client.open(posixpath.join(incoming, MANIFEST), 'wb') as stream:
-                await stream.write(clip.manifest)
+            clock = await self._put(client, posixpath.join(incoming, MANIFEST), clip.manifest)
+            note = arrival(clock, time.time())
+            await self._put(client, posixpath.join(incoming, RECEIVED), note)
             await client.rename(incoming, final)
-            return None
+            return clock
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -145,6 +152,16 @@ class SftpTransport:
         async with client.open(path, 'r+b' if offset else 'wb') as stream:
             await stream.write(block, offset)
 
+    async def _put(self, client: Any, path: str, data: bytes) -> Clock:
+        """Write a small file; its time is that of the other machine."""
+        async with client.open(path, 'wb') as stream:
+            sent, start = time.time(), time.monotonic()
+            await stream.write(data)
+            trip = time.monotonic() - start
+            await self._sync(stream)
+        said = (await client.stat(path)).mtime
+        return Clock.read(float(said), sent, trip, 'file time', grain=GRAIN)
+
     async def _read(self, client: Any, path: str) -> bytes | None:
         try:
             async with client.open(path, 'rb') as stream:
@@ -157,6 +174,9 @@ class SftpTransport:
         async with client.open(path, 'rb') as stream:
             while block := await asyncio.wait_for(stream.read(READ), self._deadline):
                 digest.update(block)
-            with contextlib.suppress(self._ssh.SFTPError):  # not all servers can
-                await stream.fsync()
+            await self._sync(stream)
         return digest.hexdigest()
+
+    async def _sync(self, stream: Any) -> None:
+        with contextlib.suppress(self._ssh.SFTPError):  # not all servers can
+            await stream.fsync()

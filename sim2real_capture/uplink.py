@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from sim2real_capture.transports import (
     SpoiledError,
     Transport,
     UnreachableError,
+    load_credentials,
     open_transport,
     outgoing,
 )
@@ -50,6 +51,7 @@ class Receipt:
         receiver: its address.
         clock_offset: receiver's clock minus this machine's [s]; None when it has none.
         clock_offset_error: it is no further off than this [s].
+        clock_source: how it was measured, see ``transports.Clock``.
     """
 
     clip: str
@@ -57,6 +59,7 @@ class Receipt:
     receiver: str
     clock_offset: float | None = None
     clock_offset_error: float | None = None
+    clock_source: str = ''
 
 
 class Preempted(Exception):  # noqa: N818 - not an error: a clip that matters more was sealed
@@ -172,13 +175,8 @@ async def deliver(
         except InputError as error:
             raise RefusedError(f'{clip.clip}: damaged here: {error}') from error
         raise
-    return Receipt(
-        clip.clip,
-        clip.sha256,
-        transport.address,
-        clock.offset if clock else None,
-        clock.error if clock else None,
-    )
+    receipt = Receipt(clip.clip, clip.sha256, transport.address)
+    return replace(receipt, **clock.note()) if clock else receipt
 
 
 async def _send(
@@ -211,13 +209,7 @@ async def _send(
 def mark_shipped(folder: Path, receipt: Receipt) -> None:
     """Note beside a clip that it was acknowledged."""
     at = datetime.now(timezone.utc).isoformat(timespec='seconds')
-    note = {
-        'receiver': receipt.receiver,
-        'sha256': receipt.sha256,
-        'at': at,
-        'clock_offset': receipt.clock_offset,
-        'clock_offset_error': receipt.clock_offset_error,
-    }
+    note = {**asdict(receipt), 'at': at}
     part = folder / f'{SHIPPED}.{os.getpid()}{PART}'
     write_synced(part, json.dumps(note, indent=2))
     part.replace(folder / SHIPPED)
@@ -235,7 +227,8 @@ class Uplink:
         deadline: for each answer of the receiver [s].
         first_wait: before the second try [s]; doubled each time.
         longest_wait: [s].
-        credentials: what this robot shows.
+        credentials: what this robot shows; read again when a try failed and a file of them was
+            changed. One that will not do is told, and the old ones hold.
         rate: the most to send [B/s]; 0 is no cap.
         priority: detectors whose clips go first, in this order.
         keep: False deletes clips here once they are acknowledged.
@@ -262,6 +255,8 @@ class Uplink:
         once: bool = False,
     ) -> None:
         self._spool = spool
+        self._url, self._deadline = url, deadline
+        self._credentials, self._shown = credentials, credentials.mark()
         self._transport = open_transport(url, credentials, deadline)
         self._on_shipped = on_shipped
         self._on_trouble = on_trouble
@@ -332,6 +327,7 @@ class Uplink:
                 except UnreachableError as error:  # nothing gets through: the order stays
                     wait = next(waits)
                     self._on_trouble(f'{error}; trying again in {wait:.2g} s')
+                    await self._renew()
                 except (
                     ShipError,
                     OSError,
@@ -346,6 +342,22 @@ class Uplink:
                 return
             else:
                 await self._wake.wait()
+
+    async def _renew(self) -> None:
+        """Show what the files of the credentials say now."""
+        changed = self._credentials.mark()
+        if changed == self._shown:
+            return
+        self._shown = changed
+        try:
+            credentials = load_credentials(self._credentials.source)
+            transport = open_transport(self._url, credentials, self._deadline)
+        except InputError as error:
+            self._on_trouble(f'{error}; the old credentials hold')
+            return
+        await self._transport.close()
+        self._credentials, self._transport = credentials, transport
+        self._shown = credentials.mark()
 
     def _next(self) -> ClipInfo | None:
         """The most urgent clip left."""

@@ -9,11 +9,12 @@ import threading
 from sim2real_bringup.cli import _common
 
 HELP = 'take clips from robots, and show them in a browser'
-DETAILS = (
-    """Without credentials only this machine is served. `sim2real capture token` makes them."""
-)
+DETAILS = """Without credentials only this machine is served. `sim2real capture token` makes them;
+what changes in their file counts at once. When store_bytes are used up, new clips wait on their
+robots until you have deleted some here (their folders) or given more."""
 EXAMPLE = """
 sim2real capture receive
+sim2real capture receive --folder clips --store-bytes 100000000000
 sim2real capture receive --folder clips --host 0.0.0.0 --credentials receiver.yaml
 """
 EVERY = 0.5  # [s] between looks at whether the server still runs
@@ -46,8 +47,12 @@ def run(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
     server = serve(config)
     print(f'{server.url} keeps clips in {config.folder}; open it in a browser', flush=True)
+    told = ''
     while server.alive and not stop.wait(EVERY):
-        continue
+        trouble = server.receiver.trouble
+        if trouble and trouble != told:
+            _common.warn([trouble])
+        told = trouble
     died = not server.alive
     server.close()
     counts = {'received': server.receiver.received, 'refused': server.receiver.refused}

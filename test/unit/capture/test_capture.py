@@ -215,7 +215,9 @@ def test_in_a_paced_run_it_does_not_matter_whether_command_or_sample_is_taken_fi
     for first, samples in seen.items():
         one = rig(paced=True)
         one.capture.detectors = [
-            SimpleNamespace(update=samples.append, scorer=SimpleNamespace(takes=Sample))
+            SimpleNamespace(
+                update=samples.append, share=None, scorer=SimpleNamespace(takes=Sample)
+            )
         ]
         for k in range(1, 8):
             stamp, values = k * PERIOD, one.profile.array('default_position') + k

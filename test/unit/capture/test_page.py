@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
@@ -15,12 +16,24 @@ from sim2real_capture.catalogue import labels
 from sim2real_capture.clip import MANIFEST, Context, Journal, seal
 from sim2real_capture.plots import HEIGHT, MOST_POINTS, WIDTH, plot, ticks
 from sim2real_capture.receiver_server import ReceiverServer
+from sim2real_capture.ring import Record
+from sim2real_capture.scores import TYPE, encode, score_topic
 from sim2real_capture.series import read_motion
 from sim2real_core.errors import InputError
 from sim2real_core.records import Event
+from test.clips import copy_of
 
 SECOND = 10**9
 EVIL = '<script>document.title="owned"</script>"\''
+
+
+def curves_at(t):
+    """Scores over their thresholds: one that was raised, one that is quiet, one beyond all."""
+    return {
+        'effort': 0.3 + 0.05 * np.sin(3 * t),
+        'tracking_error': 0.2 if t < 104.5 else 4 * (t - 104.5),
+        'joint_limit': np.inf if t == 106.0 else 0.5,
+    }
 
 
 @pytest.fixture
@@ -39,6 +52,9 @@ def library(tmp_path, joint_state):
             asked = {'elbow': np.sin(t), 'wrist': 0.5}
             stuck = {'elbow': np.sin(min(t, 104.5)), 'wrist': 0.5}
             journal.message(joint_state(t, **stuck))
+            for name, share in curves_at(t).items():
+                topic, now = f'/arm/{score_topic(name)}', round(t * SECOND)
+                journal.message(Record(topic, TYPE, now, encode(share)))
             journal.message(joint_state(t, **asked)._replace(topic='/policy/action_applied'))
         journal.close('complete')
         journal.release()
@@ -109,10 +125,9 @@ def test_a_person_finds_labels_and_looks(tab, server, library):
     assert tab.locator('tbody tr').count() == 1
     tab.locator('tbody a').click()
     assert tab.locator('h1').inner_text() == 'wrist'
-    figures = tab.locator('figure')
-    assert figures.count() == 2
-    assert figures.first.locator('polyline').count() == 2
-    box = figures.first.locator('polyline.commanded').bounding_box()
+    elbow = tab.locator('[data-plot="elbow"]')
+    assert elbow.count() == 1 and elbow.locator('polyline').count() == 2
+    box = elbow.locator('polyline.commanded').bounding_box()
     assert box['width'] > 200 and box['height'] > 40
     tab.keyboard.press('r')
     tab.get_by_text('Labelled: real failure').wait_for()
@@ -123,6 +138,75 @@ def test_a_person_finds_labels_and_looks(tab, server, library):
     tab.keyboard.press('f')
     tab.get_by_text('Label removed').wait_for()
     assert labels(library) == {'clip-0': '', 'clip-1': 'real failure', 'clip-2': ''}
+
+
+def box_of(place):
+    """Left, right, top and bottom [px]."""
+    box = place.bounding_box()
+    return box['x'], box['x'] + box['width'], box['y'], box['y'] + box['height']
+
+
+def test_scores_are_drawn_over_the_failing_seconds(tab, server):
+    """The curve crosses its threshold before the trigger that it led to, and nowhere else."""
+    tab.goto(server.url + '/view/clip-0')
+    figures = tab.locator('#scores figure')
+    shown = [figures.nth(i).get_attribute('data-plot') for i in range(figures.count())]
+    assert shown == ['tracking_error', 'joint_limit', 'effort']  # raised, then by their peaks
+    raised = figures.first
+    assert 'peak 13.' in raised.inner_text() and 'peak 0.3' in figures.last.inner_text()
+    assert 'peak 1e+06' in figures.nth(1).inner_text()
+    threshold, (left, right, top, bottom) = (
+        raised.locator('.level').bounding_box()['y'],
+        box_of(raised.locator('.curve')),
+    )
+    assert right - left > 300 and top < threshold < bottom
+    points = raised.locator('.curve').evaluate('line => [...line.points].map((p) => [p.x, p.y])')
+    points = np.array(points)
+    level = float(raised.locator('.level').get_attribute('y1'))
+    above = points[:, 1] < level
+    crossing = points[np.argmax(above), 0]
+    marks = raised.locator('.mark')
+    own = float(raised.locator('.mark:not(.other)').get_attribute('x1'))
+    assert marks.count() == 2 and crossing < own < crossing + 0.25 / 8 * WIDTH
+    assert above[np.argmax(above) :].all()
+    quiet = figures.last
+    assert quiet.locator('.mark').count() == quiet.locator('.mark.other').count() == 2
+    assert (
+        quiet.locator('.curve').bounding_box()['y'] > quiet.locator('.level').bounding_box()['y']
+    )
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_on_a_telephone_nothing_is_cut_off_and_all_can_be_read(browser, server, scheme):
+    context = browser.new_context(viewport={'width': 360, 'height': 740}, color_scheme=scheme)
+    page = context.new_page()
+    try:
+        for path in ('/', '/view/clip-0'):
+            page.goto(server.url + path)
+            assert page.evaluate('document.documentElement.scrollWidth') <= 360
+        colours = [
+            page.evaluate(f'getComputedStyle(document.querySelector("{place}")).{name}')
+            for place, name in (
+                ('body', 'backgroundColor'),
+                ('h1', 'color'),
+                ('svg .curve', 'stroke'),
+            )
+        ]
+        back, *others = (sum(map(int, re.findall(r'\d+', c)[:3])) / 3 for c in colours)
+        assert (back < 60) == (scheme == 'dark')
+        assert all(abs(one - back) > 70 for one in others)
+        page.get_by_role('button', name='duplicate').click()
+        page.get_by_text('Labelled: duplicate').wait_for()
+    finally:
+        context.close()
+
+
+def test_a_clip_without_scores_has_its_page(server, library, clip):
+    copy_of(clip, 'clip-9', library)
+    server.receiver._counted = -1e9  # long ago
+    assert 'clip-9' in ask(server, 'GET', '/')[1]  # what people put there is found
+    status, text, _ = ask(server, 'GET', '/view/clip-9')
+    assert status == 200 and 'id="scores"' not in text and 'data-plot="elbow"' in text
 
 
 def test_what_robots_say_is_text(tab, server):
@@ -213,7 +297,8 @@ def test_motion_of_a_clip(library):
 def test_a_plot_keeps_its_peaks_and_stays_inside():
     rows = np.column_stack([np.linspace(0, 100, 50_000), np.zeros(50_000)])
     rows[31_234, 1] = 7.0
-    made = plot('joint', 'rad', [('measured', rows)], (0.0, 100.0), [50.0, 200.0], 50.0)
+    marks = [(50.0, 'other'), (200.0, '')]
+    made = plot('joint', 'rad', [('measured', rows)], (0.0, 100.0), marks, 50.0)
     points = np.array([p.split(',') for p in made.lines[0].points.split()], dtype=float)
     assert len(points) <= MOST_POINTS + 2 and len(made.marks) == 1
     assert np.all((points >= 0) & (points <= (WIDTH, HEIGHT)))

@@ -16,11 +16,12 @@ import pytest
 import sim2real_capture
 from sim2real_capture.access import add_token, load_access
 from sim2real_capture.catalogue import Catalogue
-from sim2real_capture.clip import MANIFEST, SHIPPED
+from sim2real_capture.clip import SHIPPED
 from sim2real_capture.library import list_clips, verify
 from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.transports import Credentials
 from sim2real_capture.uplink import Receipt, Uplink
+from test.clips import copy_of, renew
 
 CRASHES = Path(__file__).with_name('crashes.py')
 WAIT = 60.0
@@ -85,14 +86,7 @@ def copies_of(clip, spool, count):
     """Sealed clips of other names in a folder."""
     spool.mkdir(exist_ok=True)
     for i in range(count):
-        name = f'{spool.name}-{i}'
-        part = spool / f'{name}.part'
-        shutil.copytree(clip, part)
-        (part / f'{clip.name}_0.mcap').rename(part / f'{name}_0.mcap')
-        manifest = {**json.loads((clip / MANIFEST).read_text()), 'clip': name}
-        manifest['files'][f'{name}_0.mcap'] = manifest['files'].pop(f'{clip.name}_0.mcap')
-        (part / MANIFEST).write_text(json.dumps(manifest))
-        part.rename(spool / name)
+        copy_of(clip, f'{spool.name}-{i}', spool)
     return spool
 
 
@@ -252,15 +246,9 @@ def test_a_slow_network_that_is_cut(clip, tmp_path):
 
 def enlarged(clip, bag, size):
     """A clip with so many bytes more, that do not compress."""
-    import hashlib
-
     magic = b'\x89MCAP0\r\n'
     bag.write_bytes(bag.read_bytes() + random.Random(0).randbytes(size) + magic)
-    manifest = json.loads((clip / MANIFEST).read_text())
-    entry = {'sha256': hashlib.sha256(bag.read_bytes()).hexdigest(), 'size': bag.stat().st_size}
-    manifest['files'][bag.name] = entry
-    (clip / MANIFEST).write_text(json.dumps(manifest))
-    return clip
+    return renew(clip)
 
 
 def test_50_robots_at_once(clip, tmp_path):

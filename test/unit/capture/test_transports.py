@@ -1,16 +1,21 @@
 """Other ways than our receiver, against real servers; each is skipped by name where it is not."""
 
 import asyncio
+import base64
+import hashlib
 import json
+import os
 import shutil
 import threading
-import urllib.request
+import time
+from datetime import datetime
 
 import pytest
 
 from sim2real_capture import transports_s3
 from sim2real_capture.clip import MANIFEST, SHIPPED
-from sim2real_capture.library import verify
+from sim2real_capture.library import list_clips, verify
+from sim2real_capture.store import RECEIVED
 from sim2real_capture.transports import (
     Credentials,
     RefusedError,
@@ -21,32 +26,28 @@ from sim2real_capture.transports import (
     open_transport,
     outgoing,
 )
-from sim2real_capture.uplink import deliver, ship
+from sim2real_capture.uplink import Uplink, deliver, ship
 from sim2real_core.errors import InputError
+from test.clips import copy_of, event_of, renew
+from test.s3 import Storage
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    """An S3 server with an empty bucket, and a client."""
-    server = pytest.importorskip('moto.server', reason='moto (with its server) is not installed')
-    boto3 = pytest.importorskip('boto3', reason='boto3 is not installed')
-    running = server.ThreadedMotoServer(port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
+def storage(monkeypatch):
+    """An S3 storage with an empty bucket, whose clock is a minute ahead."""
+    pytest.importorskip('boto3', reason='boto3 is not installed')
+    running = Storage('failures', skew=60.0)
     for name, value in (
-        ('AWS_ENDPOINT_URL', f'http://{host}:{port}'),
+        ('AWS_ENDPOINT_URL', running.url),
         ('AWS_ACCESS_KEY_ID', 'robot'),
         ('AWS_SECRET_ACCESS_KEY', 'secret'),
         ('AWS_DEFAULT_REGION', 'us-east-1'),
+        ('AWS_CONFIG_FILE', os.devnull),
+        ('AWS_SHARED_CREDENTIALS_FILE', os.devnull),
     ):
         monkeypatch.setenv(name, value)
-    reset = urllib.request.Request(f'http://{host}:{port}/moto-api/reset', method='POST')
-    urllib.request.urlopen(reset, timeout=10).close()  # it outlives its servers
-    client = boto3.client('s3')
-    client.create_bucket(Bucket='failures')
-    yield client
-    client.close()
-    running.stop()
+    yield running
+    running.close()
 
 
 @pytest.fixture
@@ -87,11 +88,20 @@ def machine(tmp_path):
     loop.close()
 
 
-def objects(client):
-    """Content by key."""
-    found = client.list_objects_v2(Bucket='failures').get('Contents', ())
-    read = client.get_object
-    return {o['Key']: read(Bucket='failures', Key=o['Key'])['Body'].read() for o in found}
+def content(storage):
+    """Of each object of the bucket, by key."""
+    return {key: stored.data for key, stored in storage.objects['failures'].items()}
+
+
+def check_clock(receipt, note, ahead, source):
+    """The clock is so far ahead, within what was said; sender and place have noted it alike."""
+    assert receipt.clock_source == source and receipt.clock_offset_error < 1.0
+    assert abs(receipt.clock_offset - ahead) <= receipt.clock_offset_error + 1e-3
+    noted = json.loads(note)
+    keys = ('clock_offset', 'clock_offset_error', 'clock_source')
+    assert [noted[key] for key in keys] == [getattr(receipt, key) for key in keys]
+    at = datetime.fromisoformat(noted['at']).timestamp()
+    assert abs(at - ahead - time.time()) < 20.0
 
 
 async def cut_after(transport, clip, appends):
@@ -111,7 +121,7 @@ async def cut_after(transport, clip, appends):
         await transport.close()
 
 
-def test_s3_goes_on_where_it_was(bucket, clip, monkeypatch):
+def test_s3_goes_on_where_it_was(storage, clip, monkeypatch):
     monkeypatch.setattr(transports_s3, 'PART', 5 << 20)
     with (clip / 'clip-1_0.mcap').open('ab') as stream:  # two parts and a rest
         stream.write(bytes(11 << 20))
@@ -119,59 +129,89 @@ def test_s3_goes_on_where_it_was(bucket, clip, monkeypatch):
     url = 's3://failures/arm7'
     with pytest.raises(UnreachableError, match='cut'):
         asyncio.run(cut_after(open_transport(url), clip, 1))
-    assert objects(bucket) == {}
+    assert content(storage) == {}
     offsets = asyncio.run(open_transport(url).begin(outgoing(clip)))
     assert offsets == {'clip-1_0.mcap': 5 << 20, 'metadata.yaml': 0}
     receipt = ship(clip, url)
+    kept = content(storage)
+    assert list(kept)[-1] == f'arm7/clip-1/{MANIFEST}' and storage.uploads == {}
+    note = kept.pop(f'arm7/clip-1/{RECEIVED}')
     names = (MANIFEST, 'clip-1_0.mcap', 'metadata.yaml')
-    kept = {f'arm7/clip-1/{name}': (clip / name).read_bytes() for name in names}
-    assert objects(bucket) == kept
+    assert kept == {f'arm7/clip-1/{name}': (clip / name).read_bytes() for name in names}
+    sent = [path for method, path in storage.asked if 'partNumber' in path]
+    assert len(sent) == len(set(sent)) == 4  # three of one file, one of the other; none twice
     assert json.loads((clip / SHIPPED).read_text())['receiver'] == receipt.receiver == url
-    assert ship(clip, url).sha256 == receipt.sha256 and objects(bucket) == kept
+    check_clock(receipt, note, 60.0, 'date header')
+    assert ship(clip, url).sha256 == receipt.sha256
+    assert content(storage) == {**kept, f'arm7/clip-1/{RECEIVED}': note}
 
 
-def test_s3_puts_together_what_was_cut_off_before(bucket, clip):
+def test_s3_puts_together_what_was_cut_off_before(storage, clip):
     transport = open_transport('s3://failures')
     transport._complete = lambda where: None  # it dies just before
     with pytest.raises(ShipError, match='is not there'):
         asyncio.run(cut_after(transport, clip, 9))
-    assert objects(bucket) == {}
+    assert content(storage) == {}
     ship(clip, 's3://failures')
-    assert f'clip-1/{MANIFEST}' in objects(bucket)
+    assert f'clip-1/{MANIFEST}' in content(storage)
 
 
-def renew(clip):
-    """Make a manifest fit its files."""
-    import hashlib
-
-    manifest = json.loads((clip / MANIFEST).read_text())
-    for name, entry in manifest['files'].items():
-        data = (clip / name).read_bytes()
-        entry.update(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-    (clip / MANIFEST).write_text(json.dumps(manifest))
-
-
-def test_s3_tells_what_was_spoiled(bucket, clip):
+@pytest.mark.parametrize('checked', [True, False])
+def test_s3_tells_what_was_spoiled(storage, clip, checked):
+    """By the storage's checksum; by reading back where it keeps none."""
     ship(clip, 's3://failures')
-    digest = outgoing(clip).hashes['clip-1_0.mcap']
-    data = bytearray((clip / 'clip-1_0.mcap').read_bytes())
-    data[100] ^= 1
-    bucket.put_object(
-        Bucket='failures',
-        Key='clip-1/clip-1_0.mcap',
-        Body=bytes(data),
-        Metadata={'sha256': digest},
-    )
+    stored = storage.objects['failures']['clip-1/clip-1_0.mcap']
+    stored.data = stored.data[:100] + bytes([stored.data[100] ^ 1]) + stored.data[101:]
+    digest = hashlib.sha256(hashlib.sha256(stored.data).digest()).digest()
+    stored.checksum = f'{base64.b64encode(digest).decode()}-1' if checked else ''
+    (clip / SHIPPED).unlink()
     with pytest.raises(SpoiledError):
         ship(clip, 's3://failures')
-    ship(clip, 's3://failures')  # anew
-    assert objects(bucket)['clip-1/clip-1_0.mcap'] == (clip / 'clip-1_0.mcap').read_bytes()
-
-
-def test_s3_without_its_bucket_is_tried_again(bucket, clip):
-    with pytest.raises(UnreachableError, match='nowhere'):
-        ship(clip, 's3://nowhere')
     assert not (clip / SHIPPED).exists()
+    ship(clip, 's3://failures')  # anew
+    assert content(storage)['clip-1/clip-1_0.mcap'] == (clip / 'clip-1_0.mcap').read_bytes()
+
+
+def test_s3_takes_no_other_clip_of_the_same_name(storage, clip):
+    ship(clip, 's3://failures')
+    before = content(storage)
+    manifest = json.loads((clip / MANIFEST).read_text())
+    (clip / MANIFEST).write_text(json.dumps({**manifest, 'end': 'changed'}))
+    with pytest.raises(RefusedError, match='another clip'):
+        ship(clip, 's3://failures')
+    assert content(storage) == before
+
+
+@pytest.mark.parametrize(
+    ('bucket', 'secret', 'said'),
+    [('nowhere', 'secret', 'NoSuchBucket'), ('failures', 'wrong', 'SignatureDoesNotMatch')],
+)
+def test_s3_that_lets_nobody_in_is_tried_again(storage, clip, monkeypatch, bucket, secret, said):
+    monkeypatch.setenv('AWS_SECRET_ACCESS_KEY', secret)
+    with pytest.raises(UnreachableError, match=rf'{bucket}.*{said}'):
+        ship(clip, f's3://{bucket}')
+    assert not (clip / SHIPPED).exists() and content(storage) == {}
+
+
+def test_s3_has_a_spool_drained_in_order_and_only_then_emptied(storage, clip):
+    spool, kept = clip.parent / 'spool', []
+    spool.mkdir()
+    for name in ('usual', 'urgent'):
+        copy_of(clip, name, spool, events=[event_of('operator' if name == 'urgent' else 'imu')])
+    real = storage.done
+
+    def done(request, body):
+        kept.append({info.clip for info in list_clips(spool)})
+        return real(request, body)
+
+    storage.done = done
+    uplink = Uplink(spool, 's3://failures', priority=('operator',), keep=False, once=True)
+    assert uplink.wait(30.0)
+    puts = [path for method, path in storage.asked if MANIFEST in path and method == 'PUT']
+    assert puts == [f'/failures/{name}/{MANIFEST}' for name in ('urgent', 'usual')]
+    last = [i for i, asked in enumerate(storage.asked) if asked == ('PUT', puts[0])]
+    assert all('urgent' in there for there in kept[: last[0] + 1])
+    assert list_clips(spool) == [] and kept[-1] == {'usual'}
 
 
 def test_sftp_goes_on_where_it_was(machine, clip):
@@ -186,6 +226,7 @@ def test_sftp_goes_on_where_it_was(machine, clip):
     verify(store / 'clip-1')
     assert (store / 'clip-1' / MANIFEST).read_bytes() == (clip / MANIFEST).read_bytes()
     assert list((store / '.incoming').iterdir()) == []
+    check_clock(receipt, (store / 'clip-1' / RECEIVED).read_text(), 0.0, 'file time')
     assert ship(clip, url, credentials=shown).sha256 == receipt.sha256
 
 

@@ -5,13 +5,15 @@ import http.server
 import itertools
 import json
 import queue
+import random
 import shutil
 import socket
 import threading
 
 import pytest
 
-from sim2real_capture.clip import MANIFEST, SHIPPED
+from sim2real_capture.access import AccessFile, add_token
+from sim2real_capture.clip import SHIPPED
 from sim2real_capture.library import list_clips, read_manifest, verify
 from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.transports import (
@@ -19,9 +21,11 @@ from sim2real_capture.transports import (
     ShipError,
     SpoiledError,
     UnreachableError,
+    load_credentials,
 )
 from sim2real_capture.transports_http import HttpTransport
 from sim2real_capture.uplink import Receipt, Throttle, Uplink, backoff, ship, urgency
+from test.clips import copy_of, event_of
 
 WAIT = 20.0
 
@@ -101,18 +105,6 @@ def start():
     yield make
     for uplink in made:
         assert uplink.close(10.0)
-
-
-def copy_of(clip, name, **changes):
-    """A sealed clip of another name beside a clip."""
-    part = clip.parent / f'{name}.part'
-    shutil.copytree(clip, part)
-    (part / SHIPPED).unlink(missing_ok=True)
-    (part / f'{clip.name}_0.mcap').rename(part / f'{name}_0.mcap')
-    manifest = {**json.loads((clip / MANIFEST).read_text()), 'clip': name, **changes}
-    manifest['files'][f'{name}_0.mcap'] = manifest['files'].pop(f'{clip.name}_0.mcap')
-    (part / MANIFEST).write_text(json.dumps(manifest))
-    return part.rename(clip.parent / name)
 
 
 def test_a_clip_arrives_whole_and_is_marked(server, clip, tmp_path):
@@ -244,6 +236,98 @@ def test_a_spool_drains_in_order_of_priority_and_is_emptied(start, server, clip,
     assert told == ['clip-4', 'clip-3', 'clip-1', 'clip-2']
     assert uplink.deleted == 4 and list(clip.parent.glob('clip-*')) == []
     assert {i.clip for i in list_clips(tmp_path / 'library')} == set(told)
+
+
+def test_hours_offline_drain_in_order_of_priority(start, clip, tmp_path):
+    """Clips of many hours, some sealed between tries, all deleted once they are acknowledged."""
+    with socket.create_server(('127.0.0.1', 0)) as reserved:
+        port = reserved.getsockname()[1]
+    rng, detectors, wanted = random.Random(2), ('imu', 'collision', 'operator', 'drift'), []
+
+    def seal(hour):
+        detector, name = rng.choice(detectors), f'h-{rng.randrange(1 << 30)}'
+        created = f'2026-11-{1 + hour // 24:02}T{hour % 24:02}:00:00+00:00'
+        copy_of(clip, name, spool, events=[event_of(detector)], created=created)
+        order = {'operator': 0, 'collision': 1}.get(detector, 2)
+        wanted.append((order, created, name))
+
+    spool = tmp_path / 'spool'
+    spool.mkdir()
+    for hour in range(12):
+        seal(hour)
+    priority = ('operator', 'collision')
+    uplink, reports = start(
+        spool, f'http://127.0.0.1:{port}', priority=priority, keep=False, longest_wait=0.3
+    )
+    for hour in range(12, 30):
+        if hour % 6 == 0:
+            assert 'trying again' in reports.get(timeout=WAIT)
+        seal(hour)
+        uplink.wake()
+    assert len(list_clips(spool)) == 30 and uplink.deleted == 0
+    server = ReceiverServer(tmp_path / 'library', port=port)
+    try:
+        told = iter(lambda: reports.get(timeout=WAIT), None)
+        receipts = (report for report in told if isinstance(report, Receipt))
+        shipped = [receipt.clip for receipt in itertools.islice(receipts, 30)]
+    finally:
+        assert server.close(10.0)
+    assert shipped == [name for _, _, name in sorted(wanted)]
+    assert list_clips(spool) == [] and uplink.deleted == 30
+    assert {info.clip for info in list_clips(tmp_path / 'library')} == set(shipped)
+
+
+def test_nothing_is_deleted_for_an_acknowledgement_of_another_hash(start, answering, clip):
+    uplink, reports = start(clip.parent, answering(201), keep=False)
+    for _ in range(3):
+        assert 'another hash' in reports.get(timeout=WAIT)
+    assert uplink.deleted == 0 and [info.clip for info in list_clips(clip.parent)] == ['clip-1']
+    verify(clip)
+
+
+def test_credentials_that_change_are_shown_without_a_restart(start, clip, tmp_path):
+    """As after a new token; what will not do in between is told, and changes nothing."""
+    keys, robot = tmp_path / 'keys.yaml', tmp_path / 'robot.yaml'
+    robot.write_text('token: old')
+    add_token(keys, 'viewers', 'anna')
+    server = ReceiverServer(tmp_path / 'library', access=AccessFile(keys))
+    try:
+        uplink, reports = start(clip.parent, server.url, credentials=load_credentials(robot))
+        assert '401' in reports.get(timeout=WAIT)
+        robot.write_text('token: [')
+        told = iter(lambda: reports.get(timeout=WAIT), None)
+        assert 'old credentials hold' in next(t for t in told if 'trying again' not in t)
+        robot.write_text(f'token: {add_token(keys, "robots", "arm7")}')
+        assert next(r for r in told if isinstance(r, Receipt)).clip == 'clip-1'
+        assert uplink.alive
+    finally:
+        assert server.close(10.0)
+
+
+def test_a_store_without_room_is_waited_for(start, clip, tmp_path):
+    """The quota holds, nothing there is deleted, nothing here; room that people make is used."""
+    size = sum(path.stat().st_size for path in clip.iterdir())
+    for name in ('clip-2', 'clip-3'):
+        copy_of(clip, name)
+    library, most = tmp_path / 'library', 2 * size + 2000
+    server = ReceiverServer(library, store_bytes=most)
+    try:
+        uplink, reports = start(clip.parent, server.url, keep=False)
+        told = iter(lambda: reports.get(timeout=WAIT), None)
+        refusal = next(t for t in told if isinstance(t, str))
+        assert '507' in refusal and 'store_bytes' in refusal and 'trying again' in refusal
+        assert [info.clip for info in list_clips(library)] == ['clip-1', 'clip-2']
+        assert [info.clip for info in list_clips(clip.parent)] == ['clip-3'] and not uplink.refused
+        usage = server.receiver.usage
+        assert (
+            usage.full and usage.used <= usage.most == most and 'full' in server.receiver.trouble
+        )
+        shutil.rmtree(library / 'clip-1')
+        server.receiver._counted = -1e9  # looked long ago
+        assert next(r for r in told if isinstance(r, Receipt)).clip == 'clip-3'
+        assert server.receiver.trouble == '' and list_clips(clip.parent) == []
+    finally:
+        assert server.close(10.0)
 
 
 def test_what_matters_more_goes_before_what_is_under_way(start, server, clip, monkeypatch):
