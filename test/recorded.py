@@ -23,6 +23,7 @@ TYPES = STORE.types
 JOINT_STATE, ARRAY = 'sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray'
 ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE, IMU = 'geometry_msgs/msg/PoseStamped', 'sensor_msgs/msg/Imu'
+IMAGE = 'sensor_msgs/msg/Image'
 DIAGNOSTIC = 'diagnostic_msgs/msg'
 DRAW = f'{DIAGNOSTIC}/DiagnosticArray'
 
@@ -107,6 +108,21 @@ def odometry(stamp, linear, angular):
         ),
     )
     return cdr(made, ODOMETRY)
+
+
+def image(stamp, pixels, encoding):
+    """An image as its bytes, and as a message."""
+    made = message(
+        IMAGE,
+        header=header(stamp, 'camera'),
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels[0].nbytes,
+        data=np.frombuffer(pixels.tobytes(), np.uint8),
+    )
+    return cdr(made, IMAGE), made
 
 
 def draw(values, outcome=''):

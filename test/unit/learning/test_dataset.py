@@ -11,10 +11,10 @@ from sim2real_core.errors import InputError
 from sim2real_learning import dataset_lerobot
 from sim2real_learning.clips import clip_folders
 from sim2real_learning.clips_episodes import Episode
-from sim2real_learning.dataset import Case, Dataset, Policy, describe, ingest
+from sim2real_learning.dataset import Case, Dataset, describe, ingest
 from sim2real_learning.dataset_similarity import nearest, signature
+from sim2real_learning.network import Network
 from sim2real_policy.observation import Term
-from sim2real_policy.runtime import OnnxRuntime
 
 SECOND = 10**9
 PARTS = ('stamp', 'observation', 'action', 'command')
@@ -84,10 +84,9 @@ def ingested(clips, arm6, bundle):
     """Ingests those clips."""
 
     def make(base=None, labels=(), folders=None, **given):
-        infer = OnnxRuntime(bundle, warm_up=0).infer
         folders = list(clip_folders([clips])) if folders is None else folders
         base = base or describe(bundle, arm6)
-        return ingest(base, folders, arm6, [Policy(bundle, infer)], dict(labels), **given)
+        return ingest(base, folders, arm6, [Network(bundle)], dict(labels), **given)
 
     return make
 
@@ -154,8 +153,7 @@ def test_what_cannot_be_used_is_told_and_hides_nothing(ingested, clips, tmp_path
     made, fates = ingested(folders=[broken, *folders[1:]], similar=0.0)
     assert len(made.cases) == 2 and not fates[0].kept and fates[0].reason
     other = bundle_of(arm6, [Term(kind='joint_position')], seed=5)
-    infer = OnnxRuntime(other, warm_up=0).infer
-    empty, fates = ingest(describe(other, arm6), folders, arm6, [Policy(other, infer)], {})
+    empty, fates = ingest(describe(other, arm6), folders, arm6, [Network(other)], {})
     assert not empty.cases and all('give its bundle' in fate.reason for fate in fates)
     with pytest.raises(InputError, match='begin another one'):
         ingested(describe(other, arm6))
