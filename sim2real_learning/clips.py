@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from sim2real_capture import catalogue
 from sim2real_capture.clip import MANIFEST
-from sim2real_capture.library import find_clip, list_clips, show_clip
+from sim2real_capture.library import find_clip, list_clips, show_clip, unsealed_folders
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.joint_states import concerns, is_late
 from sim2real_core.profile import RobotProfile
@@ -313,6 +313,8 @@ def _pair(status: Any, key: str) -> float | None:
 def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:
     """Folders of clips, of those given and of those in folders that were given, each once.
 
+    Those of clips that are there only in part are among them: who reads them is told.
+
     Raises:
         InputError: something that is neither.
     """
@@ -321,6 +323,7 @@ def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:
         path = Path(path).expanduser()
         single = path.is_file() or (path / MANIFEST).is_file()
         folders = [find_clip(path)] if single else [info.path for info in list_clips(path)]
+        folders += [] if single else unsealed_folders(path)
         for folder in folders:
             if folder.resolve() not in known:
                 known.add(folder.resolve())

@@ -19,12 +19,15 @@ import numpy.typing as npt
 
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_learning.clips import Clip, messages
+from sim2real_learning.image_files import decoded
 from sim2real_policy.images import ImageInput
 
 Array32 = npt.NDArray[np.float32]
 Pixels = npt.NDArray[Any]
 
-IMAGE = 'sensor_msgs/msg/Image'
+KINDS = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+COMPRESSED = '/compressed'
+"""End of the topic under which a rule of the capture node has images that it compressed."""
 NEAR = round(0.05e9)
 """By so much may the order of an image and a joint state be another one for the recorder [ns]."""
 
@@ -143,9 +146,7 @@ def read_cameras(clip: Clip, inputs: Sequence[ImageInput]) -> list[Camera]:
             pixels.append(one)
         if not why and not times:
             right = f'{image.height} x {image.width} {image.encoding}'
-            why = (
-                f'has no image of {right}: a rule of topics that thins it out changes what is seen'
-            )
+            why = f'has no image of {right}: no rule may thin it out, or compress it but as PNG'
         if why:
             faults.add('clip.topics', topic, f'the policy sees it, and the clip {why}')
         found.append(Camera(image, clip.folder, topic, times, pixels))
@@ -155,15 +156,13 @@ def read_cameras(clip: Clip, inputs: Sequence[ImageInput]) -> list[Camera]:
 
 def _lacking(manifest: Mapping[str, Any], topic: str) -> str:
     """Why the images of a topic are not in a clip as the robot had them; ``''`` if they may be."""
-    kind = manifest['topics'].get(topic, {}).get('type')
+    found = manifest['topics'].get(topic) or manifest['topics'].get(topic + COMPRESSED)
     if topic in (manifest.get('private') or {}):
-        return (
-            'says that it stayed on the robot: export there, or let its rule be other than private'
-        )
-    if kind is None:
+        return 'says that it stayed on the robot, as its rule is private'
+    if found is None:
         return "lacks it: add it to the capture node's topics"
-    if kind != IMAGE:
-        return f'has it as {kind}: keep it as it is on the robot'
+    if found['type'] not in KINDS:
+        return f'has it as {found["type"]}: that is no image'
     left_out = (manifest.get('thinned_out') or {}).get(topic, 0)
     if left_out:
         return f'lacks {left_out} of its messages: keep every one of them'
@@ -172,10 +171,21 @@ def _lacking(manifest: Mapping[str, Any], topic: str) -> str:
 
 def _usable(folder: Path, wanted: Mapping[str, ImageInput]) -> Iterator[tuple[int, Pixels]]:
     """Log times [ns] and pixels of the images that the policy took."""
-    for topic, time, message in messages(folder, lambda connection: connection.topic in wanted):
-        pixels = wanted[topic].usable(message)
+    inputs = {**wanted, **{topic + COMPRESSED: image for topic, image in wanted.items()}}
+    for topic, time, message in messages(folder, lambda connection: connection.topic in inputs):
+        image = inputs[topic]
+        pixels = _unpacked(message, image) if topic.endswith(COMPRESSED) else image.usable(message)
         if pixels is not None:
             yield time, pixels
+
+
+def _unpacked(message: Any, image: ImageInput) -> Pixels | None:
+    """What a sensor_msgs/CompressedImage holds without a loss; None otherwise."""
+    encoding, _, how = message.format.partition(';')
+    if encoding != image.encoding or image.channels > 3 or not how.strip().startswith('png'):
+        return None
+    pixels = decoded(bytes(message.data), encoding)
+    return pixels if pixels.shape[:2] == (image.height, image.width) else None
 
 
 def check_published(clip: Clip, what: str) -> None:

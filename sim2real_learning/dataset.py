@@ -222,6 +222,9 @@ def ingest(
             fates.append(Fate(info.clip, False, refused))
         elif info.sha256 and info.sha256 in known:
             fates.append(Fate(info.clip, False, f'is in it already, as {known[info.sha256]}'))
+        elif info.clip in known.values():
+            why = f'another clip of this name, with other messages, is in it ({folder})'
+            fates.append(Fate(info.clip, False, why))
         else:
             made, fate = _case(folder, profile, by_hash, label)
             fates.append(fate)

@@ -1,12 +1,10 @@
-"""Images in a data set: each a PNG file inside its row, as LeRobot keeps those that are no video.
+"""Images in a data set: each a file inside its row, as LeRobot keeps those that are no video.
 
-Nothing is lost: colours as they are (BGR is turned into RGB and back), depth of 16 bits in a PNG
-of 16 bits, depth in floats in a TIFF. An image that several frames show is encoded once.
+An image that several frames show is encoded once.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,13 +13,12 @@ import numpy.typing as npt
 
 from sim2real_core.errors import Fault, InputError
 from sim2real_learning.clips_images import Pictures, digest
+from sim2real_learning.image_files import TURNED, decoded, encoded
 from sim2real_policy.images import ENCODINGS, ImageInput
 
 Pixels = npt.NDArray[Any]
 Statistics = dict[str, npt.NDArray[np.float64]]
 
-TURNED = {'bgr8': [2, 1, 0], 'bgra8': [2, 1, 0, 3]}
-"""Order of the channels in the file, where it is another one; the same turns them back."""
 DEPTH = {'16UC1': 'mm', '32FC1': 'm'}
 """Encodings of depth, and their units (REP 118)."""
 SAMPLED, SIDE = 100, 150
@@ -43,40 +40,6 @@ def feature_of(image: ImageInput) -> dict[str, Any]:
     if image.encoding in DEPTH:
         feature['info'] = {'is_depth_map': True, 'depth_unit': DEPTH[image.encoding]}
     return feature
-
-
-def encoded(pixels: Pixels, encoding: str) -> bytes:
-    """An image (height, width, channels) as a file's bytes.
-
-    Raises:
-        ModuleNotFoundError: Pillow is not installed.
-    """
-    from PIL import Image
-
-    turned = pixels[..., TURNED[encoding]] if encoding in TURNED else pixels
-    native = np.ascontiguousarray(turned, pixels.dtype.newbyteorder('='))
-    made = Image.fromarray(native[..., 0] if native.shape[2] == 1 else native)
-    file = io.BytesIO()
-    if encoding == '32FC1':
-        made.save(file, format='TIFF')
-    else:
-        made.save(file, format='PNG', compress_level=1)
-    return file.getvalue()
-
-
-def decoded(data: bytes, encoding: str) -> Pixels:
-    """What :func:`encoded` was given.
-
-    Raises:
-        ModuleNotFoundError: Pillow is not installed.
-    """
-    from PIL import Image
-
-    channels, kind = ENCODINGS[encoding]
-    with Image.open(io.BytesIO(data)) as opened:
-        pixels: Pixels = np.asarray(opened).astype(kind)
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    return pixels[..., TURNED[encoding]] if encoding in TURNED else pixels
 
 
 def files_of(pictures: Pictures, image: ImageInput, count: int) -> tuple[list[bytes], Statistics]:

@@ -13,7 +13,7 @@ from sim2real_policy.bundle import BundleMetadata, RecurrentState, write_bundle
 from sim2real_policy.images import ImageInput
 from sim2real_policy.observation import Term
 from sim2real_sim.mujoco_simulator import MujocoSimulator
-from test.recorded import Stack, image
+from test.recorded import Stack, image, packed
 
 PERIOD = 20_000_000
 HIDDEN = 8
@@ -76,9 +76,9 @@ class Seeing(Stack):
     The policy has an image at once; the recorder hears of it up to 20 ms later.
     """
 
-    def __init__(self, *given, every=33_000_000, still=0, **options):
+    def __init__(self, *given, every=33_000_000, codec='', **options):
         super().__init__(*given, **options)
-        self.every, self.still = every, still
+        self.every, self.codec = every, codec
         self.rng = np.random.default_rng(7)
         self.shown, self.remembered = {}, {}
         self.look_at = 0
@@ -91,14 +91,17 @@ class Seeing(Stack):
         super().sample()
 
     def look(self):
-        made = self.rng.integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)
-        self.pixels = self.pixels if self.still and self.pixels is not None else made
+        self.pixels = self.rng.integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)
         late = int(self.rng.integers(0, 20_000_000))
         data, message = image(self.stamp, self.pixels, 'rgb8')
         taken = CAMERA.usable(message)
         CAMERA.fill(taken, self.controller.images['camera'][0])
         self.controller.sense('camera', self.stamp * 1e-9, {})
-        self.capture.record('/front/image', 'sensor_msgs/msg/Image', data, self.stamp + late)
+        topic, kind = '/front/image', 'sensor_msgs/msg/Image'
+        if self.codec:
+            topic, kind = f'{topic}/compressed', 'sensor_msgs/msg/CompressedImage'
+            data = packed(self.stamp, self.pixels, self.codec)
+        self.capture.record(topic, kind, data, self.stamp + late)
 
     def act(self):
         runtime = self.controller._runtime
@@ -113,14 +116,13 @@ class Seeing(Stack):
 def seeing(arm6, tmp_path):
     """Makes a robot whose policy sees or remembers, and records it; the stack and the clip."""
 
-    def make(seconds, *, start=0, after=0.6, before=1.0, **given):
+    def make(seconds, codec='', **given):
         bundle = policy(arm6, tmp_path / 'policy.onnx', **given)
         simulator = MujocoSimulator(arm6, contacts=False, seed=2)
-        topics = {'topics': ('front/image',), 'before': before}
-        run = Seeing(arm6, bundle, tmp_path / 'spool', simulator, start=start, **topics)
+        run = Seeing(arm6, bundle, tmp_path / f'spool{codec}', simulator, codec=codec)
         run.run(seconds)
         run.trigger()
-        (folder,) = run.run(after).clips()
+        (folder,) = run.run(0.6).clips()
         return run, read_clip(folder, arm6), Network(bundle)
 
     return make
@@ -207,9 +209,18 @@ def test_what_is_not_in_the_clip_is_named(seeing, arm6):
     assert 'lacks 7 of its messages' in refused(
         manifest={**manifest, 'thinned_out': {'/front/image': 7}}
     )
-    other = {**topics, '/front/image': {**about, 'type': 'sensor_msgs/msg/CompressedImage'}}
-    assert 'as sensor_msgs/msg/CompressedImage' in refused(manifest={**manifest, 'topics': other})
+    other = {**topics, '/front/image': {**about, 'type': 'sensor_msgs/msg/PointCloud2'}}
+    assert 'that is no image' in refused(manifest={**manifest, 'topics': other})
     assert 'policy/observation' in refused(labels=())
+
+
+def test_images_that_were_compressed_count_where_nothing_was_lost(seeing, arm6):
+    run, clip, network = seeing(1.5, forgets=None, sees=CAMERA, codec='png')
+    found = derive(clip, arm6, network)
+    assert found.untold < 20 and assert_same(found, run) > 40
+    _, clip, network = seeing(1.5, forgets=None, sees=CAMERA, codec='jpeg')
+    with pytest.raises(InputError, match='compress it but as PNG'):
+        derive(clip, arm6, network)
 
 
 def test_images_of_another_size_are_none_of_the_policys(seeing, arm6, tmp_path):

@@ -11,7 +11,8 @@ from sim2real_learning import dataset_lerobot
 from sim2real_learning.clips_episodes import Episode
 from sim2real_learning.clips_images import Pictures, digest
 from sim2real_learning.dataset import Case, Dataset
-from sim2real_learning.dataset_images import column_of, decoded, encoded, together
+from sim2real_learning.dataset_images import column_of, together
+from sim2real_learning.image_files import decoded, encoded
 from sim2real_policy.images import ENCODINGS, ImageInput
 
 SIZE = (5, 7)
