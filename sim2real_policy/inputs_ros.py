@@ -18,10 +18,10 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import COMMAND, LATCHED, sensor_qos
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.controller import Controller
-from sim2real_policy.conversions import downward, pixels, xyz
-from sim2real_policy.images import ENCODINGS, ImageInput
+from sim2real_policy.images import ImageInput
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.observation import TOPICS
+from sim2real_policy.vectors import downward, xyz
 
 
 class Inputs:
@@ -99,10 +99,9 @@ class Inputs:
         self._controller.sense('odometry', to_seconds(message.header.stamp), values)
 
     def _on_image(self, image: ImageInput, message: Image, noticed: float) -> None:
-        size = message.height, message.width, message.encoding
-        channels, kind = ENCODINGS[image.encoding]
-        seen = pixels(message, kind, channels) if message.encoding == image.encoding else None
-        if seen is None or seen.shape[:2] != (image.height, image.width):
+        seen = image.usable(message)
+        if seen is None:
+            size = message.height, message.width, message.encoding
             right = f'{image.height} x {image.width} {image.encoding}'
             text = f'image {size} on {image.topic} refused: the policy sees {right}'
             self._log.error(text, throttle_duration_sec=1.0)
