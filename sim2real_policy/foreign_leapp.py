@@ -209,7 +209,8 @@ class _Reader(Faults):
                     self.add(f'{name}.shape', list(shape), 'must be fixed')
                     continue
                 kind, connection = str(item.get('kind') or ''), item.get('isaaclab_connection')
-                if kind.endswith('_velocity') and str(connection).endswith('_w'):
+                moving = kind.endswith(('_velocity', '_acceleration'))
+                if moving and str(connection).endswith('_w'):
                     mend = f'{kind} in the world frame is not known to a robot'
                     self.add(f'{name}.isaaclab_connection', connection, mend)
                 kind = CONNECTIONS.get(str(connection).rpartition(':')[2], kind)

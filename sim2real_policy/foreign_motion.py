@@ -101,7 +101,10 @@ class Motion:
         self.widths = dict(zip(sensed, counts))
         self.anchor, self.size = bodies.index(anchor), 4 + sum(counts)
         observation = [{'kind': 'imu_orientation'}, *terms]
-        remark = f'the IMU is taken for fixed to {anchor}, without a turn between them'
+        remark = (
+            f'the IMU is taken for fixed to {anchor}, without a turn between them; base_ang_vel '
+            'comes from the same IMU'
+        )
         states = [dict(zip(('input', 'output', 'shape'), state)) for state in STATES]
         self.described = Description(
             {'observation': observation, 'state': states}, remarks=(remark,)

@@ -15,7 +15,8 @@ HELP = 'bring a policy onto a robot over ssh: copy, build, check, switch'
 DETAILS = """The bundle is copied unless the robot has it, its TensorRT engine is built there where
 there is a TensorRT, and sim2real policy check runs there; only then is the link `current`
 switched. The release before stays for rollback. Cut off at any moment, it leaves in force what
-was; doing it again takes it up. On the robot, the node is started by
+was; doing it again takes it up. A robot's own profile must be there under the same name or path.
+On the robot, the node is started by
   ros2 run sim2real policy --ros-args -p autostart:=true \\
       --params-file ~/.local/share/sim2real/policies/current/policy.yaml
 

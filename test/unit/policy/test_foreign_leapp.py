@@ -210,10 +210,11 @@ def test_what_cannot_be_understood_is_named(leapp, robot, change, expected):
     assert {fault.file for fault in caught.value.faults} == {str(path)}
 
 
-def test_a_velocity_in_the_world_frame_is_refused(leapp, robot):
+@pytest.mark.parametrize('what, name', [('velocity', 'lin_vel'), ('acceleration', 'lin_acc')])
+def test_what_is_told_in_the_world_frame_is_refused(leapp, robot, what, name):
     def change(data):
         data['models']['obs']['inputs'][2].update(
-            kind='state/body/linear_velocity', isaaclab_connection='state:robot:root_lin_vel_w'
+            kind=f'state/body/linear_{what}', isaaclab_connection=f'state:robot:root_{name}_w'
         )
 
     with pytest.raises(InputError) as caught:
