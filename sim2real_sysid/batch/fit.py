@@ -24,9 +24,10 @@ from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, clean, split
 from sim2real_sysid.batch.drives import drive_estimates, servo_efforts
-from sim2real_sysid.batch.least_squares import Fitted, Regression
+from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.models import LATENESS, MODELS
 from sim2real_sysid.batch.output_error import OutputError, refine
+from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.rollouts import Rollouts, cut, drivable
 from sim2real_sysid.batch.scores import Scores, score
 from sim2real_sysid.batch.signals import motions
