@@ -35,6 +35,7 @@ from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import RobotProfile
 from sim2real_core.trajectory import DIGITS, Series, Trajectory
 from sim2real_sysid.clearance import Clearance
+from sim2real_sysid.dynamics import check_base
 from sim2real_sysid.excitation_config import ExcitationConfig
 from sim2real_sysid.excitation_limits import MARGIN, limits_of
 from sim2real_sysid.torque_regressor import STATES, Seen, States, TorqueRegressor
@@ -115,10 +116,12 @@ def excite(
         progress: told the share that is done, and the condition number so far.
 
     Raises:
-        InputError: the robot cannot stand at rest where the motion starts: it leaves the box, say.
+        InputError: the robot cannot stand at rest where the motion starts: it leaves the box, say;
+            or its base floats.
         MissingError: pinocchio or scipy is not installed.
         Sim2RealError: no motion within the limits was found.
     """
+    check_base(profile)
     return _Search(profile, config or ExcitationConfig(), progress).run()
 
 

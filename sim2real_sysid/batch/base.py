@@ -26,8 +26,10 @@ import numpy.typing as npt
 
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.batch.bodies import AXES, SIZE, Bodies, about_com, from_pseudo, pseudo
-from sim2real_sysid.batch.least_squares import Fitted, Regression, solve
+from sim2real_sysid.batch.fitted import Fitted
+from sim2real_sysid.batch.least_squares import solve
 from sim2real_sysid.batch.models import Layout
+from sim2real_sysid.batch.regression import Regression
 
 Array = npt.NDArray[np.float64]
 

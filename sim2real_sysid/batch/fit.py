@@ -24,13 +24,14 @@ from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, clean, split
 from sim2real_sysid.batch.drives import drive_estimates, servo_efforts
-from sim2real_sysid.batch.least_squares import Fitted, Regression
+from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.models import LATENESS, MODELS
 from sim2real_sysid.batch.output_error import OutputError, refine
+from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.rollouts import Rollouts, cut, drivable
 from sim2real_sysid.batch.scores import Scores, score
 from sim2real_sysid.batch.signals import motions
-from sim2real_sysid.dynamics import RigidBody
+from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.regression import payload_tells
 
 Array = npt.NDArray[np.float64]
@@ -162,11 +163,12 @@ def fit(
         tell: told the stage (of ``STAGES``), the share of it that is done, and what to say.
 
     Raises:
-        InputError: recordings that cannot be used; says why.
+        InputError: recordings that cannot be used, or a base that floats; says why.
         MissingError: pinocchio is not installed.
     """
     if model not in ('', 'all', *MODELS):
         raise InputError(Fault('model', model, f'must be all or one of {", ".join(MODELS)}'))
+    check_base(profile)
     body = RigidBody(profile)
     train, notes = _usable(raw, profile, body)
     scored_on, more = _usable(heldout, profile, body)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import MissingError
-from sim2real_sysid.batch.least_squares import Fitted
+from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.output_error import OutputError, Progress, refine
 
 Array = npt.NDArray[np.float64]

@@ -3,44 +3,35 @@
 All joints at once, since they share the payload; each joint's rows are weighted with the inverse
 variance of its residuals. Sums are kept by blocks of time, from which come the covariance (scores
 of whole blocks, so that residuals which hang together in time do not count as many) and the
-cross-validation that chooses between models.
-
-Example: 60 s of six joints are 1490 rows and 60 blocks; the model ``symmetric`` with payload has
-25 parameters, and a joint's row depends on 5 of them.
+cross-validation that chooses between models. Rows are in :mod:`sim2real_sysid.batch.regression`.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.addresses import quantity
 from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
-from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch.bodies import SHIFTED, SIZE, Link
-from sim2real_sysid.batch.models import LATENESS, Layout, columns, coulomb, layout
-from sim2real_sysid.batch.signals import Motion
+from sim2real_sysid.batch.fitted import Fitted
+from sim2real_sysid.batch.models import LATENESS, Layout, coulomb, layout
+from sim2real_sysid.batch.regression import Regression, Shared
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-BLOCK = 1.0  # [s]
 FOLDS = 5
 CLEARLY = 2.0  # standard errors
-PLATEAU = 5  # samples at the very same largest effort: the sensor shows no more
 COULOMB = 'coulomb_friction'
 PRIOR = 10.0  # standard deviation of the prior, times what would exshape all of the effort
 MATTERS = 0.05  # share of the effort that the smallest value exshapes that makes a difference
 BOTH_WAYS = 0.1  # least share of the rarer direction
 LEAST_BLOCKS = 6
 STRIBECK_GRID = 15
-CONFOUNDED = 0.9  # correlation
 RISE = 3.0  # standard deviations by which friction must rise towards rest
 LEAST_SLOW = 20  # rows slower than the Stribeck velocity
 ROUNDS = 4  # of weights, and of steps of what is not linear
@@ -48,189 +39,6 @@ SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's 
 ENDLESS = 1e60  # a value beyond explains nothing
 LATEST = 0.01  # standard deviation of the lateness of efforts [s]
 LEAST_MASS = 0.1  # of a payload, where one is divided by it [kg]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Parameters that some method found.
-
-    Attributes:
-        layout: of the model.
-        mean: (p,).
-        covariance: (p, p).
-        matters: (p,) smallest value that makes a difference.
-        excited: (p,) whether the motion could tell the parameter at all.
-        method: that found it.
-    """
-
-    layout: Layout
-    mean: Array
-    covariance: Array
-    matters: Array
-    excited: Flags
-    method: str = 'least_squares'
-
-    @property
-    def std(self) -> Array:
-        """(p,) standard deviations."""
-        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
-
-    def values(self) -> dict[str, float]:
-        """Mean by address."""
-        return dict(zip(self.layout.addresses, self.mean.tolist()))
-
-    def certain(self, relative_std: float) -> Flags:
-        """(p,) what the motion told well enough; of an inertia all of it or nothing."""
-        size = np.maximum(np.abs(self.mean), self.matters)
-        flags = self.excited & (self.std <= relative_std * size)
-        inertia = np.array(['.inertia.' in address for address in self.layout.addresses])
-        flags[inertia] = flags[inertia].all()
-        return np.asarray(flags)
-
-    def estimates(
-        self, profile: RobotProfile, relative_std: float
-    ) -> dict[str, ParameterEstimate]:
-        """Estimates by address, within what each address admits."""
-        std = self.std
-        scale = np.where(std > 0, std, 1.0)
-        finite = np.where(np.isfinite(std), scale, 1.0)
-        correlation = np.abs(self.covariance / np.outer(finite, finite))
-        correlation[:, ~np.isfinite(std)] = correlation[~np.isfinite(std)] = 0.0
-        certain, found = self.certain(relative_std), {}
-        for k, address in enumerate(self.layout.addresses):
-            if address.startswith('sensor.'):  # lateness: see models
-                continue
-            limits = quantity(address, profile)
-            value = float(np.clip(self.mean[k], limits.low, limits.high))
-            # A value far outside what is possible says that the model is not of this robot.
-            possible = abs(value - self.mean[k]) <= 2.0 * std[k]
-            status = 'identified'
-            confounded: tuple[str, ...] = ()
-            if not (certain[k] and possible):
-                status = 'not_identified'
-                others = np.flatnonzero(correlation[k] > CONFOUNDED)
-                confounded = tuple(self.layout.addresses[i] for i in others if i != k)
-            found[address] = ParameterEstimate(
-                value, float(std[k]), status, limits.unit, confounded
-            )
-        return found
-
-
-class Shared(Protocol):
-    """Parameters that all joints share: see :class:`sim2real_sysid.batch.bodies.Link`."""
-
-    nominal: Array
-
-    def dynamic(self, values: Array) -> Array:
-        """What the columns of the regression are multiplied with."""
-
-    def derivative(self, values: Array) -> Array:
-        """Of that."""
-
-    def spread(self, values: Array, reach: float) -> Array:
-        """Standard deviations before any motion."""
-
-
-class Regression:
-    """Rows of all segments, for any model.
-
-    Args:
-        profile: the robot.
-        motions: filtered signals.
-        measured: (nj,) joints whose effort was measured.
-        reach: of the payload [m]; 0 where the motion of this robot does not tell it.
-    """
-
-    def __init__(
-        self,
-        profile: RobotProfile,
-        motions: Sequence[Motion],
-        measured: Flags,
-        reach: float = 0.0,
-    ) -> None:
-        self.profile = profile
-        self.reach = reach
-        self.link: Shared = Link(profile, profile.payload_link)
-        self.motions = list(motions)
-        rows: list[tuple[npt.NDArray[Any], ...]] = []
-        block = 0
-        for motion in self.motions:
-            segment = motion.segment
-            effort = np.nan_to_num(segment.effort)
-            decimated = [motion.decimated(s) for s in (effort, motion.rigid, motion.payload)]
-            n = len(decimated[0])
-            per_block = max(2, round(BLOCK / (motion.decimation * segment.period)))
-            blocks = block + np.arange(n) // per_block
-            block = int(blocks[-1]) + 1 if n else block
-            weight = motion.believed() & measured & _free(motion, profile)
-            time, velocity = motion.sampled(segment.stamp), motion.sampled(motion.velocity)
-            rows.append((*decimated, weight, blocks, velocity, time))
-        stacked = [np.concatenate(part) for part in zip(*rows)]
-        self.effort, self.rigid, self.added = stacked[:3]
-        self.weight, self.block, self.velocity = stacked[3].astype(bool), stacked[4], stacked[5]
-        self.time = stacked[6]
-        self.blocks = block
-        self.measured = measured
-
-    def about(self, link: Shared, added: Array, rigid: Array) -> Regression:
-        """The same rows with other parameters that the joints share.
-
-        Args:
-            link: what they mean.
-            added: (rows, nj, k) their columns.
-            rigid: (rows, nj) effort at their nominal values.
-        """
-        other = copy.copy(self)
-        other.link, other.added, other.rigid = link, added, rigid
-        return other
-
-    def design(self, layout: Layout, values: Array) -> Array:
-        """(rows, nj, k) columns, the payload's last."""
-        parts = [
-            motion.decimated(
-                columns(layout, motion.velocity, motion.acceleration, motion.rate, values)
-            )
-            for motion in self.motions
-        ]
-        design = np.concatenate(parts)
-        if layout.payload:
-            slope = self.link.derivative(values[layout.link])
-            design = np.concatenate([design, self.added @ slope], axis=2)
-        return design
-
-    def bodies(self, layout: Layout, values: Array) -> Array:
-        """(rows, nj) efforts that the bodies ask for."""
-        if not layout.payload:
-            return self.rigid
-        extra = self.link.dynamic(values[layout.link]) - self.link.dynamic(self.link.nominal)
-        return np.asarray(self.rigid + self.added @ extra)
-
-    def predicted(self, layout: Layout, values: Array) -> Array:
-        """(rows, nj) efforts that parameters mean."""
-        design = self.design(layout, values)[:, :, : layout.local]
-        theta = values[: layout.link.start].reshape(layout.joints, layout.local).copy()
-        theta[:, [quantity == 'stribeck_velocity' for quantity in layout.quantities]] = 0.0
-        return np.asarray(self.bodies(layout, values) + np.einsum('njk,jk->nj', design, theta))
-
-    def index(self, layout: Layout) -> npt.NDArray[np.intp]:
-        """(nj, k) place in the vector of each column of a joint."""
-        own = np.arange(layout.local * layout.joints).reshape(layout.joints, layout.local)
-        shared = np.tile(np.arange(layout.payload) + own.size, (layout.joints, 1))
-        return np.concatenate([own, shared], axis=1)
-
-
-def _free(motion: Motion, profile: RobotProfile) -> Flags:
-    """(rows, nj) rows away from stops and from saturated efforts."""
-    lower, upper = profile.array('lower'), profile.array('upper')
-    margin = np.where(np.isfinite(upper - lower), 0.002 * (upper - lower), 0.0)
-    position = motion.segment.position
-    free = (position > lower + margin) & (position < upper - margin)
-    effort = np.abs(motion.segment.effort)
-    most = effort.max(axis=0)
-    cut = (effort >= most * (1.0 - 1e-9)).sum(axis=0) >= PLATEAU  # noise makes no plateau
-    limit = np.minimum(profile.array('effort'), np.where(cut, most, np.inf))
-    free &= ~(effort >= limit * (1.0 - 1e-6))
-    return motion.within(free, 1)
 
 
 def hac(scores: Array) -> Array:

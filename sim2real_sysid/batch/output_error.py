@@ -30,7 +30,9 @@ import numpy.typing as npt
 
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.batch.data import Recording
-from sim2real_sysid.batch.least_squares import BLOCK, Fitted, hac
+from sim2real_sysid.batch.fitted import Fitted
+from sim2real_sysid.batch.least_squares import hac
+from sim2real_sysid.batch.regression import BLOCK
 from sim2real_sysid.batch.rollouts import Rollouts, Windows, cut
 from sim2real_sysid.batch.signals import noise
 

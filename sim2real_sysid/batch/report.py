@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from sim2real_sysid.batch.least_squares import Regression
+from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.scores import LAGS, Residuals, simulated, whiteness
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sim2real_core.errors import MissingError
-from sim2real_sysid.batch.least_squares import Fitted
+from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.output_error import OutputError, Point, Progress, finished
 
 SPREAD = 1.0  # first standard deviation of the search, in those of least squares

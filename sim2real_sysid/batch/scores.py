@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.batch.data import Recording
-from sim2real_sysid.batch.least_squares import Fitted, Regression
+from sim2real_sysid.batch.fitted import Fitted
+from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.rollouts import Rollouts, cut
 
 Array = npt.NDArray[np.float64]

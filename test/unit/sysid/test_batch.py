@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
+from sim2real_core.profile import load_profile
 from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch import least_squares
 from sim2real_sysid.batch.config import FitConfig
@@ -290,3 +291,10 @@ def test_estimates_are_within_what_an_address_admits(fitted):
     estimates = low.estimates(fitted.profile, 0.1)
     assert estimates['joint.hip.coulomb_friction'].mean == 0.0
     assert estimates['joint.hip.coulomb_friction'].status == 'not_identified'
+
+
+@pytest.mark.parametrize('robot', ['quadruped', 'rover'])
+def test_a_floating_base_is_refused_by_name(robot):
+    with pytest.raises(InputError, match='unsupported: identification needs a base') as raised:
+        fit(load_profile(robot), [], LEAST_SQUARES)
+    assert raised.value.faults[0].value == 'floating'

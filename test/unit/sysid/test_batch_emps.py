@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from scipy.io import loadmat
 
@@ -67,15 +66,17 @@ def test_training_data_choose_friction_by_direction_and_see_no_stribeck_effect(f
 
 
 @pytest.mark.soak
-def test_output_error_follows_the_motion():
+@pytest.mark.parametrize(
+    ('model', 'error', 'bar'), [('directional', 'open_loop', 0.00475), ('', '1s', 0.0013)]
+)
+def test_output_error_follows_the_motion(model, error, bar):
     config = FitConfig(method='output_error', threads=2)
     found = fit(
         load_profile('slider'),
         [recording('DATA_EMPS')],
         config,
         heldout=[recording('DATA_EMPS_PULSES')],
-        model='directional',
+        model=model,
     )
-    best = found.best.heldout
-    assert best.rmse['1s'] <= 0.0013
-    assert np.isfinite(best.rmse['open_loop'])
+    assert found.best.found.method == 'output_error'
+    assert found.best.heldout.rmse[error] <= bar

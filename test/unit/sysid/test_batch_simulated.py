@@ -18,8 +18,8 @@ from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.data import RawRecording, clean
 from sim2real_sysid.batch.fit import course
 from sim2real_sysid.batch.inference import simulation_based
-from sim2real_sysid.batch.least_squares import Regression
 from sim2real_sysid.batch.output_error import OutputError, refine
+from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.robust import evolve
 from sim2real_sysid.batch.rollouts import Rollouts, cut
 from sim2real_sysid.batch.signals import motions

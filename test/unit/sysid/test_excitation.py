@@ -145,6 +145,14 @@ def test_a_robot_that_cannot_stand_is_refused(profile_of):
         excite(profile, quick())
 
 
+@pytest.mark.parametrize('robot', ['quadruped', 'rover'])
+def test_a_floating_base_is_refused_by_name(robot):
+    profile = load_profile(robot)
+    with pytest.raises(InputError, match='unsupported: identification needs a base') as raised:
+        excite(profile)
+    assert raised.value.faults[0].value == 'floating'
+
+
 def test_a_box_too_small_to_move_in_is_said():
     profile = load_profile('arm6')
     start = Kinematics(profile).position(profile.array('default_position'))
