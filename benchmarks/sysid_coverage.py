@@ -1,11 +1,12 @@
 """How often the intervals of the online identifier contain the truth.
 
-Draws hidden robots from a space (payload, friction, offsets, lag, delay, backlash, noise), moves
-each for 60 s as a reach policy does, with a new goal every 3 s and commands at the profile's rate,
-and identifies it from its joint states.
+Draws hidden robots from a space (payload, friction, offsets, lag, delay, backlash, noise), with
+drives whose gain is off and encoders whose zeros are, moves each for 60 s as a reach policy does,
+with a new goal every 3 s and commands at the profile's rate, and identifies it from its joint
+states and commands. With ``--drop`` a share of the joint states is lost.
 
     python benchmarks/sysid_coverage.py [--json FILE] [--robot arm6|slider] [--robots 200]
-        [--seed 0]
+        [--seed 0] [--drop 0.2]
 """
 
 from __future__ import annotations
@@ -30,14 +31,29 @@ SPACES = {'arm6': 'arm6_surrogate', 'slider': 'slider'}
 DURATION, GOAL_EVERY, REACH = 60.0, 3.0, 0.3
 INTERVAL = 1.645  # standard deviations: 90 %
 LEAST, MOST, ENOUGH, RELATIVE = 0.85, 0.95, 0.80, 0.1
-UNSEEN = ('static_friction', 'stribeck_velocity', 'backlash')  # next to rest: not in such motion
+UNSEEN = ('static_friction', 'stribeck_velocity', 'backlash', 'position_offset')
+"""What such motion, never slow for long, does not show; and what may be next to nothing."""
+GAINS, ZEROS = (0.85, 1.15), 0.015  # of drives, from and to; standard deviation of zeros [rad]
 FEWEST = 100  # identified ones of a kind, before its coverage is a figure
+
+
+def drawn(profile: RobotProfile, space: str, n: int, seed: int) -> dict[str, np.ndarray]:
+    """Hidden parameters (n,) by address."""
+    values = dict(load_space(space, profile).draw_many(seed, np.arange(n)))
+    rng = np.random.default_rng([seed, 1])
+    for joint in profile.joint_names:
+        values[f'actuator.{joint}.gain'] = rng.uniform(*GAINS, n)
+        values[f'joint.{joint}.position_offset'] = ZEROS * rng.normal(size=n)
+    return values
 
 
 def recorded(
     profile: RobotProfile, values: dict[str, np.ndarray], n: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Joint states (samples, 1 + 2 nj, n): time, positions, efforts."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joint states (samples, 1 + 2 nj, n): time, positions, efforts.
+
+    And the commands (samples, nj, n) that were sent before each of them; NaN for none.
+    """
     simulator = MujocoSimulator(profile, nsim=n, contacts=False, seed=int(rng.integers(2**31)))
     outcomes = simulator.apply(values)
     assert set(outcomes.values()) == {'verified'}, outcomes
@@ -49,25 +65,31 @@ def recorded(
     goal, haste, jitter = command, np.ones((n, 1)), np.zeros_like(command)
     nervous = 2e-3 * speed * (np.arange(n) % 3 == 0)[:, None]
     steps = round(1.0 / profile.rates.joint_state_rate / simulator.timestep)
-    period, samples = profile.rates.control_period, []
+    period, samples, sent = profile.rates.control_period, [], []
     per_command = round(period / (steps * simulator.timestep))
     per_goal = round(GOAL_EVERY / period)
     for k in range(round(DURATION / (steps * simulator.timestep))):
         if k % (per_command * per_goal) == 0:
             goal = rng.uniform(low, high, command.shape)
             haste = rng.uniform(0.1, 0.5, (n, 1))
+        sent.append(np.full_like(command.T, np.nan))
         if k % per_command == 0:
             command = command + np.clip((goal - command) * haste, -speed * period, speed * period)
             jitter = 0.6 * jitter + nervous * rng.normal(size=command.shape)
             simulator.command(command + jitter)
+            sent[-1] = (command + jitter).T
         simulator.step(steps)
         reading = simulator.read()
         samples.append(np.vstack([reading.time, reading.position.T, reading.effort.T]))
-    return np.array(samples)
+    return np.array(samples), np.array(sent)
 
 
 def identified(
-    profile: RobotProfile, values: dict[str, np.ndarray], samples: np.ndarray
+    profile: RobotProfile,
+    values: dict[str, np.ndarray],
+    samples: np.ndarray,
+    sent: np.ndarray,
+    drop: float,
 ) -> dict[str, np.ndarray]:
     """What is found of each parameter of each robot, by column (rows,).
 
@@ -76,9 +98,14 @@ def identified(
     """
     rows, nj = [], len(profile.joints)
     for robot in range(samples.shape[2]):
-        identifier = OnlineIdentifier(profile)
-        for sample in samples[:, :, robot]:
-            identifier.update(float(sample[0]), sample[1 : 1 + nj], sample[1 + nj :])
+        identifier, last = OnlineIdentifier(profile), 0.0
+        heard = np.random.default_rng(robot).random(len(samples)) >= drop
+        for sample, command, whole in zip(samples[:, :, robot], sent[:, :, robot], heard):
+            if np.isfinite(command).all():  # in answer to the last sample
+                identifier.command(last, command)
+            last = float(sample[0])
+            if whole:
+                identifier.update(last, sample[1 : 1 + nj], sample[1 + nj :])
         for address, found in identifier.estimate().parameters.items():
             truth = values[address][robot] if address in values else nominal(profile, address)
             error, size = abs(found.mean - truth), abs(truth) or np.nan
@@ -106,11 +133,11 @@ def shown(value: float | None) -> str:
     return '     -' if value is None else f'{value:6.1%}'
 
 
-def measure(robot: str, space: str, n: int, seed: int) -> dict[str, object]:
+def measure(robot: str, space: str, n: int, seed: int, drop: float) -> dict[str, object]:
     """Figures of ``n`` hidden robots, printed by quantity."""
     profile, rng = load_profile(robot), np.random.default_rng(seed)
-    values = load_space(space, profile).draw_many(seed, np.arange(n))
-    found = identified(profile, values, recorded(profile, values, n, rng))
+    values = drawn(profile, space, n, seed)
+    found = identified(profile, values, *recorded(profile, values, n, rng), drop)
     precise = found['identified'] & (found['deviation'] <= RELATIVE)
     shown_by_it = np.isfinite(found['error']) & ~np.isin(found['quantity'], UNSEEN)
     figures: dict[str, object] = {
@@ -143,10 +170,11 @@ def main() -> int:
     parser.add_argument('--robot', choices=sorted(SPACES), help='only this one')
     parser.add_argument('--robots', type=int, default=200, help='number of hidden robots of each')
     parser.add_argument('--seed', type=int, default=0, help='draws other robots')
+    parser.add_argument('--drop', type=float, default=0.0, help='share of joint states lost')
     arguments = parser.parse_args()
     robots = [arguments.robot] if arguments.robot else list(SPACES)
-    n = arguments.robots
-    figures = {name: measure(name, SPACES[name], n, arguments.seed) for name in robots}
+    n, seed, drop = arguments.robots, arguments.seed, arguments.drop
+    figures = {name: measure(name, SPACES[name], n, seed, drop) for name in robots}
     rows = [row for f in figures.values() for row in f['quantities'].values()]  # type: ignore
     ok = all(LEAST <= row['coverage'] <= MOST for row in rows if row['number'] >= FEWEST)
     # How much can be known of the slider, whose drive hides its friction, is another matter.

@@ -196,8 +196,7 @@ def run_demo(config: DemoConfig, tell: Tell = lambda stage, share: None) -> Resu
     write_json(out / 'hidden.json', hidden)
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
-    homed = not any(a.endswith('.position_offset') for a in surrogate.variations)
-    with _surrogate(config, profile, bundle, out, homed) as conductor:
+    with _surrogate(config, profile, bundle, out) as conductor:
         tell('drive', 0.0)
         recordings = {'before': _drive(conductor, goals, task, functools.partial(tell, 'drive'))}
         estimate = conductor.estimate
@@ -278,12 +277,9 @@ class _Clock:
 
 @contextmanager
 def _surrogate(
-    config: DemoConfig, profile: RobotProfile, bundle: Path, out: Path, homed: bool
+    config: DemoConfig, profile: RobotProfile, bundle: Path, out: Path
 ) -> Iterator[Conductor]:
-    """The stack around a surrogate, in a ROS domain of its own, and its conductor.
-
-    ``homed``: the zeros of its encoders are known.
-    """
+    """The stack around a surrogate, in a ROS domain of its own, and its conductor."""
     settings = {
         'simulator.realtime_factor': 0.0,
         'simulator.paced': True,
@@ -298,8 +294,9 @@ def _surrogate(
         'capture.folder': str(out / 'spool'),
         'receiver.folder': str(out / 'clips'),
     }
-    if homed:
-        settings['sysid.zero_error'] = 0.0
+    varies = load_space(config.surrogate, profile).variations
+    if not any(address.endswith('.position_offset') for address in varies):
+        settings['sysid.zero_error'] = 0.0  # its encoders are homed
     command = [sys.executable, '-m', 'sim2real_bringup.cli', 'up', 'all']
     command += ['--nodes', 'simulator,policy,sysid,capture,receiver']
     command += ['--robot', config.robot, '--bundle', str(bundle)]

@@ -9,6 +9,8 @@ Example: 13 delays and 8 lags of 6 joints keep sums of (6, 104, 6).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +27,24 @@ LEAST_ROWS = 40.0  # before anything is found
 CLEARLY = 40.0  # logarithm of how much likelier one candidate is than another, doubled
 NEAR = 1.5  # steps of the grids
 LEAST_SHARE = 0.25  # of the rows of the best known candidate
+
+
+class Best(NamedTuple):
+    """The best candidates.
+
+    Attributes:
+        timing: (2, nj) their delays and lags [s].
+        apart: (2, nj) how far it is to the next ones [s].
+        left: (nj,) mean square of what they leave, infinite where too little is known.
+        better: (nj,) whether they are clearly better than those about what is believed.
+        gain: (nj,) fitted to them.
+    """
+
+    timing: Array
+    apart: Array
+    left: Array
+    better: Flags
+    gain: Array
 
 
 class Bank:
@@ -71,16 +91,15 @@ class Bank:
         """Let older rows of some joints (nj,) count less."""
         self._sums[:, :, joints] *= FADING
 
-    def best(self, timing: Array) -> tuple[Array, Array, Array, Flags]:
+    def forget(self, joints: Flags) -> None:
+        """Forget all about some joints (nj,)."""
+        self._sums[:, :, joints] = 0.0
+
+    def best(self, timing: Array) -> Best:
         """The best candidates.
 
         Args:
             timing: (2, nj) delays and lags that are believed [s].
-
-        Returns:
-            (2, nj) the best candidates' delays and lags [s]; (2, nj) how far it is to the next
-            ones; (nj,) the mean square of what they leave, infinite where too little is known;
-            (nj,) whether they are clearly better than those about ``timing``.
         """
         rows, z, y, zz, zy, yy = self._sums
         n = np.maximum(rows, 1.0)
@@ -98,7 +117,8 @@ class Bank:
         worse = best * (1.0 + CLEARLY / n[place, columns])
         better = np.isfinite(best) & (np.where(near, left, np.inf).min(axis=0) > worse)
         apart = np.stack([_apart(DELAYS, found[0]), _apart(LAGS, found[1])])
-        return found, apart, best, better
+        scale = np.where(spread > 0, spread, np.inf)[place, columns]
+        return Best(found, apart, best, better, common[place, columns] / scale)
 
 
 def _apart(grid: Array, value: Array) -> Array:

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from sim2real_core.addresses import quantity
 from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
-from sim2real_core.records import Estimate, ParameterEstimate
-from sim2real_sysid.bank import FADING, LAGS, Bank
+from sim2real_core.records import Change, Estimate, ParameterEstimate
+from sim2real_sysid.bank import FADING, LAGS, Bank, Best
 from sim2real_sysid.blocks import Blocks, Fit
 from sim2real_sysid.commands import Following
 from sim2real_sysid.config import SysidConfig
@@ -57,6 +57,8 @@ CYCLE = 8e-5  # s, deviation of delay and lag as drives work in cycles, of a qua
 BLUR = 0.45  # sample periods that delay and lag may take from each other, without efforts
 FINEST = 0.05  # least spread of delay and lag, in sample periods
 ROUGH = 0.25  # sample periods that a line about delay and lag holds for in any case
+SOME_ROWS, OUTLYING = 40.0, 0.15  # of late, and share of outliers, before that is judged
+LEAST_CHANGE = 0.1  # share of the gain
 WIDE = 3.0  # prior deviations: of the gain,
 LONG = 0.5  # of delay and lag [s],
 BIASED = 0.2  # of the bias, as a share of the effort limit
@@ -101,7 +103,7 @@ class DriveIdentifier:
         self._through[:, 4, 1] = self._servo.stiffness
         self._through[:, 5, 2] = self._servo.damping
         self._uneven = np.zeros(2)  # intervals, and squares of what they are off
-        self._errors = np.zeros((2, nj))  # rows of late, and their squared residuals
+        self._errors = np.zeros((3, nj))  # rows of late, their squared residuals, and outliers
         self._form = np.zeros((nj, 7))  # of a row's residual
         self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
         self._appeared = np.zeros(nj, dtype=bool)  # one was, for the first time
@@ -110,6 +112,9 @@ class DriveIdentifier:
             self._servo, self._following, BLOCK, self.config.memory, self.config.timing_error
         )
         self._fresh = np.zeros(nj, dtype=bool)  # told something since the last look
+        self._held = np.full((nj, 3), np.nan)  # gain, delay and lag that were known
+        self._other = np.zeros(nj, dtype=bool)  # became another drive, not yet known
+        self._changes: list[Change] = []
         self._locked = np.zeros(nj, dtype=bool)
         self.addresses = tuple(
             f'actuator.{joint}.{what}' for joint in profile.joint_names for what in QUANTITIES
@@ -226,7 +231,8 @@ class DriveIdentifier:
         error = np.square(np.einsum('rjk,jk->rj', rows, self._form))
         fits = error <= GATE**2 * expected
         tried = telling & (self._form[:, -1] > 0.0)
-        self._errors += np.stack([tried.sum(axis=0), (tried * error).sum(axis=0)])
+        terms = (tried, tried * error, tried & ~fits)
+        self._errors += np.stack([term.sum(axis=0) for term in terms])
         weight = np.where(telling & fits, self._noise / expected, 0.0)
         for row, share, common in zip(rows, weight, noise):
             self._blocks.add(row, row, share, common)
@@ -243,7 +249,9 @@ class DriveIdentifier:
     def _look_again(self) -> None:
         """Take the lines about the delay and lag that are believed by now."""
         following = self._following
-        found, apart, left, better = self._bank.best(following.timing)
+        self._forget_others()
+        best = self._bank.best(following.timing)
+        found, apart, left, better, _ = best
         self._bank.fade(self._fresh)
         timing, spread = following.timing, following.spread
         start, deviation = self._start.copy(), self._deviation.copy()
@@ -255,7 +263,12 @@ class DriveIdentifier:
         rough = np.where(self._locked, self._noise, rough)
         self._noise = np.where(some, np.maximum(fit.residual**2, LEAST * rough), rough)
         error = self._errors[1] / np.maximum(self._errors[0], 1.0)
-        lost = known & ((better & ((error > left) | (fit.blocks == 0))) | ~self._locked)
+        worse = better & ((error > left) | (fit.blocks == 0))
+        lost = known & (worse | ~self._locked)
+        self._note(lost & self._other, best)
+        held = self._locked & ~lost & (fit.blocks >= LEAST_BLOCKS)
+        self._held = np.where(held[:, None], ratios(fit)[0], self._held)
+        self._other &= ~lost
         self._errors[:, self._fresh] *= FADING
         self._errors[:, lost] = 0.0
         self._noise = np.where(lost, left, self._noise)
@@ -275,6 +288,37 @@ class DriveIdentifier:
         self._form = np.where(lost[:, None], 0.0, form)
         following.aim(timing, np.maximum(spread, FINEST * self._period))
         self._fresh = np.zeros(self._nj, dtype=bool)
+
+    def _forget_others(self) -> None:
+        """Forget all of drives whose rows of late are outliers too often: they are others now."""
+        rows, _, outliers = self._errors
+        other = self._locked & (rows >= SOME_ROWS) & (outliers > OUTLYING * rows)
+        self._blocks.clear(other)
+        self._bank.forget(other)
+        self._errors[:, other] = 0.0
+        self._form[other] = 0.0
+        self._locked &= ~other
+        self._other |= other
+
+    def _note(self, others: Flags, best: Best) -> None:
+        """Remember of drives (nj,) that became others what they were, and seem to be now.
+
+        Of gain, delay and lag the one is named that is off by most.
+        """
+        before, after = self._held, np.stack([best.gain, *best.timing], axis=1)
+        matters = np.stack([LEAST_CHANGE * np.abs(before[:, GAIN]), *best.apart], axis=1)
+        size = np.abs(after - before) / matters
+        for j in np.flatnonzero(others & (size > 1.0).any(axis=1)):
+            at = int(size[j].argmax())
+            what = QUANTITIES[PLACES.index(at)]
+            address = f'actuator.{self.profile.joint_names[j]}.{what}'
+            was, now = float(before[j, at]), float(after[j, at])
+            self._changes.append(Change(self._stamp, address, was, now, GATE))
+
+    def changes(self) -> tuple[Change, ...]:
+        """What changed since the last call."""
+        found, self._changes = tuple(self._changes), []
+        return found
 
     def _doubted(self, fit: Fit) -> Fit:
         """Wider where stamps are uneven, which may be so in spite of even samples.

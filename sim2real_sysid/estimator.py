@@ -34,7 +34,6 @@ from sim2real_sysid.posterior import (
     Uncertainty,
     fit,
     solve,
-    steepest,
 )
 from sim2real_sysid.quality import QualityMonitor
 from sim2real_sysid.regression import (
@@ -48,6 +47,7 @@ from sim2real_sysid.regression import (
     RowBuilder,
 )
 from sim2real_sysid.report import Knowledge, Reporter
+from sim2real_sysid.stribeck import steepest
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -140,7 +140,7 @@ class OnlineIdentifier:
         shift *= max(self._body.payload_mass, LEAST_MASS)
         payload = [np.inf, shift, shift, shift][: self._rows.payload]
         self._thought = np.append(payload, np.full(len(self._body.zeros), self.config.zero_error))
-        self._about = Linearization(nj, self._body.zeros)
+        self._about = Linearization(nj, self._body.zeros, self.config.zero_error)
         self._extra = 0.0  # mass of the payload beyond the nominal one, as last known [kg]
         self._detector = ChangeDetector(self._reporter.lowest)
         self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
@@ -249,6 +249,7 @@ class OnlineIdentifier:
     def _follow(self, run: Run) -> bool:
         """Learn from samples without a break; whether anything was."""
         self._drives.follow(run.stamp, run.position, run.effort)
+        self._report(*self._drives.changes())
         self._play.follow(*run[1:], usable=run.stamp[-1] > self._doubted)
         rows = self._rows.push(run.stamp, run.position, self._drives.stand_in(run.effort))
         if rows is None:
@@ -381,11 +382,14 @@ class OnlineIdentifier:
         self._kept[:] = False
         return True
 
+    def _report(self, *changes: Change) -> None:
+        self.changes = (*self.changes, *changes)[-MOST_CHANGES:]
+
     def _change(self, stamp: float, step: Step, before: float) -> None:
         """Report a change, and forget what it makes obsolete."""
         address = self._reporter.address(step.parameter)
         change = Change(stamp, address, before, before + step.size, step.score)
-        self.changes = (*self.changes, change)[-MOST_CHANGES:]
+        self._report(change)
         older = self._moments.blocks(0, -max(WINDOWS) - 1)
         known = self._solve(older, self._model(self._curves, self._extra))
         spread = DOUBT * known.covariance

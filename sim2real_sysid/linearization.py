@@ -16,6 +16,7 @@ Places = npt.NDArray[np.intp]
 
 SURE = 3.0  # standard deviations
 MUCH = 0.002  # share of the efforts
+LIKELY = 2.0  # standard deviations that a zero is off at most, unless the motion tells more
 MOST = 3  # times that is learned anew
 
 
@@ -25,14 +26,15 @@ class Linearization:
     Args:
         joints: their number, nj.
         zeros: (k,) those whose position gravity tells.
+        likely: how far they may be off, before anything is known (standard deviation).
 
     Attributes:
         zero: (nj,) what encoders show too much [rad or m].
         wrong: share of the efforts that may be wrong for what is not linear.
     """
 
-    def __init__(self, joints: int, zeros: Places) -> None:
-        self._zeros = zeros
+    def __init__(self, joints: int, zeros: Places, likely: float) -> None:
+        self._zeros, self._most = zeros, LIKELY * likely
         self.zero, self.wrong = np.zeros(joints), 0.0
         self._left = MOST
 
@@ -46,9 +48,11 @@ class Linearization:
         Returns:
             Whether ``zero`` changed, so that the motion must be learned anew.
         """
-        wrong = 0.5 * np.square(off)
+        sure = np.abs(off) > SURE * std
+        # What the motion does not tell may come out as anything, and says nothing.
+        wrong = 0.5 * np.square(np.where(sure, off, np.clip(off, -self._most, self._most)))
         self.wrong = min(float(wrong.max(initial=0.0)), 1.0)
-        far = (wrong > MUCH) & (np.abs(off) > SURE * std)
+        far = (wrong > MUCH) & sure
         if not far.any() or not self._left:
             return False
         self._left -= 1

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +36,6 @@ from sim2real_sysid.regression import (
     CURVE,
     DELAY,
     LOCAL,
-    OFFSET,
     TILT,
     VISCOUS,
 )
@@ -55,7 +53,6 @@ LEAST_RELIABILITY = 0.5  # share of a parameter's information that is motion, no
 # Helouvry, Dupont and Canudas de Wit 1994): viscous friction of a later speed weighs as inertia.
 FRICTION_LAG = 0.5e-3  # [s]
 USUAL = 2  # column of friction at low speed: a hundredth of the speed limit
-STRONG = 100.0  # residual variances that another column explains; coloured ones count tenfold
 MAIN, FULL = 7, 8
 """Columns of a joint in the main model (the quantities, the delay, friction at low speed), and in
 the full one, whose viscous friction differs between the directions."""
@@ -457,56 +454,3 @@ def _hazard(x: float) -> float:
     """Density over tail probability of the standard normal distribution."""
     tail = 0.5 * math.erfc(x / math.sqrt(2.0))
     return math.exp(-0.5 * x * x) / (math.sqrt(2.0 * math.pi) * tail)
-
-
-class Steepest(NamedTuple):
-    """Which column of friction at low speed explains most.
-
-    Attributes:
-        best: (nj,) of each joint.
-        safe: (nj,) likewise, but the usual one unless there is strong evidence: columns of high
-            speeds come near to Coulomb and viscous friction.
-        sharp: (nj,) whether there is strong evidence against all but the best and its neighbours.
-    """
-
-    best: npt.NDArray[np.intp]
-    safe: npt.NDArray[np.intp]
-    sharp: npt.NDArray[np.bool_]
-
-
-def steepest(sums: Block, shared: int) -> Steepest:
-    """Which column of friction at low speed explains most.
-
-    Profile likelihood: the joint's own parameters and the shared ones follow each choice. Only a
-    rise counts.
-
-    Args:
-        sums: of all blocks.
-        shared: number of the columns that joints share.
-    """
-    base = [ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, *range(LOCAL, LOCAL + shared)]
-    curves = np.arange(CURVE, LOCAL)
-    found = np.full((2, len(sums.cross)), USUAL, dtype=np.intp)
-    sharp = np.zeros(len(sums.cross), dtype=bool)
-    further = [*curves, -1]
-    for j, rows in enumerate(sums.rows.sum(axis=1)):
-        size = np.sqrt(np.maximum(np.diag(sums.mean[j]), 1e-300))
-        lefts = []
-        for matrix in (sums.cross[j], sums.mean[j]):
-            matrix = matrix / np.outer(size, size)
-            normal = matrix[np.ix_(base, base)] + 1e-6 * np.eye(len(base))
-            fitted = np.linalg.solve(normal, matrix[np.ix_(base, further)])
-            lefts.append(matrix[np.ix_(further, further)] - matrix[np.ix_(further, base)] @ fitted)
-        left, noisy = lefts
-        power = np.diag(left)[:-1]
-        along = np.where(power > 1e-6, np.maximum(left[:-1, -1], 0.0), 0.0)
-        gain = along**2 / np.maximum(power, 1e-6)
-        best = int(gain.argmax())
-        noise = max(float(noisy[-1, -1] - gain[best]), 1e-9) / max(rows, 1.0)
-        if gain[best] > 0.0:
-            found[0, j] = best
-        if gain[best] - gain[USUAL] > STRONG * noise:
-            found[1, j] = best
-        far = np.abs(np.arange(len(gain)) - best) > 1
-        sharp[j] = gain[best] - gain[far].max() > STRONG * noise
-    return Steepest(found[0], found[1], sharp)

@@ -55,6 +55,7 @@ FASTEST = 20.0  # limits beyond this, times the highest speed seen, are taken fo
 NOISE_FLOOR = 5.0  # standard deviations of the velocity's noise
 LEAST_BANDWIDTH = 2.0  # Hz, below which it is never halved
 NOISY = 1.0  # power of the noise of the acceleration, of that of the motion
+SURELY = 3.0  # standard deviations that a motion's jerk stands out of its noise
 TRIAL = 100  # rows of motion after which that is decided
 SETTLING = 1.0  # delays of the filter after a turn in which a joint may stick, or play
 
@@ -130,7 +131,8 @@ class RowBuilder:
         self._fastest = np.zeros(self._nj)
         self._noise = np.zeros(self._nj)
         self._ticks = 0
-        self._jerk, self._acceleration, self._unrest = np.zeros((3, self._nj))
+        self._jerk, self._acceleration, self._unrest, self._shake = np.zeros((4, self._nj))
+        self._counted = np.zeros(self._nj)
         self.period, self._halved, self._watched = 0.0, 0, 0
         self.bandwidth = 0.0
         self._filter: TwinFilter | None = None
@@ -146,11 +148,16 @@ class RowBuilder:
 
     @property
     def quickness(self) -> float:
-        """Square of the angular frequency of the motion there was [1/s^2]."""
+        """Square of the angular frequency of the motion there was [1/s^2], at the least.
+
+        The jerk is noisy, and so is the sum of its twins' products.
+        """
         moved = self._acceleration > 0.0
         if not moved.any():
             return 0.0
-        return float(np.median(np.maximum(self._jerk, 0.0)[moved] / self._acceleration[moved]))
+        noise = SURELY * self._shake / np.sqrt(np.maximum(self._counted, 1.0))
+        jerk = np.maximum(self._jerk - noise, 0.0)
+        return float(np.median(jerk[moved] / self._acceleration[moved]))
 
     def narrow(self) -> bool:
         """Halve the bandwidth if the noise of the acceleration drowns it; whether it was.
@@ -162,10 +169,10 @@ class RowBuilder:
         if self._watched < TRIAL or not moved.any() or self.bandwidth < 2.0 * LEAST_BANDWIDTH:
             return False
         self._watched = 0
-        share = np.median(self._unrest[moved] / self._acceleration[moved])
-        self._acceleration[:] = self._jerk[:] = self._unrest[:] = 0.0
-        if share < NOISY:
+        if np.median(self._unrest[moved] / self._acceleration[moved]) < NOISY:
             return False
+        self._acceleration[:] = self._jerk[:] = self._unrest[:] = 0.0
+        self._shake[:] = self._counted[:] = 0.0
         self._halved += 1
         self._noise[:], self._ticks = 0.0, 0
         self.restart()
@@ -256,6 +263,8 @@ class RowBuilder:
         self._acceleration += (valid * joints[:, 2, 0] * joints[:, 2, 1]).sum(axis=0)
         self._jerk += (valid * joints[:, 3, 0] * joints[:, 3, 1]).sum(axis=0)
         self._unrest += (valid * (joints[:, 2, 0] - joints[:, 2, 1]) ** 2).sum(axis=0) / 4.0
+        self._shake += (valid * (joints[:, 3, 0] - joints[:, 3, 1]) ** 2).sum(axis=0) / 2.0
+        self._counted += valid.sum(axis=0)
         self._watched += int(valid.any(axis=1).sum())
         return Rows(at, values, valid, direction, joints[:, 0])
 

@@ -74,8 +74,11 @@ def everywhere(profile, truth):
     return {f'actuator.{j}.{what}': v for j in profile.joint_names for what, v in truth.items()}
 
 
-def recorded(profile, duration, values, seed=0):
-    """A robot with these values, by address, that goes from goal to goal."""
+def recorded(profile, duration, values, seed=0, later=None):
+    """A robot with these values, by address, that goes from goal to goal.
+
+    After two thirds of the time it gets those of ``later``.
+    """
     rng = np.random.default_rng(seed)
     simulator = MujocoSimulator(profile, contacts=False, seed=seed)
     assert set(simulator.apply(values).values()) == {'verified'}
@@ -86,7 +89,10 @@ def recorded(profile, duration, values, seed=0):
     middle, effort = profile.array('default_position'), profile.array('effort')
     reach = 0.5 * np.minimum(profile.array('upper') - middle, 2.0)
     command, goal, log = middle.copy(), middle, []
-    for k in range(round(duration * rates.joint_state_rate) + 1):
+    samples = round(duration * rates.joint_state_rate)
+    for k in range(samples + 1):
+        if later and k == 2 * samples // 3:
+            simulator.apply(later)
         if k:
             simulator.step(steps)
         reading = simulator.read()
@@ -197,13 +203,41 @@ def test_one_joint_without_effort_leaves_the_others_alone(made):
 def test_a_drive_that_changes_is_found_again(made):
     profile, log = made('pusher')
     late = everywhere(profile, {**TRUTH, 'delay': 0.045, 'time_constant': 0.004})
-    slower = recorded(profile, 16.0, late, seed=1)
+    slower = recorded(profile, 24.0, late, seed=1)
     identifier = DriveIdentifier(profile)
     log.feed(identifier)
     identifier.restart()
     found, _, _ = slower._replace(stamp=slower.stamp + 100.0).feed(identifier)
     assert found['actuator.axis.delay'].status == 'identified'
     assert found['actuator.axis.delay'].mean == pytest.approx(0.045, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'fault'),
+    [
+        ('arm6', {'gain': 0.6}),
+        ('pusher', {'gain': 0.6}),
+        ('pusher', {'delay': 0.045}),
+        ('pusher', {'time_constant': 0.04}),
+    ],
+)
+def test_a_drive_that_changes_is_named_within_five_seconds(made, kind, fault):
+    profile, _ = made(kind)
+    before, after = everywhere(profile, TRUTH), everywhere(profile, {**TRUTH, **fault})
+    identifier = OnlineIdentifier(profile)
+    for stamp, position, effort, sent in zip(*recorded(profile, 18.0, before, later=after)):
+        command = sent if np.isfinite(sent).all() else None
+        identifier.update(float(stamp), position, effort, command)
+        if stamp == 12.0:
+            assert not identifier.changes
+    first = {change.address.split('.')[1]: change for change in reversed(identifier.changes)}
+    assert set(first) >= set(profile.joint_names)
+    assert all(12.0 < change.stamp < 17.0 for change in first.values())
+    named = [change.address.rpartition('.')[2] in fault for change in first.values()]
+    assert np.mean(named) > 0.6
+    for address, p in identifier.estimate().parameters.items():
+        if address in after and p.status == 'identified':
+            assert abs(p.mean - after[address]) < (FAR + 1.0) * p.std, address
 
 
 def test_becomes_stale(made):

@@ -8,6 +8,7 @@ import pytest
 from sim2real_core.profile import load_profile
 from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
+from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.estimator import OnlineIdentifier
 from sim2real_sysid.play import LEAST_TURNS, Joint, Turn, crossed, gap_of, valley
@@ -72,6 +73,21 @@ def test_play_is_found_and_spoils_nothing(robot, scores):
     assert found.parameters['actuator.hip.backlash'].status == 'identified'
     assert max(abs(z) for z in scores(found, robot.truth).values()) < FAR
     assert len(found.covariance) == len(found.order) == len(found.identified)
+
+
+def test_without_turns_it_becomes_stale(robot):
+    identifier = OnlineIdentifier(robot.profile, SysidConfig(stale_after=5.0))
+    record = recorded(robot, (0.004, 0.003))
+    for stamp, position, effort in zip(*record):
+        identifier.update(float(stamp), position, effort)
+    before = identifier.estimate().parameters['actuator.hip.backlash']
+    assert before.status == 'identified'
+    rng, last = np.random.default_rng(0), float(record[0][-1])
+    for k in range(1, 1200):
+        noise = 1e-6 * rng.normal(size=2)
+        identifier.update(last + k / 200.0, record[1][-1] + noise, record[2][-1] + noise)
+    after = identifier.estimate().parameters['actuator.hip.backlash']
+    assert (after.status, after.mean) == ('stale', before.mean)
 
 
 def test_where_there_is_none_none_is_reported(robot):

@@ -100,10 +100,10 @@ def test_slopes_are_differences_of_the_efforts(pendulum):
 
 
 def test_zeros_are_taken_only_on_clear_evidence_and_a_few_times():
-    about, far = Linearization(3, np.array([1, 2])), np.array([0.2, 0.0])
+    about, far = Linearization(3, np.array([1, 2]), 0.03), np.array([0.2, 0.0])
     assert not about.improve(0.1 * far, np.full(2, 0.001))  # it is linear there
     assert not about.improve(far, np.full(2, 0.1))  # nothing is sure
-    assert not about.zero.any() and about.wrong == pytest.approx(0.02)
+    assert not about.zero.any() and about.wrong == pytest.approx(0.5 * 0.06**2)  # likely
     assert about.improve(np.array([0.2, 0.05]), np.full(2, 0.005))
     assert about.zero == pytest.approx([0.0, 0.2, 0.0])
     again = [about.improve(far, np.full(2, 0.005)) for _ in range(MOST)]

@@ -14,9 +14,9 @@ from sim2real_sysid.posterior import (
     Uncertainty,
     fit,
     solve,
-    steepest,
 )
 from sim2real_sysid.regression import CURVE, LOCAL, SLOW, TILT, Rows
+from sim2real_sysid.stribeck import steepest
 
 COLUMNS = LOCAL + 2  # no payload
 NONE = np.zeros(0)  # that joints share
@@ -112,7 +112,9 @@ def test_full_model_tells_the_directions_apart(tilt):
 @pytest.mark.parametrize('speed', [0.035, 0.06, 0.09])
 def test_stribeck_velocity_between_the_columns(speed):
     found = moments(4000, 0.05, rise=0.6, speed=speed)
-    curve = int(steepest(found.sums(), 0)[0][0])
+    steep = steepest(found.sums(), 0)
+    curve = int(steep.best[0])
+    assert steep.sharp[0]
     assert abs(np.log(LIMIT * SLOW[curve] / speed)) < 0.4
     told = solved(found, curve=curve)
     std = np.sqrt(np.diag(told.covariance))
@@ -130,7 +132,12 @@ def test_friction_does_not_fall_below_coulombs_at_low_speed():
 
 
 def test_usual_column_stands_where_nothing_rises():
-    assert steepest(moments(600, 0.3).sums(), 0)[1].tolist() == [USUAL]
+    assert steepest(moments(600, 0.3).sums(), 0).safe.tolist() == [USUAL]
+
+
+@pytest.mark.parametrize(('rows', 'noise'), [(60, 0.3), (600, 0.6)])
+def test_a_column_that_others_nearly_equal_is_not_sharp(rows, noise):
+    assert not steepest(moments(rows, noise, rise=0.3).sums(), 0).sharp.any()
 
 
 def test_merged_blocks_hold_the_same_sums():

@@ -78,6 +78,37 @@ def test_friction_at_low_speed_passes_the_filter_as_its_efforts_do(builder):
     assert np.linalg.norm(found[:, CURVE + k] - passed) < 0.4 * np.linalg.norm(plain - passed)
 
 
+@pytest.mark.parametrize('seed', range(6))
+def test_noise_does_not_pass_for_quickness(builder, seed):
+    w, rng = 3.0, np.random.default_rng(seed)
+    builder.open(0.001)  # 40 Hz of bandwidth
+
+    def position(t):
+        return 0.3 * np.sin(w * t) + 1e-4 * rng.normal(size=2)
+
+    for begin in np.arange(0.0, 8.0, 0.1):
+        stamps = begin + 0.001 * np.arange(100)
+        builder.push(stamps, np.array([position(t) for t in stamps]), np.zeros((100, 2)))
+    assert builder.quickness < 10.0 * w**2
+
+
+def test_quickness_is_that_of_all_motion_not_of_the_newest_rows(builder):
+    w, seen = 9.0, []
+    for begin in np.arange(0.0, 20.0, 0.1):
+        stamps = begin + PERIOD * np.arange(20)
+        positions = np.stack([0.3 * np.sin(w * stamps), 0.3 * np.cos(w * stamps)], axis=1)
+        builder.push(stamps, positions, np.zeros((20, 2)))
+        assert not builder.narrow()
+        seen.append(builder.quickness)
+    assert np.ptp(seen[50:]) < 10.0
+
+
+def test_motion_is_as_quick_as_it_is(builder):
+    run(builder, lambda t: [0.3 * np.sin(9.0 * t), 0.1 * np.cos(9.0 * t)], lambda t: [0.0, 0.0])
+    # Rows next to turns are left out, and these have little jerk.
+    assert 81.0 < builder.quickness < 130.0
+
+
 def test_rows_around_a_turn_are_not_valid(builder):
     rows = run(builder, lambda t: [np.cos(np.pi * t), 0.0], lambda t: [0.0, 0.0])
     delay = 0.5 * builder.longest_gap
