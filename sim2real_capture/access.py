@@ -73,8 +73,13 @@ class Access:
 
     @property
     def open(self) -> bool:
-        """Nobody has credentials: then the receiver serves this machine only."""
-        return not (self.robots or self.viewers or self.certificates or self.guarded)
+        """Nobody needs credentials: then the receiver serves this machine only."""
+        return self.empty and not self.guarded
+
+    @property
+    def empty(self) -> bool:
+        """Nobody has credentials."""
+        return not (self.robots or self.viewers or self.certificates)
 
     def now(self) -> Access:
         """What callers must show at this moment; see :class:`AccessFile`."""

@@ -67,7 +67,9 @@ class Capture:
         self._built = build(read_detectors(config.detectors), profile, calibration, resolve)
         self.detectors = self._built.active
         self.entries = self._built.entries
-        self._curves = [ScoreCurve(resolve(score_topic(d.name))) for d in self.detectors]
+        self._curves = [
+            ScoreCurve(resolve(score_topic(d.name)), d.threshold) for d in self.detectors
+        ]
         self._clock = SensorClock(carry=not config.paced)
         # ROS time when topics whose silence is watched were heard last; 0 before the first watch.
         watched = {t for d in self.detectors if d.scorer.takes is Ages for t in d.scorer.elements}
@@ -211,10 +213,10 @@ class Capture:
         for detector, curve in zip(self.detectors, self._curves):
             if not isinstance(signal, detector.scorer.takes):
                 continue
-            event, share = detector.update(signal), detector.share
+            event = detector.update(signal)
             if event is not None:
                 raised.append(event)
-            told = None if share is None else curve.add(share, stamp, event is not None)
+            told = curve.add(detector.score, stamp, event is not None)
             if told is not None and not self.rules.of(told.topic).exclude:
                 self.recorder.push(told)
         return [(event, self.recorder.trigger(event, stamp)) for event in raised]

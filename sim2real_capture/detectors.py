@@ -240,15 +240,9 @@ class Detector:
         return self.alarm.update(signal.stamp, self._score)
 
     @property
-    def share(self) -> float | None:
-        """The newest signal's score over its threshold, the largest; None when it told nothing."""
-        if not self._score.size:
-            return None
-        with np.errstate(
-            invalid='ignore'
-        ):  # an infinite score never reaches an infinite threshold
-            share = float(np.fmax.reduce(self._score / self.threshold, axis=None))
-        return None if math.isnan(share) else share
+    def score(self) -> Array:
+        """Of the newest signal; empty when that told nothing."""
+        return self._score
 
     def update(self, signal: Signal) -> Event | None:
         """Take one signal of one robot; an event naming the elements that raise the alarm."""

@@ -228,9 +228,10 @@ class Receiver:
             self._counted = time.monotonic()
 
     async def _state(self) -> tuple[Usage, str]:
-        """For the page."""
-        async with self._committing:
-            await self._look_again()
+        """For the page, which does not wait for a clip that is being verified."""
+        if not self._committing.locked():
+            async with self._committing:
+                await self._look_again()
         return self.usage, self.trouble
 
     def _enter(self, folder: Path) -> None:

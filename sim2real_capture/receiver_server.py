@@ -88,7 +88,7 @@ class ReceiverServer:
         clip_bytes: int = CLIP_BYTES,
         store_bytes: int = 0,
     ) -> None:
-        if access.now().open and host not in LOOPBACK:
+        if access.now().empty and host not in LOOPBACK:
             mend = 'give credentials first (sim2real capture token), or listen on 127.0.0.1'
             raise InputError(Fault('host', host, mend))
         self.receiver: Receiver

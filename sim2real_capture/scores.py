@@ -14,7 +14,12 @@ from __future__ import annotations
 import re
 import struct
 
+import numpy as np
+import numpy.typing as npt
+
 from sim2real_capture.ring import Record
+
+Array = npt.NDArray[np.float64]
 
 TOPIC = 'capture/scores/'
 TYPE = 'std_msgs/msg/Float64'
@@ -34,33 +39,44 @@ def encode(share: float) -> bytes:
     return _HEADER + struct.pack('<d', share)
 
 
+def share_of(score: Array, threshold: Array) -> float:
+    """The largest score over its threshold; what can never be reached counts as 0."""
+    with np.errstate(invalid='ignore'):
+        shares = score / threshold
+    return float(np.nan_to_num(shares, nan=0.0, posinf=np.inf).max())
+
+
 class ScoreCurve:
     """One detector's curve.
 
     Args:
         topic: its full name.
+        threshold: (k,) or (), the detector's.
     """
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, threshold: Array) -> None:
         self._topic = topic
+        self._threshold = threshold
         self._last: int | None = None  # stamp of the newest message
-        self._largest = 0.0  # since then
+        self._largest = np.zeros(0)  # of each element, since then
 
-    def add(self, share: float, stamp: int, raised: bool) -> Record | None:
+    def add(self, score: Array, stamp: int, raised: bool) -> Record | None:
         """Take a score.
 
         Args:
-            share: of its threshold.
+            score: (k,), empty where the signal told nothing; k may grow.
             stamp: on the records' time line [ns].
             raised: it is an event, which the curve must show where and as high as it is.
 
         Returns:
             The message that is due, if one is.
         """
-        self._largest = max(self._largest, share)
-        if self._last is not None and 0 <= stamp - self._last < PERIOD and not raised:
+        if not score.size:
             return None
-        value = share if raised else self._largest
-        record = Record(self._topic, TYPE, stamp, encode(value))
-        self._last, self._largest = stamp, 0.0
-        return record
+        if self._largest.shape == score.shape and not raised:
+            score = np.maximum(self._largest, score)
+        if self._last is not None and 0 <= stamp - self._last < PERIOD and not raised:
+            self._largest = score
+            return None
+        self._last, self._largest = stamp, np.zeros(0)
+        return Record(self._topic, TYPE, stamp, encode(share_of(score, self._threshold)))

@@ -35,8 +35,8 @@ from sim2real_capture.transports import (
 )
 from sim2real_core.errors import MissingError
 
-PART = 8 << 20
-"""Bytes of a part; S3 wants 5 MiB at least, but of the last one."""
+PART = 5 << 20
+"""Bytes of a part: what is cut off within one goes again. S3 wants no smaller ones, but last."""
 
 
 class S3Transport:

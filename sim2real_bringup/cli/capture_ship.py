@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import math
+import signal
+import threading
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim2real_bringup.cli import _common
 
+if TYPE_CHECKING:
+    from sim2real_capture.uplink import Uplink
+
 HELP = 'ship the clips of a spool to a receiver, to S3 or over SFTP'
-DETAILS = (
-    """What was cut off goes on where it was. Exit status 1 when not all were acknowledged."""
-)
+DETAILS = """What was cut off goes on where it was. Exit status 1 when not all were acknowledged.
+With --follow it is the robot's uplink as a process of its own, beside a capture node that has no
+receiver: it waits for clips, also through hours without a network, until it is interrupted."""
 EXAMPLE = """
 sim2real capture ship --to http://127.0.0.1:8378
 sim2real capture ship spool --to s3://failures/arm7 --rate 200e3
 sim2real capture ship spool --to sftp://clips@store/arm7 --credentials robot.yaml --delete
+sim2real capture ship --to https://store:8378 --credentials robot.yaml --follow --delete
 """
+EVERY = 1.0  # [s] between looks for clips that were sealed meanwhile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--for', type=_common.duration, default=None, dest='within', metavar='S',
         help='give up after this long; without, it goes on until all are there',
     )  # fmt: skip
+    parser.add_argument(
+        '--follow', action='store_true', help='go on with clips that are sealed later'
+    )
     parser.add_argument('--delete', action='store_true', help='delete here what is acknowledged')
     _common.add_json(parser)
 
@@ -61,16 +74,22 @@ def run(args: argparse.Namespace) -> int:
     faults = Faults()
     check_address(args.to, faults, '--to')
     faults.check()
-    clips = list_clips(args.folder or CaptureConfig().folder)
-    left = [clip.clip for clip in clips if not clip.shipped and clip.end != 'damaged']
+    folder = Path(args.folder or CaptureConfig().folder).expanduser()
+
+    def left() -> list[str]:
+        clips = list_clips(folder)
+        return [clip.clip for clip in clips if not clip.shipped and clip.end != 'damaged']
+
+    total = len(left())
     shipped: list[Receipt] = []
 
     def on_shipped(receipt: Receipt) -> None:
         shipped.append(receipt)
-        print(f'shipped {receipt.clip} ({len(shipped)} of {len(left)})', flush=True)
+        count = f'{len(shipped)}' if args.follow else f'{len(shipped)} of {total}'
+        print(f'shipped {receipt.clip} ({count})', flush=True)
 
     uplink = Uplink(
-        Path(args.folder or CaptureConfig().folder).expanduser(),
+        folder,
         args.to,
         on_shipped=on_shipped,
         on_trouble=lambda words: _common.warn([words]),
@@ -79,13 +98,26 @@ def run(args: argparse.Namespace) -> int:
         rate=args.rate,
         priority=args.first,
         keep=not args.delete,
-        once=True,
+        once=not args.follow,
     )
     try:
-        uplink.wait(args.within)
+        if args.follow:
+            _follow(uplink, args.within)
+        else:
+            uplink.wait(args.within)
     finally:
         uplink.close()
-    missing = sorted(set(left) - {receipt.clip for receipt in shipped})
+    missing = sorted(left())
     _common.finish(args, {'shipped': [r.__dict__ for r in shipped], 'missing': missing})
     print(f'{len(shipped)} clips shipped, {len(missing)} not')
     return 1 if missing else 0
+
+
+def _follow(uplink: Uplink, within: float | None) -> None:
+    """Wait for clips until interrupted, or for so long [s]."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    end = math.inf if within is None else time.monotonic() + within
+    while uplink.alive and time.monotonic() < end and not stop.wait(EVERY):
+        uplink.wake()

@@ -216,7 +216,7 @@ def test_in_a_paced_run_it_does_not_matter_whether_command_or_sample_is_taken_fi
         one = rig(paced=True)
         one.capture.detectors = [
             SimpleNamespace(
-                update=samples.append, share=None, scorer=SimpleNamespace(takes=Sample)
+                update=samples.append, score=np.zeros(0), scorer=SimpleNamespace(takes=Sample)
             )
         ]
         for k in range(1, 8):

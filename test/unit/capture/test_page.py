@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from sim2real_capture.access import Access, add_token, load_access
+from sim2real_capture.access import Access, AccessFile, add_token, load_access
 from sim2real_capture.catalogue import labels
 from sim2real_capture.clip import MANIFEST, Context, Journal, seal
 from sim2real_capture.plots import HEIGHT, MOST_POINTS, WIDTH, plot, ticks
@@ -271,9 +271,11 @@ def test_with_credentials_a_browser_asks_for_them(library, tmp_path, browser):
         assert server.close(10.0)
 
 
-def test_other_machines_are_served_only_with_credentials(library):
-    with pytest.raises(InputError, match='credentials'):
-        ReceiverServer(library, '0.0.0.0')
+def test_other_machines_are_served_only_with_credentials(library, tmp_path):
+    (tmp_path / 'nobody.yaml').write_text('robots: {}')
+    for access in (Access(), AccessFile(tmp_path / 'nobody.yaml')):
+        with pytest.raises(InputError, match='credentials'):
+            ReceiverServer(library, '0.0.0.0', access=access)
     server = ReceiverServer(library, '0.0.0.0', access=Access(viewers={'anna': '0' * 64}))
     assert server.close(10.0)
 

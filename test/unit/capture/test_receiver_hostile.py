@@ -22,9 +22,12 @@ from sim2real_capture.uplink import ship
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from sim2real_capture.access import load_access
+from sim2real_capture.access import AccessFile
 from sim2real_capture.receiver_server import ReceiverServer
-server = ReceiverServer(Path(sys.argv[1]), access=load_access(sys.argv[2]), clip_bytes=1 << 20)
+server = ReceiverServer(
+    Path(sys.argv[1]), access=AccessFile(Path(sys.argv[2])), clip_bytes=1 << 20,
+    store_bytes=1 << 24,
+)
 print(server.url, flush=True)
 while server.alive: time.sleep(0.1)
 """

@@ -5,7 +5,7 @@ import ipaddress
 
 import pytest
 
-from sim2real_capture.access import Access, add_token, load_access
+from sim2real_capture.access import Access, AccessFile, add_token, load_access, revoke
 from sim2real_capture.catalogue import Catalogue
 from sim2real_capture.receiver_server import ReceiverServer, Tls
 from sim2real_capture.transports import Credentials, UnreachableError
@@ -70,6 +70,7 @@ def files(certify):
         'authority': authority,
         'receiver': certify('receiver', 'authority'),
         'arm7': certify('arm7', 'authority'),
+        'arm8': certify('arm8', 'authority'),
         'other': certify('other'),
         'stranger': certify('stranger', 'other'),
     }
@@ -120,6 +121,18 @@ def test_a_robot_with_a_certificate(serving, files, clip, tmp_path):
         ship(clip, url, credentials=Credentials('', *files['stranger'], authority))
     ship(clip, url, credentials=Credentials('', *files['arm7'], authority))
     assert robot_of(tmp_path) == 'arm7'
+
+
+def test_a_certificate_that_was_revoked_counts_no_longer(serving, files, clip, tmp_path):
+    """From the next request on, while the receiver runs; others' do."""
+    keys, authority = tmp_path / 'keys.yaml', files['authority'][0]
+    keys.write_text('')
+    url = serving(AccessFile(keys, certificates=True), authority)
+    revoke(keys, 'arm7')
+    with pytest.raises(UnreachableError, match='401'):
+        ship(clip, url, credentials=Credentials('', *files['arm7'], authority))
+    ship(clip, url, credentials=Credentials('', *files['arm8'], authority))
+    assert robot_of(tmp_path) == 'arm8'
 
 
 @pytest.mark.parametrize('field', ['certificate', 'key', 'authority'])

@@ -67,6 +67,47 @@ def test_one_robot_with_a_token(spool, tmp_path, capsys):
     assert json.loads(counts.read_text())['received'] == 2
 
 
+@contextlib.contextmanager
+def following(*given):
+    """The verb ``ship`` in a process of its own; gives it, and ends it as a person would."""
+    root = str(Path(sim2real_bringup.__file__).parents[1])
+    command = [sys.executable, '-m', 'sim2real_bringup.cli', 'capture', 'ship', '--follow']
+    with subprocess.Popen(
+        [*command, *map(str, given)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, 'PYTHONPATH': root},
+    ) as process:  # fmt: skip
+        try:
+            yield process
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def test_an_uplink_of_its_own_ships_what_comes_later(spool, tmp_path):
+    later = tmp_path / 'clip-2'
+    (spool / 'clip-2').rename(later)
+    library = tmp_path / 'library'
+    with (
+        receiving('--folder', library) as url,
+        following(spool, '--to', url, '--delete') as process,
+    ):
+        assert 'clip-1' in process.stdout.readline()
+        later.rename(spool / 'clip-2')
+        assert 'clip-2' in process.stdout.readline()
+    assert [info.clip for info in list_clips(library)] == ['clip-1', 'clip-2']
+    assert list_clips(spool) == []
+
+
+def test_a_token_is_taken_back(tmp_path, capsys):
+    keys = str(tmp_path / 'keys.yaml')
+    assert main(['capture', 'token', 'arm7', '--credentials', keys]) == 0
+    assert main(['capture', 'token', 'arm7', '--revoke', '--credentials', keys]) == 0
+    assert main(['capture', 'token', 'arm7', '--revoke', '--credentials', keys]) == 1
+    assert 'is let in no longer' in capsys.readouterr().out
+    assert 'revoked:\n- arm7' in Path(keys).read_text()
+
+
 @pytest.mark.parametrize(
     ('given', 'status'),
     [
