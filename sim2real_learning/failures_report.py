@@ -20,7 +20,6 @@ SHOWN = 12
 BAR, MATTERS, QUIET = '#3a86b4', '#d0634b', '#8d99ae'
 INK = '#010203'
 """Stands for the colour of the page's text, light or dark."""
-INKED = ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color')
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -48,7 +47,15 @@ def number(value: float) -> str:
 def _svg(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
     """A figure as part of a page."""
     text = io.StringIO()
-    with rc_context(dict.fromkeys(INKED, INK)):
+    with rc_context(
+        {
+            'text.color': INK,
+            'axes.labelcolor': INK,
+            'axes.edgecolor': INK,
+            'xtick.color': INK,
+            'ytick.color': INK,
+        }
+    ):
         figure = Figure(figsize=size, layout='constrained')
         draw(figure)
         figure.savefig(text, format='svg', transparent=True)
