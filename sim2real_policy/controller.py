@@ -8,6 +8,7 @@ commands when no samples come any more. Times called ``stamp`` come with the sam
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -356,6 +357,13 @@ class Controller:
         lap()
         self.decided = True
         return self._sent()
+
+    def rehearse(self) -> None:
+        """Do, without effect, what takes long when the processor did other things meanwhile."""
+        if self._tool is not None:
+            self._tool(self._position)
+        with contextlib.suppress(Sim2RealError):  # the next step will say it
+            self._runtime.rehearse()
 
     def _infer(self, observation: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         if self.images:

@@ -150,6 +150,9 @@ class TrajectoryRuntime:
         effort = self._dynamics.efforts(*motion)
         return self._loop.command(motion.position, motion.velocity, effort)
 
+    def rehearse(self) -> None:
+        """Nothing: where it is on its way is what a step changes."""
+
     def close(self) -> None:
         """Nothing to free."""
 

@@ -29,6 +29,7 @@ from sim2real_policy.latency import LatencyHistogram
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.operator_ros import Operator
 from sim2real_policy.outputs_ros import Outputs
+from sim2real_policy.rehearsal import Rehearsal
 from sim2real_policy.source import load_source
 
 DONE, REFUSED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -85,6 +86,7 @@ class PolicyNode(LifecycleNode):
         self._controller = controller = Controller(
             meta, profile, source.runtime, config, tool, time.monotonic
         )
+        self._rehearsal = Rehearsal(controller.rehearse)
         if controller.warning:
             self.get_logger().warning(controller.warning)
         inputs = {name: controller.inputs[name] for name in controller.required}
@@ -107,11 +109,7 @@ class PolicyNode(LifecycleNode):
         loop.subscribe(JointState, topic, sensor, self._on_sample, decode=decode)
         loop.start()
         self._operator.serve(controller, meta, profile, lambda: self._state == 'active')
-        self._help = {
-            'realtime_priority': realtime.schedule(config.realtime_priority),
-            'processors': realtime.pin(loop.thread, config.processors),
-            'memory': realtime.lock_memory(config.lock_memory),
-        }
+        self._help = realtime.arrange(config, loop.thread)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start afresh with the next joint state."""
@@ -177,15 +175,20 @@ class PolicyNode(LifecycleNode):
                     controller.act()
                     self._send(noticed)
                     controller.guard.prepare()
+                    if not self._config.paced:  # else nobody waits
+                        self._rehearsal.cycle(noticed)
         free = controller.due if self._state == 'active' else 0.0
         self._pace.done(stamp, self._sent - before, free)
 
     def _deadline(self) -> float:
-        return self._controller.deadline() if self._state == 'active' else float('inf')
+        active = self._state == 'active'
+        return min(self._controller.deadline(), self._rehearsal.due) if active else float('inf')
 
     def _on_overdue(self) -> None:
-        if self._state == 'active' and self._controller.watch(time.monotonic()):
+        now = time.monotonic()
+        if self._state == 'active' and self._controller.watch(now):
             self._send()
+        self._rehearsal.watch(now)
 
     def _send(self, noticed: float | None = None) -> None:
         """Publish the command, and only then what tells about it."""

@@ -14,11 +14,30 @@ import os
 import re
 from collections.abc import Callable
 
+from sim2real_policy.config import PolicyConfig
+
 RIGHTS = {
     'priority': 'give the user rtprio in /etc/security/limits.conf, or the capability SYS_NICE',
     'memory': 'give the user memlock in /etc/security/limits.conf, or the capability IPC_LOCK',
 }
 _CURRENT_AND_FUTURE = 1 | 2  # MCL_CURRENT | MCL_FUTURE of <sys/mman.h>
+
+
+def arrange(config: PolicyConfig, thread: int) -> dict[str, object]:
+    """All that a configuration asks for.
+
+    Args:
+        config: of the policy node.
+        thread: native id of the control loop's.
+
+    Returns:
+        What came of each, for people.
+    """
+    return {
+        'realtime_priority': schedule(config.realtime_priority),
+        'processors': pin(thread, config.processors),
+        'memory': lock_memory(config.lock_memory),
+    }
 
 
 def schedule(priority: int) -> str:

@@ -41,6 +41,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def rehearse(self) -> None:
+        """Run without effect, so that the next step finds in the processor what it needs."""
+        ...
+
     def reset(self) -> None:
         """Forget what was: the next observation does not follow the last."""
         ...
@@ -145,8 +149,12 @@ class OnnxRuntime:
             return actions
         return self._in_turn(observation, others)
 
-    def _step(self) -> None:
+    def rehearse(self) -> None:
+        """Run once, and carry no recurrent state on; see :class:`Runtime`."""
         self._session.run_with_iobinding(self._binding)
+
+    def _step(self) -> None:
+        self.rehearse()
         for before, after in self._memory:
             before[:] = after
 

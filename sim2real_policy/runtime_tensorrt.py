@@ -154,6 +154,11 @@ class TensorRtRuntime:
         self._given[:] = self._action
         return self._given
 
+    def rehearse(self) -> None:
+        """Run once; not where the GPU would carry a recurrent state on."""
+        if not self._bundle.meta.state:
+            self._run()
+
     def reset(self) -> None:
         """Zero the recurrent state."""
         if self._step is not None:

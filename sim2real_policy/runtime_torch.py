@@ -62,9 +62,10 @@ class TorchRuntime:
         self.reset()
         zeros = bundle.ends.zeros()
         images = {image.name: zeros[image.name] for image in bundle.meta.images}
+        self._nothing = zeros[bundle.ends.observation], images
         try:
             for _ in range(warm_up):
-                self.infer(zeros[bundle.ends.observation], images)
+                self.infer(*self._nothing)
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
             # An attribute that is not known here, or a use of an operator that is not.
             why = f'torch cannot run this network ({error}); ONNX Runtime does'
@@ -109,6 +110,12 @@ class TorchRuntime:
             self._memory = [values[part.output] for part in self._state]
             action: Array32 = values[self._ends.action].cpu().numpy()
         return action
+
+    def rehearse(self) -> None:
+        """Run once on zeros, and carry no recurrent state on."""
+        kept = self._memory
+        self.infer(*self._nothing)
+        self._memory = kept
 
     def reset(self) -> None:
         """Zero the recurrent state."""

@@ -24,6 +24,12 @@ def joint_state(rng, names, sizes, frame=''):
     return message
 
 
+def content(message):
+    """To be compared: NaN is the same as NaN, and padding (not always zero) does not count."""
+    numbers = [getattr(message, field).tobytes() for field in ('position', 'velocity', 'effort')]
+    return message.header, message.name, numbers
+
+
 KINDS = [
     ([], (0, 0, 0), ''),
     (['a'], (1, 1, 1), ''),
@@ -81,8 +87,7 @@ def test_bytes_that_are_no_message_raise_or_decode_as_rclpy_does():
             with pytest.raises(Exception):  # noqa: B017 - rclpy's own, of no common base
                 decode(bytes(data))
             continue
-        found = decode(bytes(data))
-        assert serialize_message(found) == serialize_message(expected)
+        assert content(decode(bytes(data))) == content(expected)
     assert refused > 100
 
 

@@ -82,8 +82,12 @@ def test_a_recurrent_network_remembers_until_it_is_reset(metadata, tmp_path):
     runtime = OnnxRuntime(bundle)
     seen = observations(bundle, 5)
     expected = np.cumsum(seen @ u, axis=0) @ v
-    for _ in range(2):
-        actions = [runtime.infer(row[None]).copy() for row in seen]
+    for rehearsals in (0, 2):
+        actions = []
+        for row in seen:
+            actions.append(runtime.infer(row[None]).copy())
+            for _ in range(rehearsals):
+                runtime.rehearse()
         np.testing.assert_allclose(np.concatenate(actions), expected, rtol=1e-4, atol=1e-4)
         runtime.reset()
 

@@ -81,6 +81,7 @@ def same(runtime, bundle, count=4):
     reference.reset()
     for row in observations(bundle, count):
         wanted = reference.infer(row[None])
+        runtime.rehearse()
         np.testing.assert_allclose(runtime.infer(row[None]), wanted, rtol=1e-6, atol=1e-7)
 
 

@@ -154,6 +154,8 @@ def test_a_recurrent_policy_remembers_and_forgets(metadata, tmp_path):
     first, second = runtime.infer(row).copy(), runtime.infer(row).copy()
     runtime.reset()
     np.testing.assert_array_equal(runtime.infer(row), first)
+    runtime.rehearse()
+    np.testing.assert_array_equal(runtime.infer(row), second)
     assert np.abs(second - first).max() > 1e-3
     with pytest.raises(InputError, match='one robot at a time'):
         runtime.infer(np.concatenate([row, row]))
