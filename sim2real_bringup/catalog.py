@@ -207,7 +207,10 @@ NODES: Mapping[str, NodeKind] = {
             module='sim2real_bringup.player',
             settings='sim2real_bringup.config:PlayerConfig',
             purpose='plays a bag through other nodes, waiting for them, and notes what they say',
-            publishes=(CLOCK, JOINT_STATES, COMMAND, IMU, GOAL, ACTION_APPLIED),
+            publishes=(
+                CLOCK, JOINT_STATES, COMMAND, IMU, ODOMETRY, GOAL, VELOCITY_GOAL, IMAGE,
+                ACTION_APPLIED,
+            ),
             subscribes=(PACE, ESTIMATE, EVENTS, ACTION_APPLIED),
             makes_time=True,
             finishes=True,

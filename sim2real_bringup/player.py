@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.duration import Duration
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -30,7 +30,11 @@ from sim2real_bringup.catalog import (
     DIAGNOSTICS,
     ESTIMATE,
     EVENTS,
+    GOAL,
+    IMAGE,
+    IMU,
     NODES,
+    ODOMETRY,
     PACE,
     topic_name,
 )  # fmt: skip
@@ -40,7 +44,7 @@ from sim2real_bringup.result import Result
 from sim2real_capture.conversions import message_class
 from sim2real_capture.decoding import joint_values
 from sim2real_core import node as core
-from sim2real_core.errors import Fault, InputError, Sim2RealError
+from sim2real_core.errors import Fault, Faults, InputError, Sim2RealError
 from sim2real_core.files import write_json
 from sim2real_core.messages import estimate_from_message, event_from_message, to_time
 from sim2real_core.pacing import PaceKeeper
@@ -50,6 +54,8 @@ from sim2real_core.qos import LATCHED, RELIABLE, SENSOR_RELIABLE, recorder_qos
 CLOCK_PERIOD = 5_000_000  # [ns], 200 Hz
 START_TIMEOUT = 60.0  # [s] until the consumers are there
 QUIET = 0.3  # [s] without anything new at the end
+NEEDED = frozenset(topic.type for topic in (ODOMETRY, IMU, IMAGE, GOAL))
+"""Types of what a policy that listens to it cannot act without; a velocity goal is zero."""
 LINGER = 10.0  # [s] until it must be quiet
 
 
@@ -67,7 +73,7 @@ class PlayerNode(Node):
         self._list = playlist(
             self._bag.topics, profile, config.pace_consumers, config.bag_namespace
         )
-        self._result = Result(start=0, joints=profile.joint_names)
+        self._result = Result(start=0, elements=profile.command_names)
         self._ready: set[str] = set()
         self._finished = False
         self._time = 0  # log time of the message being played [ns]
@@ -134,8 +140,8 @@ class PlayerNode(Node):
 
     def _note_action(self, actions: dict[int, Any], data: bytes) -> None:
         message = deserialize_message(data, JointState)
-        interface = self._profile.command.interface
-        values = joint_values(message, self._profile.joint_names, interface)
+        profile = self._profile
+        values = joint_values(message, profile.command_names, profile.command.drives)
         if values is not None:
             actions[header_stamp(data)] = np.asarray(values)
 
@@ -165,6 +171,7 @@ class PlayerNode(Node):
         """
         if not self._wait_for_consumers(spin):
             return
+        self._check_needs()
         first = self._bag.start + round(self._config.start * 1e9)
         last = first + round(self._config.duration * 1e9) if self._config.duration else None
         names = {*self._publishers_of, *filter(None, [self._list.recorded_actions])}
@@ -238,6 +245,7 @@ class PlayerNode(Node):
                 for publisher in self._publishers_of.values()
             )
             heard &= sensor.get_subscription_count() >= len(self._consumers)
+            heard &= all(self._listens(name, sensor.topic_name) for name in self._consumers)
             if heard and not missing:
                 return True
             if time.monotonic() > deadline:
@@ -245,6 +253,30 @@ class PlayerNode(Node):
                 raise Sim2RealError(f'{names} did not come up within {START_TIMEOUT:g} s')
             if not spin(0.05):
                 return False
+
+    def _check_needs(self) -> None:
+        """Whether somebody publishes all that the policy cannot act without.
+
+        Raises:
+            InputError: what is missing.
+        """
+        if 'policy' not in self._consumers:
+            return
+        faults = Faults()
+        space = self.get_namespace()
+        for name, kinds in self.get_subscriber_names_and_types_by_node('policy', space):
+            if NEEDED.intersection(kinds) and not self.count_publishers(name):
+                mend = f'holds no {name.removeprefix(space).lstrip("/")} ({kinds[0]})'
+                faults.add('bag', self._config.bag, f'{mend}: the policy acts on it')
+        faults.check()
+
+    def _listens(self, node: str, topic: str) -> bool:
+        """Whether it is known of a node that it listens to a topic."""
+        try:
+            heard = self.get_subscriber_names_and_types_by_node(node, self.get_namespace())
+        except NodeNameNonExistentError:
+            return False
+        return topic in dict(heard)
 
     def _wait_for_quiet(self, spin: Callable[[float], bool]) -> bool:
         """Until what the consumers said last has arrived."""

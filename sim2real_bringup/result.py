@@ -23,17 +23,17 @@ class Result:
 
     Attributes:
         start: stamp of the first sample [ns]; times in the result count from here.
-        joints: names, for what is given per joint.
+        elements: names of what is commanded: joints, or elements of a twist.
         estimates: in order of arrival.
         events: in order of arrival.
-        actions: stamp [ns] to what the policy sent, (nj,).
-        recorded: stamp [ns] to what the bag says was sent, (nj,).
+        actions: stamp [ns] to what the policy sent, (n,).
+        recorded: stamp [ns] to what the bag says was sent, (n,).
         samples: sensor samples played.
         last: stamp of the last one [ns].
     """
 
     start: int
-    joints: tuple[str, ...] = ()
+    elements: tuple[str, ...] = ()
     estimates: list[Estimate] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     actions: dict[int, Array] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Result:
             ``final`` (address to mean, std, status), ``timeline`` (t [s], estimates), ``changes``
             (t, address, before, after, score), ``events`` (t, detector, score, threshold,
             detail), ``policy`` (commands; where the bag has what was sent then, the difference
-            per joint), ``samples``, ``duration`` [s].
+            per joint or element of a twist), ``samples``, ``duration`` [s].
         """
         timeline = [
             {'t': self.seconds(estimate.stamp), 'estimates': estimate.as_json()}
@@ -107,6 +107,6 @@ class Result:
             rms, most = np.sqrt((difference**2).mean(axis=0)), np.abs(difference).max(axis=0)
             compared = {
                 name: {'rms': float(rms[j]), 'max': float(most[j])}
-                for j, name in enumerate(self.joints)
+                for j, name in enumerate(self.elements)
             }
         return {'commands': len(self.actions), 'compared': len(both), 'difference': compared}

@@ -26,6 +26,7 @@ WORLD = 'world'
 FLOATING_JOINT = 'floating_base'
 TWIST_UNITS = {'linear.x': 'm/s', 'linear.y': 'm/s', 'angular.z': 'rad/s'}
 """Element of a twist -> its unit."""
+SIDEWAYS = 'wheels of two sides cannot roll sideways'
 TWIST_TYPES = ('geometry_msgs/msg/Twist', 'geometry_msgs/msg/TwistStamped')
 
 
@@ -84,7 +85,7 @@ class Wheels(Config):
             InputError: wheels of two sides do not move a robot sideways.
         """
         if 'linear.y' in elements:
-            mend = 'wheels of two sides cannot roll sideways: leave linear.y or the wheels out'
+            mend = f'{SIDEWAYS}: leave linear.y or the wheels out'
             raise InputError(Fault('twist', list(elements), mend))
         half = 0.5 * self.separation
         rates = np.zeros((len(joints), len(elements)))

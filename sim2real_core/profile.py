@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.config import Config
 from sim2real_core.coupling import Coupling, couple
 from sim2real_core.errors import Faults, InputError
 from sim2real_core.files import find
-from sim2real_core.mobile import WORLD, TwistElement, Wheels, with_floating_base
+from sim2real_core.mobile import SIDEWAYS, WORLD, TwistElement, Wheels, with_floating_base
 from sim2real_core.profile_sections import (
     Command,
+    GuardTimes,
     Rates,
     Topics,
     read_number,
@@ -36,9 +38,15 @@ from sim2real_core.urdf import MOVABLE, Mimic, Urdf, UrdfJoint, read_urdf
 from sim2real_core.yaml_file import YamlFile, read_yaml
 
 TOP_KEYS = (
-    'name urdf floating base_link tool_link payload_link command rates topics joints imu_link '
-    'twist wheels'
+    'name urdf floating base_link tool_link payload_link command rates guard topics joints '
+    'imu_link twist wheels'
 ).split()
+SECTIONS: dict[str, type[Config]] = {
+    'command': Command,
+    'rates': Rates,
+    'guard': GuardTimes,
+    'topics': Topics,
+}
 # A revolute limit beyond this was surely written in degrees.
 MOST_RADIANS = 8 * math.pi
 
@@ -57,6 +65,7 @@ class Joint:
         velocity: largest speed.
         effort: largest effort.
         acceleration: largest acceleration asked for by a command; infinite when not given.
+        effort_rate: largest change of a commanded effort in a second; infinite when not given.
         viscous_friction: nominal, from the URDF's ``damping``.
         coulomb_friction: nominal, from the URDF's ``friction``.
         armature: nominal rotor inertia seen at the joint.
@@ -77,6 +86,7 @@ class Joint:
     velocity: float
     effort: float
     acceleration: float = math.inf
+    effort_rate: float = math.inf
     viscous_friction: float = 0.0
     coulomb_friction: float = 0.0
     armature: float = 0.0
@@ -105,8 +115,10 @@ class RobotProfile:
         wheels: what turns a twist into joint speeds in a simulator; None when not given.
         command: how it is commanded.
         rates: how fast.
+        guard: when a policy's guard holds, damps and stops.
         topics: sensor topics.
-        content_hash: SHA-256 over profile and URDF.
+        content_hash: SHA-256 over profile and URDF, but for ``guard``: whoever waits longer for
+            a robot has no other robot.
     """
 
     name: str
@@ -121,6 +133,7 @@ class RobotProfile:
     wheels: Wheels | None = None
     command: Command = field(default_factory=Command)
     rates: Rates = field(default_factory=Rates)
+    guard: GuardTimes = field(default_factory=GuardTimes)
     topics: Topics = field(default_factory=Topics)
     content_hash: str = ''
 
@@ -192,7 +205,7 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
     urdf = _urdf(data, file, faults)
     sections = {
         key: read_section(section, data.get(key) or {}, key, file, faults)
-        for key, section in (('command', Command), ('rates', Rates), ('topics', Topics))
+        for key, section in SECTIONS.items()
     }
     interface = getattr(sections['command'], 'interface', '')
     joints = _joints(data.get('joints'), urdf, interface, faults)
@@ -200,7 +213,7 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
     wheels = None
     if data.get('wheels') is not None:
         wheels = read_section(Wheels, data['wheels'], 'wheels', file, faults)
-        _check_wheels(wheels, joints, faults)
+        _check_wheels(wheels, joints, twist, faults)
     links = {} if urdf is None else urdf.links
     chosen = {}
     for key in ('base_link', 'tool_link', 'payload_link', 'imu_link'):
@@ -215,7 +228,8 @@ def profile_from_yaml(file: YamlFile) -> RobotProfile:
         faults.add('base_link', chosen['base_link'], mend, path=('base_link',))
     faults.check()
     digest = hashlib.sha256()
-    digest.update(json.dumps(data, sort_keys=True, default=str).encode())
+    hashed = {key: value for key, value in data.items() if key != 'guard'}
+    digest.update(json.dumps(hashed, sort_keys=True, default=str).encode())
     digest.update(urdf.text.encode())
     return RobotProfile(
         name=str(data.get('name') or file.path.stem),
@@ -277,7 +291,12 @@ def _urdf(data: Mapping[str, Any], file: YamlFile, faults: Faults) -> Urdf | Non
         return None
 
 
-def _check_wheels(wheels: Any, joints: Sequence[Joint], faults: Faults) -> None:
+def _check_wheels(
+    wheels: Any, joints: Sequence[Joint], twist: Sequence[TwistElement], faults: Faults
+) -> None:
+    if any(element.name == 'linear.y' for element in twist):
+        mend = f'{SIDEWAYS}: a base that does needs no wheels here, only a simulator needs them'
+        faults.add('wheels', [element.name for element in twist], mend, path=('wheels',))
     turning = [joint.name for joint in joints if joint.type == 'continuous']
     for side in ('left', 'right'):
         for name in getattr(wheels, side, ()):
@@ -293,6 +312,7 @@ _JOINT_KEYS = {
     'velocity': ('{p}/s', 'positive'),
     'effort': ('{e}', 'positive'),
     'acceleration': ('{p}/s^2', 'positive'),
+    'effort_rate': ('{e}/s', 'positive'),
     'viscous_friction': ('{e}*s/{p}', 'not negative'),
     'coulomb_friction': ('{e}', 'not negative'),
     'armature': ('{i}', 'not negative'),

@@ -1,4 +1,4 @@
-"""Sections of a robot profile: command, rates, topics, twist; and numbers with units."""
+"""Sections of a robot profile: command, rates, guard, topics, twist; numbers with units."""
 
 from __future__ import annotations
 
@@ -70,6 +70,37 @@ class Rates(Config):
         if self.joint_state_rate * self.timestep > 1.0 + 1e-9:
             mend = f'must be at most one a timestep, {1.0 / self.timestep:g} Hz'
             faults.add('joint_state_rate', self.joint_state_rate, mend)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardTimes(Config):
+    """When a policy's guard holds the robot, lets go of it and stops it."""
+
+    stale_after: float = parameter(
+        0.1,
+        'Without a usable joint state for this long the policy holds; at least 2.5 times the '
+        'time between two.',
+        unit='s',
+        low=1e-3,
+        high=10.0,
+    )
+    hold_time: float = parameter(
+        0.5, 'After holding this long it damps.', unit='s', low=0.0, high=60.0
+    )
+    damp_time: float = parameter(0.3, 'Time constant of damping.', unit='s', low=1e-3, high=60.0)
+    stop_time: float = parameter(
+        60.0,
+        'So long after it began to hold it stops until reset.',
+        unit='s',
+        low=0.01,
+        high=1e6,
+    )
+
+    def check(self, faults: Faults) -> None:
+        """A stop comes last."""
+        if self.stop_time < self.hold_time:
+            mend = f'must be at least hold_time, {self.hold_time:g} s'
+            faults.add('stop_time', self.stop_time, mend)
 
 
 @dataclass(frozen=True, kw_only=True)

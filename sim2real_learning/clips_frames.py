@@ -20,7 +20,6 @@ import numpy.typing as npt
 from sim2real_core.profile import RobotProfile
 from sim2real_learning.clips import Clip, Messages, Stamps, stamp_of
 from sim2real_policy.bundle import BundleMetadata
-from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller_parts import tool_position
 from sim2real_policy.observation import COMMANDED, INPUT_SIZES, KINDS, TOPICS, Assembler
 from sim2real_policy.vectors import downward, xyz
@@ -123,7 +122,7 @@ def answered(clip: Clip, profile: RobotProfile, meta: BundleMetadata) -> Frames:
     commands = clip.applied.values
     told = [profile.command_names.index(name) for name in meta.command_names]
     inputs['command'] = np.where(rows[:, None] > 0, commands[rows - 1], np.nan)[:, told]
-    late = np.diff(stamps, prepend=stamps[:1]) > PolicyConfig().stale_after * 1e9
+    late = np.diff(stamps, prepend=stamps[:1]) > profile.guard.stale_after * 1e9
     holes = np.asarray(np.cumsum(late, dtype=np.int64)[state])
     return Frames(answers, clip.applied.time[rows], inputs, commands[rows], holes)
 

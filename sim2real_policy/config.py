@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from sim2real_core.config import Config, parameter
+from sim2real_core.config import Config, fault_of, parameter
 from sim2real_core.errors import Fault, Faults, InputError
-from sim2real_core.profile_sections import Rates
+from sim2real_core.profile import RobotProfile
+from sim2real_core.profile_sections import GuardTimes, Rates
 from sim2real_policy.runtime_names import NAMES, REFERENCE
 
 OPEN = 1000.0
 """Where a workspace is open [m]."""
 
+OF_THE_PROFILE = -1.0
+"""A time of the guard that is not set: that of the robot's profile is taken."""
+
 LEAST_SAMPLES = 2.5  # joint states that must be missing before an input is stale
+
+
+_GUARD_TIMES = {row.name: row for row in GuardTimes.table()}
+
+
+def _guard_time(name: str) -> Any:
+    """A parameter that overrides a time of the profile."""
+    row = _GUARD_TIMES[name]
+    about = f"{row.description} {OF_THE_PROFILE:g}: as the profile's guard.{name} says."
+    return parameter(OF_THE_PROFILE, about, unit=row.unit, low=OF_THE_PROFILE, high=row.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,25 +60,10 @@ class PolicyConfig(Config):
         'Acknowledge every joint state on `pace` and act on stamps only (replay, lockstep).',
         read_only=True,
     )
-    stale_after: float = parameter(
-        0.1,
-        'Without a usable joint state for this long the policy holds; at least 2.5 times the '
-        'time between two.',
-        unit='s',
-        low=1e-3,
-        high=10.0,
-    )
-    hold_time: float = parameter(
-        0.5, 'After holding this long it damps.', unit='s', low=0.0, high=60.0
-    )
-    damp_time: float = parameter(0.3, 'Time constant of damping.', unit='s', low=1e-3, high=60.0)
-    stop_time: float = parameter(
-        60.0,
-        'Without usable input for this long it stops until reset.',
-        unit='s',
-        low=0.01,
-        high=1e6,
-    )
+    stale_after: float = _guard_time('stale_after')
+    hold_time: float = _guard_time('hold_time')
+    damp_time: float = _guard_time('damp_time')
+    stop_time: float = _guard_time('stop_time')
     goal_time: float = parameter(
         0.5,
         'A velocity goal that is not repeated for this long is taken back: stand still.',
@@ -107,8 +107,25 @@ class PolicyConfig(Config):
         corners = (*self.workspace_low, *self.workspace_high)
         return any(abs(value) < OPEN for value in corners)
 
+    def on(self, profile: RobotProfile) -> PolicyConfig:
+        """The same on a robot: guard times that are not set are those of its profile.
+
+        Raises:
+            InputError: they do not fit together.
+        """
+        times = replace(profile.guard, **{n: getattr(self, n) for n in self._set_times})
+        return replace(self, **asdict(times))
+
+    @property
+    def _set_times(self) -> list[str]:
+        return [name for name in _GUARD_TIMES if getattr(self, name) != OF_THE_PROFILE]
+
     def check(self, faults: Faults) -> None:
         """Pacing and a timer exclude each other; so do a bundle and a trajectory."""
+        for name in self._set_times:
+            mend = fault_of(_GUARD_TIMES[name], getattr(self, name))
+            if mend:
+                faults.add(name, getattr(self, name), f"{mend}, or -1 for the profile's")
         for name in ('workspace_low', 'workspace_high'):
             if len(getattr(self, name)) != 3:
                 faults.add(name, getattr(self, name), 'must be x, y and z')

@@ -23,7 +23,8 @@ from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.config import PolicyConfig, check_rates
 from sim2real_policy.controller_parts import input_arrays, make_guard, source_names
-from sim2real_policy.guard_input import Plausibility
+from sim2real_policy.guard_about import about_guard
+from sim2real_policy.guard_input import Plausibility, absurd
 from sim2real_policy.guard_limits import Limits
 from sim2real_policy.latency import Stages
 from sim2real_policy.observation import Assembler
@@ -35,7 +36,7 @@ Array = npt.NDArray[np.float64]
 NO_SAMPLE = 'no joint state of this robot yet'
 NO_GOAL = 'no goal yet'
 STARTING = 'moves to the start pose'
-OVERFLOW = 'the observation is not finite: a goal or a sensor is absurdly large'
+OVERFLOW = 'the observation is not finite: a goal, a sensor or an action is absurdly large'
 UNTIL_RESET = 'stopped until reset'
 HARMLESS = ('', NO_GOAL, STARTING)
 """Reasons to hold that are no faults."""
@@ -90,7 +91,7 @@ class Controller:
     ) -> None:
         self._meta = meta
         self._runtime = runtime
-        self._config = config
+        self._config = config = config.on(profile)
         self._tool = tool if 'tool' in meta.observation.inputs else None
         check_rates(config, profile.rates)
         self.warning = ''
@@ -101,6 +102,7 @@ class Controller:
         self._by_effort = interface == 'effort'
         self._by_position = interface == 'position'
         self.guard = make_guard(meta, profile, config)
+        self._about_guard = about_guard(meta, profile, config)
         self._position = np.zeros(len(meta.joints))  # newest usable one
         self.inputs = input_arrays(meta)
         self.images = {i.name: np.zeros((1, *i.shape), np.float32) for i in meta.images}
@@ -150,6 +152,7 @@ class Controller:
         self._good = -math.inf  # stamp of the newest usable one
         self._heard = -math.inf  # steady time when the newest came
         self._sensed = dict.fromkeys(self.sources, -math.inf)  # stamps of the other sensors
+        self._doubted = dict.fromkeys(self.sources, '')  # why their newest was not taken
         self.inputs['velocity_goal'][:] = 0.0
         self._asked = math.inf  # stamp when the velocity goal is taken back
         self._refused = 0  # samples in a row that told nothing new
@@ -180,19 +183,19 @@ class Controller:
         self.inputs['action'][:] = 0.0
 
     def goal(self, position: Array) -> bool:
-        """A new goal (3,), in the frame the bundle names [m]; False when it is not finite."""
-        if not math.isfinite(position.sum()):
+        """A new goal (3,), in the frame the bundle names [m]; False when that is no goal."""
+        if absurd({'goal': position}):
             return False
         self.inputs['goal'][0] = position
         self._has_goal = True
         return True
 
     def velocity_goal(self, twist: Array) -> bool:
-        """A new velocity goal (3,): linear.x, linear.y, angular.z; False when it is not finite.
+        """A new velocity goal (3,): linear.x, linear.y, angular.z; False when that is none.
 
         It must be repeated within ``goal_time``, counted in the stamps of samples.
         """
-        if not math.isfinite(twist.sum()):
+        if absurd({'velocity_goal': twist}):
             return False
         self.inputs['velocity_goal'][0] = twist
         ready = math.isfinite(self._stamp)
@@ -200,14 +203,19 @@ class Controller:
         return True
 
     def sense(self, source: str, stamp: float, values: Mapping[str, Array]) -> None:
-        """A sample of another sensor; one that is not finite ages until its absence is noticed.
+        """A sample of another sensor; without usable ones the last ages until that is noticed.
+
+        One that is late, as :func:`is_late` has it, tells nothing.
 
         Args:
             source: one of ``sources``.
             stamp: when it was measured [s].
             values: for ``inputs``, by name; none for an image, which is in ``images`` already.
         """
-        if math.isfinite(sum(value.sum() for value in values.values())):
+        if is_late(stamp, self._sensed[source]):
+            return
+        self._doubted[source] = absurd(values)
+        if not self._doubted[source]:
             for name, value in values.items():
                 self.inputs[name][0] = value
             self._sensed[source] = stamp
@@ -292,8 +300,12 @@ class Controller:
 
     def _why_unheard(self) -> str:
         for source, stamp in self._sensed.items():
-            if not self._stamp - stamp <= self._config.stale_after:
-                return f'no recent, finite {source} sample'
+            age = self._stamp - stamp
+            if not age <= self._config.stale_after:
+                doubt = self._doubted[source]
+                return f'no recent, usable {source} sample' + (f': {doubt}' if doubt else '')
+            if age < -self._config.stale_after:  # it would look fresh for ever
+                return f'{source} samples are stamped {-age:.3g} s ahead of the joint states'
         return ''
 
     def act(self) -> Array:
@@ -321,7 +333,7 @@ class Controller:
         observation = self._assembler.update(inputs)
         if not math.isfinite(observation[0].dot(observation[0])):
             self.fault = OVERFLOW
-            self._assembler.reset()  # nor shall its histories keep it
+            self._forget()  # nor shall its histories keep it, or the action before
             guard.hold()
             return self._sent()
         guard.see(observation[0])
@@ -419,6 +431,7 @@ class Controller:
         return {
             'warning': self.warning,
             'shadow': self._config.shadow,
+            **self._about_guard,
             'commands_made': self.made,
             'deadline_misses': self.missed,
             'restarts': self.restarts,

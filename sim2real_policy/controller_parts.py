@@ -55,6 +55,7 @@ def make_guard(meta: BundleMetadata, profile: RobotProfile, config: PolicyConfig
         damp_time=config.damp_time,
         stop_time=config.stop_time,
         continuous=continuous,
+        effort_rate=[profile.joint(name).effort_rate for name in meta.joints],
         workspace=workspace,
         novelty=novelty,
     )

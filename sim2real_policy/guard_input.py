@@ -18,6 +18,18 @@ FASTER = 10.0
 """How many times its limit a measured speed or effort may be; limits below 0.1 count as 0.1."""
 FAR = 1e9
 """Largest value of what has no limit."""
+MOST = {
+    'goal': 1e7,  # m
+    'velocity_goal': 1e3,  # m/s, rad/s
+    'angular_velocity': 1e3,  # rad/s; gyroscopes measure up to 70
+    'linear_acceleration': 1e4,  # m/s^2; a thousand times the Earth's
+    'orientation': 2.0,  # a unit quaternion's elements are at most 1
+    'gravity': 2.0,
+    'base_linear_velocity': 1e3,  # m/s
+    'base_angular_velocity': 1e3,  # rad/s
+    'base_position': 1e7,  # m; as far as maps of the Earth count
+}
+"""Largest magnitude of an input that has no limits of the robot's; what lies beyond is broken."""
 
 
 class Plausibility:
@@ -67,3 +79,19 @@ class Plausibility:
             return f'{what} is not finite'
         low, high = (bounds[index] for bounds in self._bounds[name])
         return f'{what}, {value:g}, is beyond [{low:.4g}, {high:.4g}]'
+
+
+def absurd(values: Mapping[str, Array]) -> str:
+    """What is wrong with inputs that come from no joint, or ``''``.
+
+    Args:
+        values: by name, of :data:`MOST`.
+    """
+    for name, numbers in values.items():
+        most = MOST[name]
+        for value in numbers.tolist():
+            if not -most <= value <= most:  # NaN is not, either
+                if not math.isfinite(value):
+                    return f'{name} is not finite'
+                return f'{name}, {value:g}, is beyond +/-{most:g}'
+    return ''

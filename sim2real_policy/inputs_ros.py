@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,10 +14,10 @@ from sensor_msgs.msg import Image, Imu
 
 from sim2real_core.messages import to_seconds
 from sim2real_core.profile import RobotProfile
-from sim2real_core.qos import COMMAND, LATCHED, SENSOR, sensor_qos
+from sim2real_core.qos import COMMAND, LATCHED, sensor_qos
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.controller import Controller
-from sim2real_policy.images import ImageInput
+from sim2real_policy.images import ImageInput, absurd
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.observation import TOPICS
 from sim2real_policy.vectors import downward, xyz
@@ -60,21 +59,22 @@ class Inputs:
         topics = {name: getattr(profile.topics, name) for name in heard} | meta.observation.topics
         for name, (kind, qos, callback, events) in heard.items():
             if name in wanted:
-                loop.subscribe(kind, topics[name], qos, callback, events=events)
+                loop.subscribe(kind, topics[name], qos, callback, events=events, newest=True)
         for image in meta.images:
-            loop.subscribe(Image, image.topic, SENSOR, partial(self._on_image, image))
+            take = partial(self._on_image, image)
+            loop.subscribe(Image, image.topic, sensor, take, newest=True)
 
     def _on_goal(self, message: PoseStamped, noticed: float) -> None:
         goal, frame = xyz(message.pose.position), message.header.frame_id
         if frame == self._meta.goal.frame and self._controller.goal(goal):
             return
-        right = f'give finite numbers in frame {self._meta.goal.frame}'
+        right = f'give finite, sensible numbers in frame {self._meta.goal.frame}'
         self._log.error(f'goal {goal} in frame {frame!r} refused: {right}')
 
     def _on_velocity_goal(self, message: Twist, noticed: float) -> None:
         asked = np.array([message.linear.x, message.linear.y, message.angular.z])
         if not self._controller.velocity_goal(asked):
-            self._log.error(f'velocity goal {asked} refused: give finite numbers')
+            self._log.error(f'velocity goal {asked} refused: give finite, sensible numbers')
 
     def _on_imu(self, message: Imu, noticed: float) -> None:
         values = {
@@ -101,11 +101,13 @@ class Inputs:
         seen = image.usable(message)
         if seen is None:
             size = message.height, message.width, message.encoding
-            right = f'{image.height} x {image.width} {image.encoding}'
-            text = f'image {size} on {image.topic} refused: the policy sees {right}'
-            self._log.error(text, throttle_duration_sec=1.0)
-            return
-        values = self._controller.images[image.name][0]
-        image.fill(seen, values)
-        if math.isfinite(float(values.sum())):
+            right = f'the policy sees {image.height} x {image.width} {image.encoding}'
+            self._refuse(f'image {size} on {image.topic} refused: {right}')
+        elif absurd(seen):
+            self._refuse(f'image on {image.topic} refused: a pixel is not finite, or absurd')
+        else:
+            image.fill(seen, self._controller.images[image.name][0])
             self._controller.sense(image.name, to_seconds(message.header.stamp), {})
+
+    def _refuse(self, text: str) -> None:
+        self._log.error(text, throttle_duration_sec=1.0)

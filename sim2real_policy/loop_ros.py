@@ -76,7 +76,7 @@ class FastLoop:
         self._lock = lock
         self._failed = failed
         self._subscriptions: list[
-            tuple[Subscription, Callable[[bytes], Any], Callable[[Any, float], None]]
+            tuple[Subscription, int, Callable[[bytes], Any], Callable[[Any, float], None]]
         ] = []
         self.unreadable = 0
         self._guard = node.create_guard_condition(lambda: None, callback_group=OwnThread())
@@ -91,6 +91,7 @@ class FastLoop:
         callback: Callable[[Any, float], None],
         *,
         events: bool = False,
+        newest: bool = False,
         decode: Callable[[bytes], Any] | None = None,
     ) -> None:
         """Subscribe.
@@ -102,13 +103,15 @@ class FastLoop:
             callback: called with the message and the steady time [s] when it was noticed. When
                 several subscriptions have messages, they are called in order of subscription.
             events: see :class:`OwnThread`.
+            newest: all messages that wait are taken before those of the next subscription, so
+                that the newest counts there; else one at a time.
             decode: makes a message of the bytes that came; rclpy's own way when None.
         """
         made = self._node.create_subscription(
             kind, topic, lambda message: None, qos, callback_group=OwnThread(events)
         )
         decode = decode or partial(deserialize_message, message_type=kind)
-        self._subscriptions.append((made, decode, callback))
+        self._subscriptions.append((made, qos.depth if newest else 1, decode, callback))
 
     def start(self) -> None:
         """Begin to wait."""
@@ -125,7 +128,7 @@ class FastLoop:
         self._guard.trigger()
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
-        for subscription, _, _ in self._subscriptions:
+        for subscription, *_ in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._node.destroy_guard_condition(self._guard)
 
@@ -140,25 +143,28 @@ class FastLoop:
         wait_set = rclpy_implementation.WaitSet(len(self._subscriptions), 1, 0, 0, 0, 0, context)
         while not self._stop:
             wait_set.clear_entities()
-            for subscription, _, _ in self._subscriptions:
+            for subscription, *_ in self._subscriptions:
                 wait_set.add_subscription(subscription.handle)
             wait_set.add_guard_condition(self._guard.handle)
             left = self._deadline() - time.monotonic()
             wait_set.wait(-1 if math.isinf(left) else max(0, int(left * 1e9)))
             now = time.monotonic()
-            for index, (subscription, decode, callback) in enumerate(self._subscriptions):
-                if self._stop or not wait_set.is_ready('subscription', index):
+            for index, (subscription, most, decode, callback) in enumerate(self._subscriptions):
+                if not wait_set.is_ready('subscription', index):
                     continue
-                taken = subscription.handle.take_message(subscription.msg_type, True)
-                if taken is None:
-                    continue
-                try:
-                    message = decode(taken[0])
-                except Exception as error:  # rclpy's own have no base in common
-                    self._refuse(subscription, error)
-                    continue
-                with self._lock:
-                    callback(message, now)
+                for _ in range(most):
+                    if self._stop:
+                        break
+                    taken = subscription.handle.take_message(subscription.msg_type, True)
+                    if taken is None:
+                        break
+                    try:
+                        message = decode(taken[0])
+                    except Exception as error:  # rclpy's own have no base in common
+                        self._refuse(subscription, error)
+                        continue
+                    with self._lock:
+                        callback(message, now)
             if now >= self._deadline() and not self._stop:
                 with self._lock:
                     self._overdue()

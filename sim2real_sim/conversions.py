@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
 
 from sim2real_core import command_messages_ros
 from sim2real_core.errors import Fault, InputError
+from sim2real_core.mobile import SIDEWAYS
 from sim2real_core.profile import RobotProfile
 from sim2real_sim.simulator import BodyReading, ImuReading, JointReading
 
@@ -148,6 +149,8 @@ class CommandReader:
         if profile.twist:
             if profile.wheels is None:
                 mend = 'a simulator needs them to obey a twist: name joints, radius, separation'
+                if 'linear.y' in profile.command_names:
+                    mend = f'needed to obey a twist, and {SIDEWAYS}: simulate this base elsewhere'
                 raise InputError(Fault('wheels', None, mend, str(profile.path)))
             self._speeds = profile.wheels.speeds(profile.joint_names, profile.command_names)
 

@@ -9,7 +9,9 @@ from sim2real_bringup.cli import _common
 
 HELP = 'play a bag through sysid, policy or capture and write what came out'
 DETAILS = """Over ROS, each node in its own process, in a ROS domain of its own, so that no
-running robot is disturbed. Every sensor sample waits for the nodes, so nothing is dropped
+running robot is disturbed. All that was recorded of the robot is played (joint states, IMU,
+odometry, goals, images), but for what the nodes say themselves; a bag that lacks what the
+policy acts on is refused. Every joint state waits for the nodes, so nothing is dropped
 and two replays give the same result. A file for --expect:
 
   metrics:

@@ -11,6 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rclpy
+from geometry_msgs.msg import Twist, Vector3
+from nav_msgs.msg import Odometry
+from rclpy.serialization import serialize_message
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -20,6 +23,7 @@ from sim2real_bringup.bags import BagWriter, open_bag, summary
 from sim2real_bringup.launching import check_alone
 from sim2real_bringup.testing import replay
 from sim2real_core.errors import Sim2RealError
+from sim2real_core.messages import to_time
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import RELIABLE, SENSOR
 from sim2real_policy.action import Action
@@ -242,3 +246,88 @@ def test_a_replay_does_not_wait_for_others_for_ever(monkeypatch):
     with pytest.raises(Sim2RealError, match='/sysid/estimate does not end'):
         player.PlayerNode._wait_for_quiet(replaying, somebody_talks)
     assert player.PlayerNode._wait_for_quiet(replaying, lambda timeout: True)
+
+
+def rover_bag(path, policy, odometry=True):
+    """A second of a rover, asked for 0.25 m/s, with odometry three times a joint state.
+
+    ``policy`` says what was sent then, by the speed that the odometry said last.
+    """
+    stamp, kinds = 1_700_000_000_000_000_000, {}
+    messages = []
+
+    def note(topic, message):
+        module = type(message).__module__.split('.')[0]
+        kinds[topic] = f'{module}/msg/{type(message).__name__}'
+        messages.append((topic, stamp, serialize_message(message)))
+
+    speed = 0.0
+    for k in range(100):
+        if k % 20 == 0:  # else it is taken back
+            note('/velocity_goal', Twist(linear=Vector3(x=0.25)))
+        for _ in range(3):
+            stamp += 3_000_000
+            speed += 0.002
+            moved = Odometry()
+            moved.header.stamp = to_time(stamp * 1e-9)
+            moved.twist.twist.linear.x = speed
+            if odometry:
+                note('/odom', moved)
+        stamp += 1_000_000
+        wheels = JointState(name=['left_wheel', 'right_wheel'], position=[0.0] * 2)
+        wheels.velocity = wheels.effort = [0.0] * 2
+        wheels.header.stamp = to_time(stamp * 1e-9)
+        note('/joint_states', wheels)
+        if k % 2 == 0:
+            sent = JointState(name=['linear.x', 'angular.z'], velocity=[policy(speed), 0.0])
+            sent.header.stamp = wheels.header.stamp
+            note('/policy/action_applied', sent)
+    with BagWriter(path) as bag:
+        for topic, kind in kinds.items():
+            bag.topic(topic, kind)
+        for message in messages:
+            bag.write(*message)
+    return path
+
+
+@pytest.fixture(scope='module')
+def cruising(tmp_path_factory):
+    """A rover's policy: forward at 0.1 m/s more than half of what the odometry says."""
+    onnx = pytest.importorskip('onnx')
+    from sim2real_policy.bundle import write_bundle
+    from sim2real_policy.random_policy import random_policy
+
+    terms = [Term(kind='base_linear_velocity'), Term(kind='velocity_command')]
+    action = Action(meaning='twist', scale=(1.0, 1.0))
+    meta = BundleMetadata.for_robot(load_profile('rover'), terms, action)
+    path = tmp_path_factory.mktemp('rover') / 'cruising.onnx'
+    model = onnx.load_from_string(random_policy(meta, path, np.random.default_rng(0), ()).model)
+    weights = np.zeros((6, 2), np.float32)
+    weights[meta.observation.labels.index('base_linear_velocity.x'), 0] = 0.5
+    weights[meta.observation.labels.index('velocity_command.linear.x'), 0] = 0.4
+    model.graph.initializer[0].raw_data = weights.tobytes()
+    write_bundle(model.SerializeToString(), meta, path)
+    return path
+
+
+def test_a_rover_is_replayed_on_its_odometry_and_goals(cruising, tmp_path):
+    """What its policy sends is to the digit what it must, at the odometry that came last."""
+    limit = 0.02 * 2.0  # of a period; it starts at rest
+    bag = rover_bag(tmp_path / 'rover', lambda speed: 0.5 * speed + 0.1)
+    options = ['--bundle', str(cruising)]
+    policy = replay(bag, 'rover', ['policy'], timeout=LONG, options=options)['policy']
+    assert policy['commands'] == policy['compared'] == 50
+    assert policy['difference']['angular.z']['max'] == 0.0
+    most = policy['difference']['linear.x']
+    first = 0.5 * 0.006 + 0.1 - limit
+    assert most['max'] == pytest.approx(first, abs=1e-6), 'only while it speeds up'
+    left = np.array([first, first - limit + 0.5 * 0.012])
+    assert most['rms'] == pytest.approx(np.sqrt((left**2).sum() / 50), abs=1e-6)
+
+
+def test_a_bag_without_what_the_policy_acts_on_is_named(cruising, tmp_path):
+    bag = rover_bag(tmp_path / 'rover', lambda speed: 0.0, odometry=False)
+    with pytest.raises(AssertionError) as caught:
+        replay(bag, 'rover', ['policy'], timeout=LONG, options=['--bundle', str(cruising)])
+    assert 'holds no odom (nav_msgs/msg/Odometry): the policy acts on it' in str(caught.value)
+    assert 'status 2' in str(caught.value)

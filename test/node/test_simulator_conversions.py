@@ -5,6 +5,7 @@ import pytest
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
 from sim2real_sim.conversions import CommandReader, image, to_stamp, transforms
 
@@ -89,3 +90,15 @@ def test_messages_of_arrays():
     assert (frame.header.frame_id, frame.child_frame_id) == ('a', 'b')
     assert frame.transform.rotation.w == 0.5
     assert frame.transform.rotation.z == 0.3
+
+
+@pytest.mark.parametrize(
+    ('element', 'right'), [('linear.x', 'name joints'), ('linear.y', 'sideways')]
+)
+def test_a_twist_that_no_wheels_obey_is_refused(tmp_path, element, right):
+    (tmp_path / 'r.urdf').write_text(URDF)
+    command = 'command: {type: geometry_msgs/msg/Twist, interface: twist}'
+    text = f'urdf: r.urdf\n{command}\ntwist: {{{element}: {{velocity: 1.0}}}}\n'
+    (tmp_path / 'r.yaml').write_text(text)
+    with pytest.raises(InputError, match=right):
+        CommandReader(load_profile(tmp_path / 'r.yaml'))

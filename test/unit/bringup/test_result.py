@@ -13,7 +13,7 @@ START = 1_700_000_000_000_000_000
 
 def test_contract():
     address = 'joint.slider.armature'
-    result = Result(START, joints=('slider',), samples=3, last=START + 2_000_000_000)
+    result = Result(START, elements=('slider',), samples=3, last=START + 2_000_000_000)
     for t, std in ((0.5, math.inf), (2.0, 0.25)):
         known = ParameterEstimate(95.0, std, 'identified', 'kg')
         result.estimates.append(Estimate(START * 1e-9 + t, {address: known}))
@@ -31,7 +31,7 @@ def test_contract():
 
 
 def test_what_the_policy_did_is_compared_stamp_by_stamp():
-    result = Result(0, joints=('a', 'b'))
+    result = Result(0, elements=('a', 'b'))
     result.actions = {1: np.array([1.0, 0.0]), 2: np.array([1.0, 3.0]), 3: np.zeros(2)}
     result.recorded = {1: np.array([1.0, 0.0]), 2: np.array([0.0, -1.0]), 9: np.zeros(2)}
     assert result.as_json()['policy'] == {

@@ -75,6 +75,7 @@ def test_wheels_roll_without_slip(rover):
         ({'twist': 3}, 'twist'),
         ({'wheels': {'left': ['left_wheel']}}, 'wheels.right'),
         ({'wheels': {'left': ['left_wheel'], 'right': ['left_wheel']}}, 'wheels.right'),
+        ({'twist': {'linear.y': {'velocity': 1.0}}}, 'wheels'),
         ({'wheels': {'left': ['leg'], 'right': ['right_wheel']}}, 'wheels.left'),
         ({'floating': 'yes, please'}, 'floating'),
         ({'base_link': 'base_link'}, 'base_link'),

@@ -5,6 +5,7 @@ import pytest
 
 from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
+from sim2real_core.profile_sections import GuardTimes
 
 
 def test_reads_urdf_and_profile(planar):
@@ -21,6 +22,16 @@ def test_reads_urdf_and_profile(planar):
 def test_content_hash_follows_the_content(write_robot, planar):
     other = load_profile(write_robot('planar', planar_yaml_changed=True))
     assert other.content_hash != planar.content_hash
+
+
+def test_guard_times_make_no_other_robot(tmp_path, write_robot, planar):
+    path = write_robot('planar')
+    path.write_text(path.read_text() + 'guard: {hold_time: 0.25 s, stop_time: 5}\n')
+    guarded = load_profile(path)
+    assert planar.guard == GuardTimes()
+    assert (guarded.guard.hold_time, guarded.guard.stop_time) == (0.25, 5.0)
+    assert guarded.guard.damp_time == planar.guard.damp_time
+    assert guarded.content_hash == planar.content_hash
 
 
 def faults(path):
@@ -79,6 +90,12 @@ def test_names_every_fault_with_its_line(tmp_path, write_robot):
         ('urdf: planar.urdf\nrates: {joint_state_rate: 1001}\n', 'rates.joint_state_rate'),
         ('urdf: planar.urdf\njoints: {elbow: {damping: 3}}\n', 'joints.elbow.stiffness'),
         ('urdf: planar.urdf\njoints: {1: {}}\n', 'joints.1'),
+        ('urdf: planar.urdf\nguard: {hold_time: -1}\n', 'guard.hold_time'),
+        ('urdf: planar.urdf\nguard: {stop_time: 0.1}\n', 'guard.stop_time'),
+        ('urdf: planar.urdf\nguard: {damp_time: 300 ms}\n', 'guard.damp_time'),
+        ('urdf: planar.urdf\nguard: {stale: 1}\n', 'guard.stale'),
+        ('urdf: planar.urdf\njoints: {elbow: {effort_rate: 0}}\n', 'joints.elbow.effort_rate'),
+        ('urdf: planar.urdf\njoints: {elbow: {effort_rate: 5 N}}\n', 'joints.elbow.effort_rate'),
     ],
 )
 def test_refuses(tmp_path, write_robot, text, field):

@@ -1,11 +1,18 @@
 """How a policy starts, is led, is watched, and what it is told beside joint states."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sim2real_policy.controller import STARTING, UNTIL_RESET
+from sim2real_core.mobile import TwistElement
+from sim2real_core.profile import load_profile
+from sim2real_policy.action import Action
+from sim2real_policy.bundle import BundleMetadata
+from sim2real_policy.config import PolicyConfig
+from sim2real_policy.controller import STARTING, UNTIL_RESET, Controller
 from sim2real_policy.observation import Term
 
 START = np.array([0.25, 0.5])
@@ -156,3 +163,86 @@ def test_samples_that_come_too_slowly_are_doubted(rig):
     for _ in range(200):
         made.sample(step=0.04)
     assert made.controller.doubt.startswith('joint states come at 25')
+
+
+def test_a_base_that_rolls_sideways_is_driven_within_its_limits():
+    """A robot's own base; only the embedded simulator has no wheels for linear.y."""
+    rover = load_profile('rover')
+    sideways = TwistElement(name='linear.y', velocity=0.5, acceleration=1.0)
+    base = replace(rover, twist=(*rover.twist, sideways), wheels=None)
+    action = Action(meaning='twist', scale=(1.0,) * 3)
+    meta = BundleMetadata.for_robot(base, [Term(kind='velocity_command')], action)
+    network = SimpleNamespace(
+        infer=lambda seen: np.array([[0.1, 0.2, 9.0]]), reset=lambda: None, report=dict
+    )
+    made = Controller(meta, base, network, PolicyConfig(bundle='given'))
+    sent = []
+    for k in range(40):
+        made.velocity_goal(np.array([0.0, 9.0, 0.0]))
+        if made.sample(10.0 + PERIOD * k, PERIOD * k):
+            sent.append(made.act().copy())
+    sent = np.array(sent)
+    assert made.fault == '' and len(sent) == 40
+    np.testing.assert_allclose(sent[-1], [0.1, 0.2, 0.5])
+    assert np.diff(sent[:, 2]).max() <= 1.0 * PERIOD + 1e-9
+    assert set(made.guard.reasons) == {'velocity_limit'}
+
+
+@pytest.mark.parametrize(
+    ('position', 'said'),
+    [(math.nan, 'base_position is not finite'), (-1e30, 'base_position, -1e+30, is beyond')],
+)
+def test_odometry_that_cannot_be_is_named_and_not_seen(rig, position, said):
+    made = rig(terms=[Term(kind='base_position')], stale_after=0.1)
+    for _ in range(10):
+        made.controller.sense('odometry', made.stamp + PERIOD, {'base_position': np.zeros(3)})
+        made.sample(step=PERIOD)
+    assert made.controller.fault == ''
+    for _ in range(10):
+        broken = {'base_position': np.array([0.0, position, 0.0])}
+        made.controller.sense('odometry', made.stamp + PERIOD, broken)
+        made.sample(step=PERIOD)
+    assert made.controller.fault.startswith(f'no recent, usable odometry sample: {said}')
+    assert made.controller.guard.reasons == ('hold',)
+    assert all(np.abs(seen).max() == 0.0 for seen in made.seen)
+
+
+def test_a_sensor_whose_clock_is_ahead_does_not_look_fresh_for_ever(rig):
+    made = rig(terms=[Term(kind='base_position')], stale_after=0.1)
+    made.controller.sense('odometry', made.stamp + 3600.0, {'base_position': np.ones(3)})
+    made.sample(step=PERIOD)
+    assert (
+        made.controller.fault == 'odometry samples are stamped 3.6e+03 s ahead of the joint states'
+    )
+    assert made.seen == []
+
+
+def test_odometry_out_of_order_does_not_undo_a_newer_one(rig):
+    made = rig(terms=[Term(kind='base_position')])
+    for late, value in ((0.0, 1.0), (-0.01, 2.0)):
+        stamp = made.stamp + PERIOD + late
+        made.controller.sense('odometry', stamp, {'base_position': np.full(3, value)})
+    made.sample(step=PERIOD)
+    np.testing.assert_array_equal(made.seen[-1], 1.0)
+
+
+def test_a_goal_that_cannot_be_is_refused(rig):
+    made = rig(terms=[Term(kind='velocity_command')])
+    assert not made.controller.velocity_goal(np.array([1e30, 0.0, 0.0]))
+    assert not made.controller.goal(np.array([0.0, 0.0, -1e30]))
+    assert not made.controller.goal(np.array([0.0, 0.0, math.inf]))
+    made.repeat(2)
+    np.testing.assert_array_equal(made.seen[-1], 0.0)
+
+
+def test_one_absurd_action_does_not_hold_the_robot_for_ever(rig):
+    """The network would see it again as its previous action."""
+    made = rig(terms=[Term(kind='previous_action')])
+    made.action = [1e30, 0.0]
+    made.repeat(1)
+    made.action = [0.0, 0.0]
+    made.repeat(1)
+    assert 'absurdly large' in made.controller.fault
+    made.repeat(1)
+    assert made.controller.fault == ''
+    np.testing.assert_array_equal(made.seen[-1], 0.0)
