@@ -35,11 +35,13 @@ import yaml
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.kinematics import Coordinates, build_model
 from sim2real_core.profile import RobotProfile, profile_from_yaml
+from sim2real_core.profile_sections import GuardTimes
 from sim2real_core.urdf import MOVABLE, Urdf, UrdfJoint, read_urdf, resolve_mesh
 from sim2real_core.yaml_file import YamlFile, parse_yaml
 from sim2real_randomizer.keyed import uniforms
 from sim2real_randomizer.space import space_from_yaml
 
+GUARD = GuardTimes.table()
 ROTOR_ACCELERATION = {True: 500.0, False: 50.0}  # rotation [rad/s^2], translation [m/s^2]
 LOAD_SHARE = 0.1
 SERVO = 2 * math.pi * 5.0  # rad/s
@@ -337,6 +339,9 @@ def profile_text(urdf: Urdf, drives: list[Drive], name: str, out_dir: Path) -> s
         '  control_period: 0.02  # s between commands',
         '  joint_state_rate: 250  # Hz',
         '  timestep: 0.001  # s, of the simulated physics',
+        '',
+        'guard:  # of a policy, when joint states fail',
+        *(f'  {row.name}: {row.default:g}  # {row.unit}. {row.description}' for row in GUARD),
         '',
         '# In command order. stiffness, damping: the position loop of the drives, critically',
         f'# damped at {SERVO / (2 * math.pi):g} Hz in the heaviest pose'

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_learning.clips import Clip, messages
 from sim2real_learning.image_files import decoded
-from sim2real_policy.images import ImageInput
+from sim2real_policy.images import ImageInput, absurd
 
 Array32 = npt.NDArray[np.float32]
 Pixels = npt.NDArray[Any]
@@ -175,7 +175,7 @@ def _usable(folder: Path, wanted: Mapping[str, ImageInput]) -> Iterator[tuple[in
     for topic, time, message in messages(folder, lambda connection: connection.topic in inputs):
         image = inputs[topic]
         pixels = _unpacked(message, image) if topic.endswith(COMPRESSED) else image.usable(message)
-        if pixels is not None:
+        if pixels is not None and not absurd(pixels):
             yield time, pixels
 
 

@@ -51,7 +51,6 @@ FILE_MB = 100
 """Size at which a file of frames ends [MB]."""
 DATA = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
 EPISODES = f'meta/episodes/{DATA.partition("/")[2]}'
-VIDEOS = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
 OWN = 'meta/sim2real.json'
 WIDE = {
     'observation.state': 'observation',
@@ -234,7 +233,18 @@ def _table(
         empty = pa.nulls(len(files), pa.string())  # as it lies in no file of its own
         made = pa.StructArray.from_arrays([pa.array(files, pa.binary()), empty], ['bytes', 'path'])
         arrays[name] = made
-    return pa.table({name: arrays[name] for name in features}), shown
+    told = json.dumps({'info': {'features': {n: _kind(about) for n, about in features.items()}}})
+    table = pa.table({name: arrays[name] for name in features}, metadata={'huggingface': told})
+    return table, shown
+
+
+def _kind(about: Mapping[str, Any]) -> dict[str, Any]:
+    """A column as the `datasets` library calls it, who reads files without their ``info.json``."""
+    if about['dtype'] == 'image':
+        return {'_type': 'Image'}
+    value = {'dtype': about['dtype'], '_type': 'Value'}
+    width = about['shape'][0]
+    return value if width == 1 else {'feature': value, 'length': width, '_type': 'Sequence'}
 
 
 def _array(table: Any, name: str) -> npt.NDArray[Any]:
@@ -317,7 +327,7 @@ def _info(dataset: Dataset, features: Mapping[str, Any], episodes: int) -> dict[
         'fps': round(rate) if abs(rate - round(rate)) < 1e-6 * rate else rate,
         'splits': {'train': f'0:{episodes}'},
         'data_path': DATA,
-        'video_path': VIDEOS,
+        'video_path': None,
         'features': dict(features),
     }
 

@@ -29,7 +29,7 @@ from sim2real_learning.reach import Goals, draw_goals, reward
 from sim2real_learning.worlds import Worlds
 from sim2real_policy.action import ActionMap
 from sim2real_policy.bundle import BundleMetadata, Range
-from sim2real_policy.guard import LIMITERS
+from sim2real_policy.guard_limiters import LIMITERS, EffortLimiter
 from sim2real_policy.observation import Assembler
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 
@@ -107,6 +107,8 @@ class ReachEnv(VecEnv):
         self._action = ActionMap(metadata.action, default)
         # The guard's own limiter: training sees the limits that act on the robot.
         self._limiter = LIMITERS[interface](metadata.limits, self.period, (count,))
+        if isinstance(self._limiter, EffortLimiter):
+            self._limiter.rate_step = profile.array('effort_rate') * self.period
         self._max_velocity = profile.array('velocity')
         self._seen_link = metadata.observation.tool_link or profile.tool_link
         self.goal = np.empty((count, 3))

@@ -36,7 +36,7 @@ Array = npt.NDArray[np.float64]
 NO_SAMPLE = 'no joint state of this robot yet'
 NO_GOAL = 'no goal yet'
 STARTING = 'moves to the start pose'
-OVERFLOW = 'the observation is not finite: a goal or a sensor is absurdly large'
+OVERFLOW = 'the observation is not finite: a goal, a sensor or an action is absurdly large'
 UNTIL_RESET = 'stopped until reset'
 HARMLESS = ('', NO_GOAL, STARTING)
 """Reasons to hold that are no faults."""
@@ -333,7 +333,7 @@ class Controller:
         observation = self._assembler.update(inputs)
         if not math.isfinite(observation[0].dot(observation[0])):
             self.fault = OVERFLOW
-            self._assembler.reset()  # nor shall its histories keep it
+            self._forget()  # nor shall its histories keep it, or the action before
             guard.hold()
             return self._sent()
         guard.see(observation[0])

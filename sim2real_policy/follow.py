@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.dynamics import InverseDynamics, Loop
-from sim2real_core.errors import Faults
+from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.joint_states import shortest
 from sim2real_core.profile import RobotProfile
 from sim2real_core.trajectory import Motion, Trajectory
@@ -72,7 +72,8 @@ class TrajectoryRuntime:
         periods: how many to run; 0 for as many as the trajectory says.
 
     Raises:
-        InputError: an effort interface, but no gains to follow with.
+        InputError: an effort interface, but no gains to follow with; or a robot whose joints
+            nobody commands.
         MissingError: pinocchio is not installed.
     """
 
@@ -82,6 +83,9 @@ class TrajectoryRuntime:
         self._trajectory = trajectory
         self._interface = profile.command.interface
         self._stiffness, self._damping = profile.array('stiffness'), profile.array('damping')
+        if self._interface not in SEES:
+            mend = f'must be one of {", ".join(SEES)}: a trajectory moves joints'
+            raise InputError(Fault('command.interface', self._interface, mend, str(profile.path)))
         if self._interface == 'effort':
             _check_gains(profile)
         self._default = profile.array('default_position')

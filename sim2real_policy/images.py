@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sim2real_core.errors import Faults
 from sim2real_policy.action import is_number, one_of, vector
+from sim2real_policy.guard_input import FAR
 
 Array32 = npt.NDArray[np.float32]
 
@@ -114,6 +115,11 @@ class ImageInput:
         seen = out.transpose(1, 2, 0) if self.layout == 'NCHW' else out
         np.subtract(pixels, np.asarray(self.offset, np.float32), out=seen, dtype=np.float32)
         seen *= np.asarray(self.scale, np.float32)
+
+
+def absurd(pixels: npt.NDArray[Any]) -> bool:
+    """Whether a pixel is not finite, or too large to mean anything."""
+    return pixels.dtype.kind == 'f' and not bool((np.abs(pixels) <= FAR).all())  # NaN is, too
 
 
 def pixels(message: Any, kind: Any, channels: int) -> npt.NDArray[Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import COMMAND, LATCHED, sensor_qos
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.controller import Controller
-from sim2real_policy.images import ImageInput
+from sim2real_policy.images import ImageInput, absurd
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.observation import TOPICS
 from sim2real_policy.vectors import downward, xyz
@@ -102,11 +101,13 @@ class Inputs:
         seen = image.usable(message)
         if seen is None:
             size = message.height, message.width, message.encoding
-            right = f'{image.height} x {image.width} {image.encoding}'
-            text = f'image {size} on {image.topic} refused: the policy sees {right}'
-            self._log.error(text, throttle_duration_sec=1.0)
-            return
-        values = self._controller.images[image.name][0]
-        image.fill(seen, values)
-        if math.isfinite(float(values.sum())):
+            right = f'the policy sees {image.height} x {image.width} {image.encoding}'
+            self._refuse(f'image {size} on {image.topic} refused: {right}')
+        elif absurd(seen):
+            self._refuse(f'image on {image.topic} refused: a pixel is not finite, or absurd')
+        else:
+            image.fill(seen, self._controller.images[image.name][0])
             self._controller.sense(image.name, to_seconds(message.header.stamp), {})
+
+    def _refuse(self, text: str) -> None:
+        self._log.error(text, throttle_duration_sec=1.0)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sim2real_core.errors import InputError
 from sim2real_policy.bundle import Bundle, check_robot
+from sim2real_policy.config import PolicyConfig
+from sim2real_policy.guard_about import switched_off
 from sim2real_policy.metadata import PREFIX, BundleMetadata
 
 if TYPE_CHECKING:
@@ -43,7 +45,10 @@ def as_mapping(bundle: Bundle) -> dict[str, Any]:
 
 
 def verdict(meta: BundleMetadata, profile: RobotProfile) -> dict[str, Any]:
-    """Whether a robot can run it: ``faults`` (why not) and ``remarks`` (what else to know)."""
+    """Whether a robot can run it: ``faults`` (why not) and ``remarks`` (what else to know).
+
+    ``guard_off`` names the guard's stages that have nothing to do there by default, and why.
+    """
     faults: list[dict[str, Any]] = []
     try:
         check_robot(meta, profile)
@@ -54,6 +59,7 @@ def verdict(meta: BundleMetadata, profile: RobotProfile) -> dict[str, Any]:
         'fits': not faults,
         'faults': faults,
         'remarks': remarks(meta, profile),
+        'guard_off': {} if faults else switched_off(meta, profile, PolicyConfig()),
     }
 
 

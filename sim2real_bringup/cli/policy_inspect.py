@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     _common.warn(judged['remarks'])
     if judged['fits']:
         print(f'{judged["robot"]} can run it')
+        for stage, why in judged['guard_off'].items():
+            print(f'  guard without {stage}: {why}')
         return 0
     print(f'{judged["robot"]} cannot run it:')
     for fault in judged['faults']:

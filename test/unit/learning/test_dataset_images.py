@@ -124,6 +124,9 @@ def test_the_layout_of_images_is_that_of_lerobot(tmp_path):
     assert info['features']['observation.memory']['shape'] == [4]
     table = pq.read_table(folder / 'data/chunk-000/file-000.parquet')
     assert set(table.column_names) == set(info['features'])
+    hub = json.loads(table.schema.metadata[b'huggingface'])['info']['features']
+    assert set(hub) == set(info['features']) and hub[name] == {'_type': 'Image'}
+    assert hub['action']['length'] == 2 and hub['failure'] == {'dtype': 'bool', '_type': 'Value'}
     row = table.column(name)[3].as_py()
     assert set(row) == {'bytes', 'path'}
     with Image.open(io.BytesIO(row['bytes'])) as opened:

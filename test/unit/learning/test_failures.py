@@ -147,6 +147,7 @@ def test_the_report_is_one_page(tmp_path, logged):
     write_report(found, path)
     page = path.read_text()
     assert page.count('<svg') == 2 and 'src=' not in page and '<?xml' not in page
+    assert 'currentColor' in page and '#010203' not in page and 'viewport' in page
     assert MASS in page and '&lt;no manifest&gt;' in page and ('of draws' in page) == logged
     write_report(report([]), path)
     assert 'What fails' in path.read_text()

@@ -207,3 +207,15 @@ def test_a_bundle_of_another_robot_is_refused(trained, tmp_path):
         evaluate_bundle(trained[0], slider, None, 1)
     with pytest.raises(InputError, match='episodes'):
         evaluate_bundle(trained[0], load_profile('arm6'), None, 0)
+
+
+def test_training_sees_the_effort_rate_that_the_guard_keeps(arm6):
+    command = replace(arm6.command, interface='effort')
+    joints = tuple(replace(joint, effort_rate=10.0) for joint in arm6.joints)
+    slow = replace(arm6, command=command, joints=joints)
+    terms = [Term(kind='joint_position'), Term(kind='goal_error')]
+    meta = BundleMetadata.for_robot(slow, terms, Action(meaning='effort', scale=(5.0,) * 6))
+    one = ReachEnv(slow, meta, ReachTask(), {}, 2, timestep=0.004)
+    for step in range(1, 4):
+        one.advance(np.ones((2, 6)))
+        np.testing.assert_allclose(one._limiter.command, 10.0 * one.period * step)

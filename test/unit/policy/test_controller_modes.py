@@ -233,3 +233,16 @@ def test_a_goal_that_cannot_be_is_refused(rig):
     assert not made.controller.goal(np.array([0.0, 0.0, math.inf]))
     made.repeat(2)
     np.testing.assert_array_equal(made.seen[-1], 0.0)
+
+
+def test_one_absurd_action_does_not_hold_the_robot_for_ever(rig):
+    """The network would see it again as its previous action."""
+    made = rig(terms=[Term(kind='previous_action')])
+    made.action = [1e30, 0.0]
+    made.repeat(1)
+    made.action = [0.0, 0.0]
+    made.repeat(1)
+    assert 'absurdly large' in made.controller.fault
+    made.repeat(1)
+    assert made.controller.fault == ''
+    np.testing.assert_array_equal(made.seen[-1], 0.0)

@@ -256,3 +256,9 @@ def test_after_the_robot_was_let_go_of_it_comes_back_slowly(rig):
     command = made.step(elsewhere)
     assert made.runtime.report()['motion'] == 'approaches the start'
     np.testing.assert_allclose(command, elsewhere, atol=1e-3)
+
+
+def test_a_robot_whose_joints_nobody_commands_follows_none():
+    rover = load_profile('rover')
+    with pytest.raises(InputError, match=r"command.interface = '?twist'?: .*moves joints"):
+        TrajectoryRuntime(motion(rover), rover)

@@ -56,9 +56,11 @@ def test_shows_images_and_state(metadata, tmp_path):
 
 def test_says_whether_a_robot_can_run_it(metadata, robot):
     meta = metadata()
-    assert verdict(meta, robot()) == {'robot': 'pair', 'fits': True, 'faults': [], 'remarks': []}
+    judged = verdict(meta, robot())
+    assert judged.pop('guard_off')['acceleration_limit'] == 'not given for turn'
+    assert judged == {'robot': 'pair', 'fits': True, 'faults': [], 'remarks': []}
     judged = verdict(dataclasses.replace(meta, robot='other'), robot())
-    assert not judged['fits']
+    assert not judged['fits'] and judged['guard_off'] == {}
     assert [fault['field'] for fault in judged['faults']] == ['bundle.robot']
 
 
