@@ -49,8 +49,8 @@ class Rule(Config):
         unit='m', low=0.0, high=100.0,
     )  # fmt: skip
     compress: str = parameter(
-        '', 'Images become sensor_msgs/CompressedImage on `<topic>/compressed`.',
-        choices=('', *CODECS),
+        'none', 'Images become sensor_msgs/CompressedImage on `<topic>/compressed`.',
+        choices=('none', *CODECS),
     )  # fmt: skip
     quality: int = parameter(90, 'Of JPEG images.', low=1, high=95)
 
@@ -62,7 +62,7 @@ class Rule(Config):
             chosen['thin'] = self.thin
         if self.voxel > 0:
             chosen['voxel'] = self.voxel
-        if self.compress:
+        if self.compress != 'none':
             chosen['codec'] = self.compress
         if self.compress == 'jpeg':
             chosen['quality'] = self.quality
@@ -214,6 +214,6 @@ def read_rules(path: str | Path) -> Rules:
     faults.check()
     if any(rule.reduction for rule in rules.values()):
         typestore()
-    if any(rule.compress for rule in rules.values()):
+    if any(rule.compress != 'none' for rule in rules.values()):
         pillow()
     return Rules(rules)
