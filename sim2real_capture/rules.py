@@ -4,7 +4,7 @@
 
     topics:
       camera/face/*: {exclude: true}                 # not even in memory
-      camera/*: {private: true, thin: 2}             # faces and places do not leave the robot
+      camera/*: {private: true, days: 7, thin: 2}    # faces and places do not leave the robot
       wrist/*: {compress: jpeg, quality: 80}         # sealed as wrist/image_raw/compressed
       points: {ring_bytes: 67108864, every: 3, voxel: 0.05}
 
@@ -34,6 +34,10 @@ class Rule(Config):
 
     exclude: bool = parameter(False, 'It is not recorded, not even in memory.')
     private: bool = parameter(False, 'It stays on the robot: it is not in what is shipped.')
+    days: float = parameter(
+        0.0, 'How long it stays there if it is private; 0: as `private_days` says.', unit='d',
+        low=0.0, high=36500.0,
+    )  # fmt: skip
     ring_bytes: int = parameter(
         0, 'The most its seconds before a trigger may take; 0: no limit of its own.', unit='B',
         low=0, high=1 << 36,
@@ -69,7 +73,9 @@ class Rule(Config):
         return chosen
 
     def check(self, faults: Faults) -> None:
-        """What is excluded can be nothing else."""
+        """What is excluded can be nothing else, and only what is private has its days."""
+        if self.days and not self.private:
+            faults.add('days', self.days, 'only with private: true')
         others = (f for f in dataclasses.fields(self) if f.name != 'exclude')
         if self.exclude and any(getattr(self, f.name) != f.default for f in others):
             faults.add('exclude', True, 'then give nothing else')
