@@ -13,6 +13,8 @@ from pathlib import Path
 
 from sim2real_bringup.catalog import NODES, Topic
 from sim2real_bringup.stacks import STACKS
+from sim2real_capture.detectors_kinds import KINDS, Settings
+from sim2real_capture.rules import Rule
 from sim2real_core.config import ParameterRow
 
 BEGIN, END = '<!-- tables -->', '<!-- /tables -->'
@@ -42,6 +44,9 @@ def tables(level: int = 2) -> str:
     ]
     for kind in NODES.values():
         parts.append(f'{mark}# `{kind.name}`\n\n{_parameters(kind.config().table())}')
+    parts.append(f'{mark} Detectors\n\n{_detectors()}')
+    rules = 'What the file of the parameter `rules` of `capture` may say of a topic.'
+    parts.append(f'{mark} Rules of topics\n\n{rules}\n\n{_parameters(Rule.table())}')
     return '\n\n'.join(parts)
 
 
@@ -106,6 +111,20 @@ def _topics() -> str:
             )
         ),
     )
+
+
+def _detectors() -> str:
+    common = {row.name: row for row in Settings.table()}
+    text = 'What a file of the parameter `detectors` of `capture` may say of any detector.'
+    own = (
+        (f'`{name}`', f'`{row.name}`', _value(row), _range(row), row.description)
+        for name, kind in KINDS.items()
+        for row in kind.settings.table()
+        if row.name not in common
+    )
+    named = ', '.join(f'`{name}`' for name in KINDS)
+    head = ('Kind', 'Setting', 'Default', 'Range', 'What')
+    return f'{text} Kinds: {named}.\n\n{_parameters(common.values())}\n\n{_table(head, own)}'
 
 
 def _parameters(rows: Iterable[ParameterRow]) -> str:

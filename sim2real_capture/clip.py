@@ -9,6 +9,7 @@
                    manifest.json            SHA-256, sizes, topics, counts, time span, events
                    shipped.json             the receiver's acknowledgement, once it has it
                    private.mcap             what does not leave the robot, where rules say so
+                   private_7d.mcap          the same, of topics with a retention of their own
 
 A process that dies leaves a ``.part`` folder; :func:`recover` seals what its journal holds, the
 same way an orderly end does. The journal is unchunked, so that nothing but the last, torn
@@ -47,7 +48,7 @@ JOURNAL = 'journal.mcap'
 MANIFEST = 'manifest.json'
 BAG_METADATA = 'metadata.yaml'
 SHIPPED = 'shipped.json'
-PRIVATE = 'private.mcap'
+PRIVATE = re.compile(r'private(?:_([0-9.e+-]+)d)?\.mcap')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,127}')
 
 
@@ -92,6 +93,11 @@ def check_name(name: str, what: str = 'clip') -> str:
 def clip_name(detector: str, when: datetime, token: str) -> str:
     """Id of a clip: when (UTC), which detector, and something that makes it unique."""
     return check_name(f'{when.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}_{detector}_{token}')
+
+
+def private_name(days: float) -> str:
+    """The file of private messages that stay this long [days]; 0 for as long as usual."""
+    return f'private_{days:g}d.mcap' if days else 'private.mcap'
 
 
 def sha256_of(path: Path) -> str:
@@ -260,10 +266,10 @@ class _Sealing:
         self.first, self.last = 2**63, 0
         self._sieve = Sieve(Rules())
         self._latched: frozenset[str] = frozenset()
-        self._private: Bag | None = None
+        self._private: dict[str, Bag] = {}  # by file
 
     def copy(self) -> None:
-        """Write what the journal holds to the bag, and to a file beside it what is private."""
+        """Write what the journal holds to the bag, and to files beside it what is private."""
         with ExitStack() as self._files:
             journal = self._files.enter_context((self.folder / JOURNAL).open('rb'))
             items = surviving(journal)
@@ -279,7 +285,7 @@ class _Sealing:
                     self.bag.metadata(item.name, item.metadata)
                 else:
                     self._pass(item)
-            for done in filter(None, (self.bag, self._private)):
+            for done in (self.bag, *self._private.values()):
                 done.finish()
                 done.stream.flush()
                 os.fsync(done.stream.fileno())
@@ -304,14 +310,18 @@ class _Sealing:
         kept = item if latched else self._sieve.passed(item)
         if kept is None:
             return
-        bag = self.bag
-        if self._sieve.rules.of(item.topic).private:  # by the name that it was recorded under
-            bag = self._private = self._private or self._made(PRIVATE)
+        bag, rule = self.bag, self._sieve.rules.of(item.topic)  # the name it was recorded under
+        if rule.private:
+            name = private_name(rule.days)
+            if name not in self._private:
+                self._private[name] = self._made(name)
+            bag = self._private[name]
         bag.message(kept, latched)
 
     def manifest(self) -> dict[str, Any]:
         """What is in the clip, once its files are written."""
-        context, bag, private, sieve = self.context, self.bag, self._private, self._sieve
+        context, bag, sieve = self.context, self.bag, self._sieve
+        private = [count for kept in self._private.values() for count in kept.counts.items()]
         files = {
             name: {
                 'sha256': sha256_of(self.folder / name),
@@ -344,7 +354,7 @@ class _Sealing:
             'draw': json.loads(context.get('draw', '{}')),
             'estimate': json.loads(context.get('estimate', '{}')),
             'compression': context.get('compression', 'zstd'),
-            **({'private': dict(sorted(private.counts.items()))} if private else {}),
+            **({'private': dict(sorted(private))} if private else {}),
             **({'thinned_out': sieve.left_out} if sieve.left_out else {}),
             **({'reduced': sieve.told()} if sieve.reduced else {}),
         }

@@ -4,7 +4,7 @@
 
     topics:
       camera/face/*: {exclude: true}                 # not even in memory
-      camera/*: {private: true, thin: 2}             # faces and places do not leave the robot
+      camera/*: {private: true, days: 7, thin: 2}    # faces and places do not leave the robot
       wrist/*: {compress: jpeg, quality: 80}         # sealed as wrist/image_raw/compressed
       points: {ring_bytes: 67108864, every: 3, voxel: 0.05}
 
@@ -34,6 +34,10 @@ class Rule(Config):
 
     exclude: bool = parameter(False, 'It is not recorded, not even in memory.')
     private: bool = parameter(False, 'It stays on the robot: it is not in what is shipped.')
+    days: float = parameter(
+        0.0, 'How long it stays there if it is private; 0: as `private_days` says.', unit='d',
+        low=0.0, high=36500.0,
+    )  # fmt: skip
     ring_bytes: int = parameter(
         0, 'The most its seconds before a trigger may take; 0: no limit of its own.', unit='B',
         low=0, high=1 << 36,
@@ -49,8 +53,8 @@ class Rule(Config):
         unit='m', low=0.0, high=100.0,
     )  # fmt: skip
     compress: str = parameter(
-        '', 'Images become sensor_msgs/CompressedImage on `<topic>/compressed`.',
-        choices=('', *CODECS),
+        'none', 'Images become sensor_msgs/CompressedImage on `<topic>/compressed`.',
+        choices=('none', *CODECS),
     )  # fmt: skip
     quality: int = parameter(90, 'Of JPEG images.', low=1, high=95)
 
@@ -62,14 +66,16 @@ class Rule(Config):
             chosen['thin'] = self.thin
         if self.voxel > 0:
             chosen['voxel'] = self.voxel
-        if self.compress:
+        if self.compress != 'none':
             chosen['codec'] = self.compress
         if self.compress == 'jpeg':
             chosen['quality'] = self.quality
         return chosen
 
     def check(self, faults: Faults) -> None:
-        """What is excluded can be nothing else."""
+        """What is excluded can be nothing else, and only what is private has its days."""
+        if self.days and not self.private:
+            faults.add('days', self.days, 'only with private: true')
         others = (f for f in dataclasses.fields(self) if f.name != 'exclude')
         if self.exclude and any(getattr(self, f.name) != f.default for f in others):
             faults.add('exclude', True, 'then give nothing else')
@@ -214,6 +220,6 @@ def read_rules(path: str | Path) -> Rules:
     faults.check()
     if any(rule.reduction for rule in rules.values()):
         typestore()
-    if any(rule.compress for rule in rules.values()):
+    if any(rule.compress != 'none' for rule in rules.values()):
         pillow()
     return Rules(rules)

@@ -32,6 +32,8 @@ from sim2real_core.records import Event
 
 SYNC_PERIOD = 1.0
 """Seconds between forced writes to disk while a clip is recorded."""
+FORGET_PERIOD = 3600.0
+"""Seconds between looks at how old private messages are, beside those before every clip."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class ClipWriter:
             it; to get there the oldest acknowledged clips are deleted, then, as ``lost``, those of
             lower priority than the new one; when that is not enough the new clip is refused.
         queue_bytes: memory the queue may take.
-        private_days: how long private messages stay [days].
+        private_days: how long private messages stay [days], where rules say nothing else.
         priority: detectors whose clips are worth the most, in this order; all others last.
     """
 
@@ -119,7 +121,8 @@ class ClipWriter:
         self._spool_bytes = spool_bytes
         self._queue_bytes = queue_bytes
         self._priority = tuple(priority)
-        self._private_seconds = 86400.0 * private_days
+        self._private_days = private_days
+        self._looked = time.monotonic()
         self._queue: queue.SimpleQueue[_Start | Record | Event | _Finish | None] = (
             queue.SimpleQueue()
         )
@@ -180,7 +183,7 @@ class ClipWriter:
                 try:
                     item = self._queue.get(timeout=SYNC_PERIOD)
                 except queue.Empty:
-                    self._guarded(self._flush)
+                    self._guarded(self._idle)
                     continue
                 if item is None:
                     break
@@ -262,10 +265,20 @@ class ClipWriter:
             clip = folder.name[: -len(PART)]
             self._report(Failed(clip, 'left without messages by an earlier run; removed'))
 
+    def _idle(self) -> None:
+        self._flush()
+        if time.monotonic() - self._looked > FORGET_PERIOD:
+            self._forget_private()
+
     def _forget_private(self) -> None:
         """Delete private messages that have stayed as long as they may."""
-        for path in self._spool.glob(f'*/{PRIVATE}'):
-            if time.time() - path.stat().st_mtime > self._private_seconds:
+        self._looked = time.monotonic()
+        for path in self._spool.glob('*/private*.mcap'):
+            found = PRIVATE.fullmatch(path.name)
+            if found is None or path.parent.name.endswith(PART):
+                continue
+            days = float(found[1]) if found[1] else self._private_days
+            if time.time() - path.stat().st_mtime > 86400.0 * days:
                 path.unlink()
 
     def _make_room(self, event: Event) -> bool:

@@ -12,10 +12,12 @@ in a YAML file:
 
   trials:
     - {bag: payload_1, fault: payload, magnitude: 0.3, at: 12.5}
+    - {bag: friction_1, fault: friction, magnitude: 2.0, since: 8.0, at: 9.1}
 
-`at` is when the fault took effect [s], by the stamps of the joint states. Intervals are those of
-Clopper and Pearson, 95 %. The status is 1 when the stated rate of false alarms is below the
-interval of those that were seen, or when fewer than --at-least of a fault's episodes are
+`at` is when the fault took effect [s], by the stamps of the joint states: friction, say, once the
+joint moves. Alarms count from `since` on, when the fault was there, else from `at`. Intervals are
+those of Clopper and Pearson, 95 %. The status is 1 when the stated rate of false alarms is below
+the interval of those that were seen, or when fewer than --at-least of a fault's episodes are
 caught."""
 EXAMPLE = """
 sim2real capture evaluate bags/fresh --robot arm6 --thresholds thresholds.json

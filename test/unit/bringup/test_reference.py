@@ -8,6 +8,8 @@ import yaml
 from sim2real_bringup.catalog import NODES, TF, TF_STATIC, topic_name
 from sim2real_bringup.reference import BEGIN, END, renewed, tables
 from sim2real_bringup.stacks import STACKS
+from sim2real_capture.detectors_kinds import KINDS
+from sim2real_capture.rules import Rule
 from sim2real_core.files import share
 from sim2real_core.profile import load_profile
 
@@ -35,6 +37,9 @@ def test_tables_tell_all():
         for row in kind.config().table():
             assert f'| `{row.name}` |' in text
             assert row.description and row.description.endswith('.')
+    for settings in (Rule, *(kind.settings for kind in KINDS.values())):
+        for row in settings.table():
+            assert f'| `{row.name}` |' in text and row.description.endswith('.')
 
 
 def test_nodes_of_stacks_are_known_and_each_node_runs_somewhere():

@@ -6,7 +6,7 @@ import pytest
 from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
 
-from sim2real_capture.clip import PRIVATE, Context, Journal, recover, seal
+from sim2real_capture.clip import Context, Journal, private_name, recover, seal
 from sim2real_capture.library import read_manifest, verify
 from sim2real_capture.reduction import COMPRESSED, IMAGE
 from sim2real_capture.ring import Record
@@ -36,8 +36,12 @@ def test_the_first_pattern_that_matches_counts_at_any_depth():
 
 def test_every_fault_of_a_file_is_named_with_its_line(tmp_path):
     path = tmp_path / 'rules.yaml'
-    path.write_text('topics:\n  a: {every: 0}\n  b: {private: true, exclude: true}\n  c: 3\n')
-    with pytest.raises(InputError, match=r':2: topics.a.every(.|\n)*:3: (.|\n)*:4: c'):
+    path.write_text(
+        'topics:\n  a: {every: 0}\n  b: {private: true, exclude: true}\n  c: 3\n  d: {days: 1}\n'
+    )
+    with pytest.raises(
+        InputError, match=r':2: topics.a.every(.|\n)*:3: (.|\n)*:4: c(.|\n)*d.days'
+    ):
         read_rules(path)
     path.write_text('topics:\n  camera/*: {private: true}\n')
     assert read_rules(path).of('/camera/image_raw').private
@@ -72,10 +76,10 @@ def test_what_is_private_is_not_in_what_is_shipped_even_after_a_crash(
     assert manifest['topics']['/joint_states']['messages'] == 3  # the 1st, 5th and 9th
     assert manifest['thinned_out'] == {'/joint_states': 7}
     assert manifest['private'] == {'/camera/image_raw': 10}
-    assert PRIVATE not in manifest['files']
+    assert private_name(0) not in manifest['files']
     for name in manifest['files']:
         assert b'image_raw' not in (clip / name).read_bytes()
-    with (clip / PRIVATE).open('rb') as stream:
+    with (clip / private_name(0)).open('rb') as stream:
         pictures = list(make_reader(stream).iter_messages())
     assert len(pictures) == 10
     small = store.deserialize_cdr(pictures[0][2].data, IMAGE)
@@ -83,7 +87,7 @@ def test_what_is_private_is_not_in_what_is_shipped_even_after_a_crash(
 
 
 def test_without_private_topics_there_is_no_private_file(clip):
-    assert not (clip / PRIVATE).exists() and 'private' not in read_manifest(clip)
+    assert not (clip / private_name(0)).exists() and 'private' not in read_manifest(clip)
 
 
 @pytest.mark.parametrize('crashed', [False, True])
@@ -137,11 +141,20 @@ def test_a_clip_of_jpeg_images_is_a_bag_that_readers_read(
 def test_pictures_of_a_private_topic_stay_private_under_their_new_name(
     tmp_path, image, joint_state, event
 ):
-    rules = {'*/image_raw': Rule(private=True, compress='png')}
+    rules = {
+        '*/image_raw': Rule(private=True, compress='png'),
+        'joint_states': Rule(private=True, days=0.5),
+    }
     made = journal(tmp_path, image, joint_state, event, rules)
     made.close('complete')
     clip = seal(made.folder)
     made.release()
     manifest = read_manifest(clip)
-    assert set(manifest['topics']) == {'/joint_states'}
-    assert manifest['private'] == {'/camera/image_raw/compressed': 10}
+    assert manifest['topics'] == {}
+    assert manifest['private'] == {'/camera/image_raw/compressed': 10, '/joint_states': 10}
+    assert len(manifest['files']) == 2 and manifest['messages'] == 0
+    for name, topic in (('private.mcap', '/camera/image_raw/compressed'),
+                        ('private_0.5d.mcap', '/joint_states')):  # fmt: skip
+        with (clip / name).open('rb') as stream:
+            kept = [channel.topic for _, channel, _ in make_reader(stream).iter_messages()]
+        assert kept == 10 * [topic]

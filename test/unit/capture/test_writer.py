@@ -195,11 +195,16 @@ def test_private_messages_stay_only_as_long_as_they_may(make, tmp_path, event, j
     for clip in ('old', 'new'):
         writer.start(clip, event, [joint_state(1.0, a=0.0)])
         writer.finish('complete')
-        (reports.get(timeout=10).folder / 'private.mcap').write_bytes(b'')
-    past = time.time() - 1.1 * 86400
-    os.utime(tmp_path / 'old' / 'private.mcap', (past, past))
+        folder = reports.get(timeout=10).folder
+        for name in ('private.mcap', 'private_0.5d.mcap', 'private_2d.mcap'):
+            (folder / name).write_bytes(b'')
+    for days, clip in ((1.1, 'old'), (0.6, 'new')):
+        past = time.time() - days * 86400
+        for path in (tmp_path / clip).glob('private*'):
+            os.utime(path, (past, past))
     writer.start('next', event, [joint_state(1.0, a=0.0)])
     writer.finish('complete')
     reports.get(timeout=10)
-    assert [p.parent.name for p in tmp_path.glob('*/private.mcap')] == ['new']
+    left = {f'{p.parent.name}/{p.stem}' for p in tmp_path.glob('*/private*')}
+    assert left == {'old/private_2d', 'new/private', 'new/private_2d'}
     assert len(list_clips(tmp_path)) == 3
