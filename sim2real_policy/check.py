@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sim2real_core.errors import MissingError, Sim2RealError
+from sim2real_core.files import version
 from sim2real_policy import runtimes
 from sim2real_policy.bench import OVERHEAD, overhead
 from sim2real_policy.bundle import Bundle
@@ -50,6 +51,7 @@ def machine() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     about: dict[str, Any] = {
+        'suite': version(),
         'system': f'{platform.system()} {platform.release()}',
         'processor': platform.machine(),
         'python': platform.python_version(),

@@ -4,11 +4,14 @@ On the robot, under one folder:
 
     bundles/<SHA-256>.onnx     copied once, whatever they are called here
     releases/<release>/        policy.onnx, policy.yaml (parameters of the node), release.json,
-                               check.json, and trial.json when a stage was passed
-    current, previous          links to releases
+                               check.json, trial.json when a stage was passed, and before, a link
+                               to the release that was current before this one
+    current                    link to a release
 
 A link is replaced by renaming another over it, so ``current`` is at every moment one release or
-the other. Nothing of the robot's is needed but a POSIX shell, coreutils and this suite.
+the other, and knows the one before it: wherever a deployment is cut off, what ran stays in force
+and can still be rolled back. Nothing of the robot's is needed but a POSIX shell, coreutils and
+this suite.
 """
 
 from __future__ import annotations
@@ -196,11 +199,15 @@ def rollback(remote: Remote, folder: str = FOLDER, restart: str = '') -> tuple[s
 
     Raises:
         InputError: there is none before.
-        Sim2RealError: it failed.
+        Sim2RealError: it failed, or the bundle of the release before is damaged.
     """
-    was, before = current(remote, folder), _link(remote, folder, 'previous')
-    if not before or before == was:
-        raise InputError(Fault('previous', before, 'there is no release before this one'))
+    was, before = current(remote, folder), _link(remote, folder, 'current/before')
+    if not before:
+        raise InputError(Fault('before', before, 'there is no release before this one'))
+    bundle = _q(f'{folder}/releases/{before}/policy.onnx')
+    said = remote.run(f'basename "$(readlink {bundle})" .onnx && sha256sum < {bundle}').out.split()
+    if len(said) < 2 or said[0] != said[1]:
+        raise Sim2RealError(f'the bundle of {before} is damaged there: deploy it again')
     _switch(remote, folder, before)
     if restart:
         _said(remote, restart, 'restarting the node')
@@ -277,8 +284,10 @@ def _write_release(plan: Plan, remote: Remote, release: str) -> None:
         'content_hash': plan.bundle.content_hash,
         'parameters': parameters,
     }
-    link = f'ln -sfn ../../bundles/{plan.digest}.onnx {_q(release)}/policy.onnx'
-    _said(remote, f'mkdir -p {_q(release)} && {link}', 'making the release')
+    link, bundle = f'{_q(release)}/policy.onnx', f'../../bundles/{plan.digest}.onnx'
+    # Left alone where it is right: this release may be the current one.
+    right = f'[ "$(readlink {link})" = {bundle} ] || ln -sfn {bundle} {link}'
+    _said(remote, f'mkdir -p {_q(release)} && {{ {right}; }}', 'making the release')
     # JSON is YAML; so nothing is needed here that writes YAML.
     nodes = {'/**/policy': {'ros__parameters': parameters}}
     for name, data in (('policy.yaml', nodes), ('release.json', about)):
@@ -303,13 +312,14 @@ def _build(plan: Plan, remote: Remote, release: str) -> str:
 def _check(plan: Plan, remote: Remote, release: str) -> dict[str, Any]:
     """The report of ``policy check`` there, which must be good."""
     path = _q(f'{release}/check.json')
+    part = f'{path}.part'
     asked = '' if plan.runtime == 'auto' else f' --runtime {_q(plan.runtime)}'
     check = (
         f'{plan.command} policy check {_q(release)}/policy.onnx --robot {_q(plan.robot)}{asked}'
     )
     script = (
-        f'rm -f {path}; {check} --json {path} >&2; status=$?; '
-        f'[ ! -f {path} ] || cat {path}; exit $status'
+        f'rm -f {part}; {check} --json {part} >&2; status=$?; [ ! -f {part} ] || cat {part}; '
+        f'[ $status -ne 0 ] || mv {part} {path}; exit $status'
     )
     answer = remote.run(script, within=CHECK_WITHIN)
     try:
@@ -330,15 +340,24 @@ def _understood(answer: Answer, command: str, doing: str) -> None:
         raise Sim2RealError(f'{doing} failed there: {answer.err.strip()}')
 
 
-def _switch(remote: Remote, folder: str, release: str) -> None:
-    """Make a release the current one, and the current one the previous."""
+def _switch(remote: Remote, folder: str, release: str, *, back: bool = False) -> None:
+    """Make a release the current one, which then knows the one that was current before it.
+
+    Args:
+        remote: where.
+        folder: there.
+        release: its name.
+        back: it is the one before again, as if nothing had been; what it knows is left alone.
+    """
+    remember = '' if back else '[ -z "$was" ] || put "../${was#releases/}" "$new/before" || exit 1'
     script = f"""
 cd {_q(folder)} || exit 1
 put() {{ ln -sfn "$1" "$2.next" && mv -T "$2.next" "$2"; }}
+new=releases/{_q(release)}
 was=$(readlink current || true)
-[ "$was" = releases/{_q(release)} ] && exit 0
-[ -z "$was" ] || put "$was" previous || exit 1
-put releases/{_q(release)} current
+[ "$was" = "$new" ] && exit 0
+{remember}
+put "$new" current
 """
     _said(remote, script, 'switching')
 
@@ -349,7 +368,7 @@ def _restart(plan: Plan, remote: Remote, before: str) -> None:
     if answer.status == 0:
         return
     if before:
-        _switch(remote, plan.folder, before)
+        _switch(remote, plan.folder, before, back=True)
         remote.run(plan.restart, within=QUICK)
     back = f'back to {before}' if before else 'there is nothing to go back to'
     raise Sim2RealError(f'the node did not start ({answer.err.strip()}); {back}')

@@ -116,7 +116,10 @@ def build(trt: Any, logger: Any, bundle: Bundle, precision: str) -> bytes:
         Sim2RealError: the build failed.
     """
     if precision == 'int8' and not quantized(bundle):
-        mend = 'has no QuantizeLinear nodes: quantize it before export, or build fp16'
+        mend = (
+            'has no QuantizeLinear and DequantizeLinear nodes: quantize it before export, or '
+            'build fp16'
+        )
         raise InputError(Fault('precision', precision, mend, str(bundle.path)))
     builder, flags = trt.Builder(logger), 0
     if precision == 'int8':  # types are as the model says; always so from TensorRT 11 on
@@ -151,8 +154,14 @@ def _parse(trt: Any, logger: Any, network: Any, model: bytes, file: str) -> None
 
 
 def quantized(bundle: Bundle) -> bool:
-    """Whether a model says itself how it is quantized."""
-    return b'QuantizeLinear' in bundle.model
+    """Whether a model says itself how it is quantized, by pairs of explicit nodes.
+
+    They are looked for as protobuf writes the ``op_type`` of a node (field 4: tag, length, text),
+    since ``onnx`` need not be installed here; so neither words of the metadata nor operators that
+    quantize while they run (``DynamicQuantizeLinear``) count.
+    """
+    pair = (b'QuantizeLinear', b'DequantizeLinear')
+    return all(b'\x22' + bytes([len(name)]) + name in bundle.model for name in pair)
 
 
 def half_precision(model: bytes) -> bytes:

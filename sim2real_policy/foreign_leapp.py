@@ -4,7 +4,8 @@ Their inputs and outputs are physical quantities (absolute joint positions, an o
 by ``kind`` and ``element_names``; scaling, histories and feedback lie inside. Here they become one
 model with one observation, of which each of their inputs takes its elements.
 
-See https://nvidia-isaac.github.io/leapp for the format (``generated_configs``).
+See https://nvidia-isaac.github.io/leapp for the format (``generated_configs``); Isaac Lab's
+exporter adds ``isaaclab_connection``, which says what of the simulation a port was.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sim2real_policy.description import Description
 from sim2real_policy.export import Network
 from sim2real_policy.observation import KINDS, ObservationLayout, Term
 from sim2real_policy.onnx_graph import (
+    begun_state,
     joined,
     keep_outputs,
     load_model,
@@ -35,8 +37,6 @@ from sim2real_policy.onnx_graph import (
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
-    from sim2real_policy.metadata import BundleMetadata
-
 Array32 = npt.NDArray[np.float32]
 
 INPUTS = {
@@ -50,6 +50,11 @@ INPUTS = {
     'command/body/velocity': 'velocity_command',
 }
 """Kind of an input there -> kind of a term here."""
+
+CONNECTIONS = {'projected_gravity_b': 'projected_gravity'}
+"""Property that an input of Isaac Lab was -> kind of a term here; goes before its ``kind``."""
+
+GAINS = {'kp': 'stiffness', 'kd': 'damping'}
 
 OUTPUTS = {
     'target/joint/position': 'position',
@@ -72,6 +77,11 @@ class _Port:
     shape: tuple[int, ...]
     kind: str
     elements: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 def read_leapp(path: Path, profile: RobotProfile, told: Container[str]) -> Network:
@@ -125,17 +135,23 @@ class _Reader(Faults):
         layout = ObservationLayout([Term(**term) for term in terms], self.profile.joint_names)
         picks = {port.name: (self.pick(port, layout), port.shape) for port in entries}
         order = self.order(targets)
+        first = self.first_values(states)
         self.check()
+        pipeline = Pipeline(files, wires, {s['input']: s['output'] for s in states}, first)
+        values = self.values(terms, meaning, states)
+        values |= self.gains(pipeline, ports['outputs'])
         model = joined({name: load_model(str(file)) for name, file in files.items()}, wires)
+        if any(map(np.any, first.values())):
+            values['state'] = [*states, begun_state(model, first)]
         picked_inputs(model, 'observation', layout.size, picks)
         sources = [port.name for port in targets]
         picked_output(model, 'action', sources, order)
-        keep_outputs(model, ['action', *(state['output'] for state in states)])
+        keep_outputs(model, ['action', *(state['output'] for state in values['state'])])
         merged = model.SerializeToString()
         return Network(
             lambda meta: merged,
-            Description(self.values(terms, meaning, states), remarks=tuple(self.remarks)),
-            lambda meta: LeappReference(meta, files, wires, picks, sources, order),
+            Description(values, remarks=tuple(self.remarks)),
+            lambda meta: LeappReference(pipeline, picks, sources, order),
         )
 
     def values(
@@ -165,7 +181,8 @@ class _Reader(Faults):
             backend, file = str(about.get('backend', '')), about.get('model_path')
             here: tuple[object, ...] = ('models', name, 'parameters')
             if not backend.startswith('onnx'):
-                self.add(f'models.{name}.parameters.backend', backend, 'must be onnx', path=here)
+                mend = 'must be onnx: export with onnx-dynamo or onnx-torchscript'
+                self.add(f'models.{name}.parameters.backend', backend, mend, path=here)
                 continue
             path = self.path.parent / str(file)
             if not path.is_file():
@@ -185,16 +202,18 @@ class _Reader(Faults):
         for node, model in self.models.items():
             for item in model.get(side) or ():
                 name = f'{node}/{item.get("name")}'
-                if item.get('dtype') != 'float32':
-                    self.add(f'{name}.dtype', item.get('dtype'), 'must be float32')
+                if item.get('dtype', 'float32') != 'float32':
+                    self.add(f'{name}.dtype', item['dtype'], 'must be float32')
                 shape = tuple(item.get('shape') or ())
                 if any(type(size) is not int or size < 1 for size in shape):
                     self.add(f'{name}.shape', list(shape), 'must be fixed')
                     continue
                 kind, connection = str(item.get('kind') or ''), item.get('isaaclab_connection')
-                if kind.endswith('_velocity') and str(connection).endswith('_w'):
+                moving = kind.endswith(('_velocity', '_acceleration'))
+                if moving and str(connection).endswith('_w'):
                     mend = f'{kind} in the world frame is not known to a robot'
                     self.add(f'{name}.isaaclab_connection', connection, mend)
+                kind = CONNECTIONS.get(str(connection).rpartition(':')[2], kind)
                 found[name] = _Port(name, shape, kind, self.elements(name, item))
         return found
 
@@ -216,7 +235,7 @@ class _Reader(Faults):
         return {target: source for source, targets in edges.items() for target in targets}
 
     def states(self, ports: Mapping[str, Mapping[str, _Port]]) -> list[dict[str, Any]]:
-        """What is fed back from one step to the next; it must start with zeros."""
+        """What is fed back from one step to the next."""
         found = []
         for target, source in self.wires('feedback_flow').items():
             if target not in ports['inputs'] or source not in ports['outputs']:
@@ -224,15 +243,38 @@ class _Reader(Faults):
                 continue
             shape = list(ports['inputs'][target].shape)
             found.append({'input': target, 'output': source, 'shape': shape})
-        file = self.pipeline.get('initial_values')
-        if file:
-            for name, values in _safetensors(self.path.parent / str(file)).items():
-                if np.any(values):
-                    self.add('pipeline.initial_values', name, 'must be zeros to be run here')
         outputs = [state['output'] for state in found]
         if len(set(outputs)) != len(outputs):
             self.add('pipeline.feedback_flow', outputs, 'an output may feed one input only')
         return found
+
+    def first_values(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Array32]:
+        """What each state starts with: zeros, where nothing else is said."""
+        file = self.pipeline.get('initial_values')
+        told = _safetensors(self.path.parent / str(file)) if file else {}
+        found = {}
+        for name, shape in ((state['input'], tuple(state['shape'])) for state in states):
+            values = told.get(name, np.zeros(shape)).astype(np.float32)
+            if values.shape != shape or not np.isfinite(values).all():
+                mend = f'must be {list(shape)} finite numbers'
+                self.add('pipeline.initial_values', f'{name}: {list(values.shape)}', mend)
+            found[name] = values
+        return found
+
+    def gains(self, pipeline: Pipeline, outputs: Mapping[str, _Port]) -> dict[str, Any]:
+        """Of the position loop, where the models say them for each joint and as constants."""
+        ports = [port for port in outputs.values() if port.kind in GAINS]
+        given: dict[str, dict[str, float]] = {name: {} for name in GAINS.values()}
+        low, high = (pipeline.ends(value) for value in (0.0, 1.0)) if ports else ({}, {})
+        for port in ports:
+            if np.array_equal(low[port.name], high[port.name]):
+                numbers = np.ravel(low[port.name]).tolist()
+                given[GAINS[port.kind]] |= dict(zip(port.elements, numbers))
+        joints = set(self.profile.joint_names)
+        if all(set(names) == joints for names in given.values()):
+            return {'gains': given}
+        self.remarks += [f'output {port.name} ({port.kind}) is not used' for port in ports]
+        return {}
 
     def targets(self, outputs: Mapping[str, _Port], fed_back: set[str]) -> tuple[str, list[_Port]]:
         """What is commanded, and by which outputs."""
@@ -245,7 +287,7 @@ class _Reader(Faults):
             mend = f'exactly one kind must be commanded, of {", ".join(OUTPUTS)}'
             self.add('pipeline.outputs', {port.name: port.kind for port in ports}, mend)
         for port in ports:
-            if port not in found and port.name not in fed_back:
+            if port not in found and port.kind not in GAINS and port.name not in fed_back:
                 self.remarks.append(f'output {port.name} ({port.kind or "no kind"}) is not used')
         return (meanings or [''])[0], found
 
@@ -253,7 +295,7 @@ class _Reader(Faults):
         """A term for each kind of input."""
         kinds: dict[str, dict[str, Any]] = {}
         for port in entries:
-            kind = INPUTS.get(port.kind)
+            kind = INPUTS.get(port.kind, port.kind if port.kind in CONNECTIONS.values() else None)
             if kind == 'imu_angular_velocity' and not self.profile.imu_link:
                 kind = 'base_angular_velocity'
             if kind is None:
@@ -268,10 +310,9 @@ class _Reader(Faults):
 
     def pick(self, port: _Port, layout: ObservationLayout) -> list[int]:
         """Where the elements of an input are in the observation."""
-        kind = INPUTS[port.kind]
+        kind = INPUTS.get(port.kind, port.kind)
         if f'{kind}.x' not in layout.labels and kind == 'imu_angular_velocity':
             kind = 'base_angular_velocity'
-        count = math.prod(port.shape)
         names = port.elements
         if not names and KINDS[kind][0] not in ('position', 'velocity', 'effort', 'orientation'):
             names = PLAIN.get(kind, PLAIN[''])
@@ -281,8 +322,8 @@ class _Reader(Faults):
         for name, label in zip(names, labels):
             if label not in layout.labels:
                 self.add(f'{port.name}.element_names', name, f'{self.profile.name} has no {label}')
-        if len(labels) != count:
-            mend = f'must be {count} names, one for each element of {list(port.shape)}'
+        if len(labels) != port.size:
+            mend = f'must be {port.size} names, one for each element of {list(port.shape)}'
             self.add(f'{port.name}.element_names', list(names), mend)
         return [layout.labels.index(label) for label in labels if label in layout.labels]
 
@@ -290,7 +331,7 @@ class _Reader(Faults):
         """Where each joint of the robot is in the outputs, one after the other."""
         names = [name for port in targets for name in port.elements]
         for port in targets:
-            if len(port.elements) != math.prod(port.shape):
+            if len(port.elements) != port.size:
                 mend = f'must be one name for each element of {list(port.shape)}'
                 self.add(f'{port.name}.element_names', list(port.elements), mend)
         for joint in self.profile.joint_names:
@@ -301,13 +342,62 @@ class _Reader(Faults):
         return [names.index(j) for j in self.profile.joint_names if j in names]
 
 
-class LeappReference:
+class Pipeline:
     """The models run one after the other, as LEAPP describes it.
 
     Args:
-        meta: for the states.
-        files: of the models.
+        files: of the models, in the order in which they run.
         wires: input to the output it is fed from.
+        feedback: input to the output of the step before that it is fed from.
+        first: values of these inputs in the first step.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        wires: Mapping[str, str],
+        feedback: Mapping[str, str],
+        first: Mapping[str, Array32],
+    ) -> None:
+        self._sessions = {
+            name: open_session(load_model(str(file)).SerializeToString(), str(file))
+            for name, file in files.items()
+        }
+        self._wires, self._feedback, self._first = wires, feedback, first
+        self.reset()
+
+    def reset(self) -> None:
+        """What is fed back begins anew."""
+        self._fed = dict(self._first)
+
+    def step(self, given: Mapping[str, Array32]) -> dict[str, Array32]:
+        """Every value of a step, from those of the inputs that nothing feeds."""
+        values = {**self._fed, **given}
+        for node, session in self._sessions.items():
+            names = [f'{node}/{end.name}' for end in session.get_inputs()]
+            inputs = {n.split('/', 1)[1]: values[self._wires.get(n, n)] for n in names}
+            for end, value in zip(session.get_outputs(), session.run(None, inputs)):
+                values[f'{node}/{end.name}'] = value
+        self._fed = {target: values[source] for target, source in self._feedback.items()}
+        return values
+
+    def ends(self, value: float) -> dict[str, Array32]:
+        """Every value of a first step in which all inputs are one number."""
+        shapes = {
+            f'{node}/{end.name}': end.shape
+            for node, session in self._sessions.items()
+            for end in session.get_inputs()
+        }
+        values = self.step({n: np.full(s, value, np.float32) for n, s in shapes.items()})
+        self.reset()
+        return values
+
+
+class LeappReference:
+    """What LEAPP exported, run step by step on observations.
+
+    Args:
+        pipeline: the models.
         picks: input to (indices in the observation, shape).
         sources: outputs that the action is made of.
         order: of the action's elements in these.
@@ -315,36 +405,23 @@ class LeappReference:
 
     def __init__(
         self,
-        meta: BundleMetadata,
-        files: Mapping[str, Path],
-        wires: Mapping[str, str],
+        pipeline: Pipeline,
         picks: Mapping[str, tuple[Sequence[int], Sequence[int]]],
         sources: Sequence[str],
         order: Sequence[int],
     ) -> None:
-        self._sessions = {
-            name: open_session(load_model(str(file)).SerializeToString(), str(file))
-            for name, file in files.items()
-        }
-        self._meta, self._wires, self._picks = meta, wires, picks
+        self._pipeline, self._picks = pipeline, picks
         self._sources, self._order = sources, order
-        self.reset()
-
-    def reset(self) -> None:
-        """Zero what is fed back."""
-        self._fed = {s.input: np.zeros(s.shape, np.float32) for s in self._meta.state}
+        self.reset = pipeline.reset
 
     def infer(self, observation: Array32, others: Mapping[str, Array32]) -> npt.NDArray[Any]:
         """Action (1, nj) for an observation (1, size)."""
-        values = dict(self._fed)
-        for name, (indices, shape) in self._picks.items():
-            values[name] = observation[0, list(indices)].reshape(shape)
-        for node, session in self._sessions.items():
-            names = [f'{node}/{end.name}' for end in session.get_inputs()]
-            inputs = {n.split('/', 1)[1]: values[self._wires.get(n, n)] for n in names}
-            for end, value in zip(session.get_outputs(), session.run(None, inputs)):
-                values[f'{node}/{end.name}'] = value
-        self._fed = {s.input: values[s.output] for s in self._meta.state}
+        values = self._pipeline.step(
+            {
+                name: observation[0, list(indices)].reshape(shape)
+                for name, (indices, shape) in self._picks.items()
+            }
+        )
         flat = np.concatenate([np.ravel(values[name]) for name in self._sources])
         return flat[list(self._order)][None]
 

@@ -1,7 +1,9 @@
 """Metadata that mjlab and BeyondMimic write into their ONNX files, in the words of this suite.
 
-Their ``metadata_props`` are lists as text with commas, numbers rounded to three decimals. They say
-neither the control period nor scales, clips and histories of what is observed.
+Their ``metadata_props`` are lists as text with commas, numbers rounded to three decimals. They do
+not say the control period. Scales, clips and histories of what is observed are said by mjlab since
+1.6 (``observation_terms_*``, one entry for each term, elements of an entry with semicolons); older
+ones and BeyondMimic leave them out.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sim2real_core.errors import Faults
 from sim2real_policy.description import Description
@@ -35,6 +39,10 @@ TERMS = {
 
 TWISTS = ('twist', 'base_velocity', 'velocity')
 """Names of a command that is a twist."""
+
+COLUMNS = ('scale', 'clip', 'history_length', 'flatten_history_dim')
+SCALES, CLIPS, HISTORIES, FLAT = (f'observation_terms_{name}' for name in COLUMNS)
+ENDLESS = float(np.finfo(np.float32).max)  # a clip that is open to one side
 
 
 def is_mjlab(properties: Mapping[str, str]) -> bool:
@@ -63,7 +71,7 @@ def read_mjlab(
             counterpart here.
     """
     faults = Faults(file)
-    joints = _names(properties['joint_names'])
+    joints = mjlab_names(properties['joint_names'])
     values: dict[str, Any] = {
         'joints': joints,
         'training': {
@@ -84,22 +92,25 @@ def read_mjlab(
         values['action'] = {'meaning': 'position', 'scale': scale}
         remarks.append('the action is taken for positions about the default pose, unclipped')
     if 'observation' not in told:
-        values['observation'] = _terms(properties, size, profile, faults)
+        values['observation'] = mjlab_terms(properties, size, profile, faults)
         remarks.append(
-            'observations are taken as unscaled, unclipped and without history, base_ang_vel from '
-            'the IMU where there is one, base_lin_vel from the odometry'
+            'base_ang_vel is taken from the IMU where there is one, base_lin_vel from the odometry'
         )
+        if SCALES not in properties:
+            remarks.append('observations are taken as unscaled, unclipped and without history')
     faults.check()
     return Description(values, remarks=tuple(remarks))
 
 
-def _terms(
+def mjlab_terms(
     properties: Mapping[str, str], size: int | None, profile: RobotProfile, faults: Faults
 ) -> list[dict[str, Any]]:
-    commands = _names(properties.get('command_names', ''))
-    joints = len(_names(properties['joint_names']))
+    """The observation's terms, in the words of the YAML; see :func:`read_mjlab`."""
+    commands = mjlab_names(properties.get('command_names', ''))
+    joints = len(mjlab_names(properties['joint_names']))
     terms, width = [], 0
-    for name in _names(properties['observation_names']):
+    names = mjlab_names(properties['observation_names'])
+    for name, more in zip(names, _processing(properties, names, faults)):
         kind = TERMS.get(name)
         if name in ('command', 'generated_commands') and set(commands) & set(TWISTS):
             kind = 'velocity_command'
@@ -109,8 +120,9 @@ def _terms(
             mend = f'has no counterpart (commands: {", ".join(commands) or "none"}); '
             faults.add('observation_names', name, mend + 'describe observation in the YAML')
             continue
-        width += joints if kind in ('joint_position', 'joint_velocity', 'previous_action') else 3
-        terms.append({'kind': kind})
+        each = joints if kind in ('joint_position', 'joint_velocity', 'previous_action') else 3
+        width += each * more.get('history', 1)
+        terms.append({'kind': kind, **more})
     if size not in (None, width) and not faults.found:
         mend = (
             f'are {width} elements, the model takes {size}: describe observation in the YAML, '
@@ -120,7 +132,56 @@ def _terms(
     return terms
 
 
-def _names(text: str) -> list[str]:
+def _processing(
+    properties: Mapping[str, str], names: list[str], faults: Faults
+) -> list[dict[str, Any]]:
+    """Scale, clip and history of each term, as far as the file says them.
+
+    They clip before they scale, a bundle clips after: its bounds are theirs times the scale.
+    """
+    found: list[dict[str, Any]] = [{} for _ in names]
+    columns = {key: _entries(properties, key, names, faults) for key in (SCALES, CLIPS, HISTORIES)}
+    flat = _entries(properties, FLAT, names, faults)
+    for index, (name, more) in enumerate(zip(names, found)):
+        scale, clip, history = (columns[key][index] for key in columns)
+        if scale not in ([], [1.0]):
+            more['scale'] = scale[0] if len(scale) == 1 else scale
+        if clip and not np.isinf(clip).all():
+            if len(clip) != 2 or len(set(scale)) > 1:
+                mend = 'one range for elements of several scales: describe observation in the YAML'
+                faults.add(CLIPS, f'{name}: {clip}', mend)
+                continue
+            bounds = np.multiply(clip, scale[0] if scale else 1.0)
+            more['clip'] = np.clip(np.sort(bounds), -ENDLESS, ENDLESS).tolist()
+        if history and history != [0.0]:
+            more['history'] = int(history[0])
+            if flat[index] == [0.0]:
+                faults.add(FLAT, name, 'a history that is not flattened is not supported')
+    return found
+
+
+def _entries(
+    properties: Mapping[str, str], key: str, names: list[str], faults: Faults
+) -> list[list[float]]:
+    """Numbers of each term; nothing for each when the file does not have the key."""
+    if key not in properties:
+        return [[] for _ in names]
+    words = {'True': '1', 'False': '0'}
+    entries = properties[key].split(',')
+    try:
+        found = [[float(words.get(w, w)) for w in entry.split(';')] for entry in entries]
+    except ValueError:
+        found = []
+    if len(found) != len(names):
+        mend = (
+            f'must be one entry for each of {len(names)} terms: describe observation in the YAML'
+        )
+        faults.add(key, properties[key], mend)
+        return [[] for _ in names]
+    return found
+
+
+def mjlab_names(text: str) -> list[str]:
     """A list of names: with commas, or as Python prints it (BeyondMimic nests it so)."""
     if text.strip().startswith('['):
         try:

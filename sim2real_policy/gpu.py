@@ -79,7 +79,10 @@ def _attribute(driver: Any, which: int, handle: ctypes.c_int) -> int:
 
 
 def _call(driver: Any, function: str, *args: Any) -> None:
-    status = getattr(driver, function)(*args)
+    try:
+        status = getattr(driver, function)(*args)
+    except AttributeError as error:  # a stand-in of some container, or one of long ago
+        raise MissingError(f'no usable NVIDIA driver: {DRIVER} has no {function}') from error
     if status:
         text = ctypes.c_char_p()
         driver.cuGetErrorName(status, ctypes.byref(text))

@@ -124,8 +124,8 @@ def picked_inputs(
     graph = model.graph
     nodes = []
     for target, (indices, shape) in picks.items():
-        _constant(graph, f'{target}.indices', np.array(indices, np.int64))
-        _constant(graph, f'{target}.shape', np.array(shape, np.int64))
+        constant(graph, f'{target}.indices', np.array(indices, np.int64))
+        constant(graph, f'{target}.shape', np.array(shape, np.int64))
         nodes += [
             onnx.helper.make_node(
                 'Gather', [name, f'{target}.indices'], [f'{target}.flat'], axis=1
@@ -138,6 +138,47 @@ def picked_inputs(
     _replace(graph.node, [*nodes, *graph.node])
 
 
+def begun_state(model: Any, first: Mapping[str, Any]) -> dict[str, Any]:
+    """Let states begin with other values than zeros, with which a runtime begins.
+
+    A further state is zero in the first step and one ever after; it chooses between the values
+    given and the state as it is fed back, so that either comes through to the bit.
+
+    Args:
+        model: changed in place; its inputs keep their names.
+        first: values in the first step, by the input they are for.
+
+    Returns:
+        The further state: names of its ``input`` and ``output``, and its ``shape``.
+    """
+    onnx = onnx_package()
+    graph, before, after = model.graph, 'begun_in', 'begun_out'
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    for name, value in (('begun.half', 0.5), ('begun.one', 1.0)):
+        constant(graph, name, np.array([value], np.float32))
+    nodes = [
+        helper.make_node('Greater', [before, 'begun.half'], ['begun']),
+        # Not a constant: some runtimes take no output that depends on no input.
+        helper.make_node('Max', [before, 'begun.one'], [after]),
+    ]
+    for name, values in first.items():
+        _rename_uses(graph, name, f'{name}.begun')
+        constant(graph, f'{name}.first', np.asarray(values, np.float32))
+        nodes.append(
+            helper.make_node('Where', ['begun', name, f'{name}.first'], [f'{name}.begun'])
+        )
+    _replace(graph.node, [*nodes, *graph.node])
+    graph.input.append(helper.make_tensor_value_info(before, kind, [1]))
+    graph.output.append(helper.make_tensor_value_info(after, kind, [1]))
+    return {'input': before, 'output': after, 'shape': [1]}
+
+
+def _rename_uses(graph: Any, old: str, new: str) -> None:
+    """Let all nodes take another value in a value's place."""
+    for node in graph.node:
+        _replace(node.input, [new if name == old else name for name in node.input])
+
+
 def reordered_input(model: Any, end: Any, order: Sequence[int]) -> None:
     """Let an input (n, size) be reordered before the model sees it.
 
@@ -148,10 +189,8 @@ def reordered_input(model: Any, end: Any, order: Sequence[int]) -> None:
     """
     onnx = onnx_package()
     inner = f'{end.name}.reordered'
-    for node in model.graph.node:
-        names = [inner if name == end.name else name for name in node.input]
-        _replace(node.input, names)
-    _constant(model.graph, f'{end.name}.order', np.array(order, np.int64))
+    _rename_uses(model.graph, end.name, inner)
+    constant(model.graph, f'{end.name}.order', np.array(order, np.int64))
     gather = onnx.helper.make_node('Gather', [end.name, f'{end.name}.order'], [inner], axis=1)
     _replace(model.graph.node, [gather, *model.graph.node])
 
@@ -167,8 +206,8 @@ def picked_output(model: Any, name: str, sources: Sequence[str], indices: Sequen
     """
     onnx = onnx_package()
     graph = model.graph
-    _constant(graph, f'{name}.row', np.array([1, -1], np.int64))
-    _constant(graph, f'{name}.indices', np.array(indices, np.int64))
+    constant(graph, f'{name}.row', np.array([1, -1], np.int64))
+    constant(graph, f'{name}.indices', np.array(indices, np.int64))
     nodes = [
         onnx.helper.make_node('Reshape', [source, f'{name}.row'], [f'{name}.{index}'])
         for index, source in enumerate(sources)
@@ -184,7 +223,30 @@ def picked_output(model: Any, name: str, sources: Sequence[str], indices: Sequen
     graph.node.extend(nodes)
 
 
-def _constant(graph: Any, name: str, values: Any) -> None:
+def in_order(nodes: Sequence[Any], known: set[str]) -> list[Any]:
+    """Nodes such that each comes after those whose outputs it takes, as ONNX wants them.
+
+    Args:
+        nodes: in any order.
+        known: inputs and weights.
+
+    Raises:
+        InputError: some take what nothing gives.
+    """
+    left, ready, ordered = list(nodes), known | {''}, []
+    while left:
+        now = [node for node in left if ready.issuperset(node.input)]
+        if not now:
+            lacking = sorted({name for node in left for name in node.input} - ready)
+            raise InputError(Fault('model', lacking, 'nothing in the model gives these'))
+        ordered += now
+        ready |= {name for node in now for name in node.output}
+        left = [node for node in left if not ready.issuperset(node.output)]
+    return ordered
+
+
+def constant(graph: Any, name: str, values: Any) -> None:
+    """Add a weight to a graph."""
     graph.initializer.append(onnx_package().numpy_helper.from_array(values, name))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from sim2real_policy.bundle import load_bundle, open_session
 from sim2real_policy.description import HOW, Description
 from sim2real_policy.export import Network
 from sim2real_policy.foreign_mjlab import is_mjlab, read_mjlab
+from sim2real_policy.foreign_motion import Motion, MotionReference, insert_motion, is_motion
 from sim2real_policy.metadata import PREFIX, BundleMetadata
 from sim2real_policy.onnx_graph import keep_outputs, load_model, recurrent_pairs, shape_of
 
@@ -29,7 +30,7 @@ ACTIONS = ('actions', 'action')
 """Names that outputs with actions have, where there are several outputs."""
 
 
-def read_onnx(path: Path, profile: RobotProfile, told: Container[str]) -> Network:
+def read_onnx(path: Path, profile: RobotProfile, told: Collection[str]) -> Network:
     """Read an ONNX file.
 
     Args:
@@ -44,6 +45,8 @@ def read_onnx(path: Path, profile: RobotProfile, told: Container[str]) -> Networ
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if any(key.startswith(PREFIX) for key in properties):
         described = describe(load_bundle(path).meta)
+    elif is_mjlab(properties) and is_motion(model):
+        return _following(path, model, properties, profile, told)
     else:
         state = recurrent_pairs(model)
         described = Description({'state': state} if state else {})
@@ -58,6 +61,25 @@ def read_onnx(path: Path, profile: RobotProfile, told: Container[str]) -> Networ
         lambda meta: changed,
         described,
         lambda meta: OnnxReference(original, meta, str(path)),
+    )
+
+
+def _following(
+    path: Path,
+    model: Any,
+    properties: Mapping[str, str],
+    profile: RobotProfile,
+    told: Collection[str],
+) -> Network:
+    """A policy that follows the motion in its file."""
+    original, motion = model.SerializeToString(), Motion(properties, profile, told, str(path))
+    foreign = read_mjlab(properties, None, profile, {*told, 'observation'}, str(path))
+    insert_motion(model, motion)
+    changed = model.SerializeToString()
+    return Network(
+        lambda meta: changed,
+        motion.described.over(foreign),
+        lambda meta: MotionReference(original, motion, str(path)),
     )
 
 

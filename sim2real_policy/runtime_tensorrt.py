@@ -17,7 +17,7 @@ from sim2real_policy.cuda import ALIGNMENT, Buffer, Cuda, CudaError, open_cuda
 from sim2real_policy.engine import EngineKey
 from sim2real_policy.gpu import probe
 from sim2real_policy.in_turn import in_turn
-from sim2real_policy.parity import ParityError, compare
+from sim2real_policy.parity import Parity, ParityError, compare
 from sim2real_policy.runtime import NOTHING, Array32, OnnxRuntime
 from sim2real_policy.runtime_names import TOLERANCE
 
@@ -52,7 +52,8 @@ class TensorRtRuntime:
         precision: one of ``runtime_names.PRECISIONS``.
         device: number of the GPU.
         folder: of the engines; ``engine.cache_folder()`` if not given.
-        tolerance: of the parity with ONNX Runtime; ``runtime_names.TOLERANCE`` if not given.
+        tolerance: of the parity with ONNX Runtime; ``runtime_names.TOLERANCE`` if not given, and
+            for an engine that is there what it was kept under.
         graph: replay a CUDA graph, where it can be recorded.
         rebuild: build the engine even if it is there.
         warm_up: steps done at once, so that the first real one is not slow.
@@ -60,7 +61,7 @@ class TensorRtRuntime:
     Raises:
         MissingError: no GPU, no TensorRT, or neither cuda-python nor pycuda.
         InputError: TensorRT cannot run this network.
-        ParityError: a new engine's actions differ too much; it is not kept.
+        ParityError: the engine's actions differ too much; a new one is not kept.
 
     Attributes:
         key: of the engine.
@@ -107,6 +108,8 @@ class TensorRtRuntime:
             self.reset()
             if new:
                 self._keep(bundle, plan, tolerance or TOLERANCE[precision])
+            elif tolerance is not None:
+                self._compare_kept(tolerance)
         except BaseException:
             self.close()
             raise
@@ -132,6 +135,13 @@ class TensorRtRuntime:
         self.reset()
         about = {'built_in': self.built, 'parity': parity.as_json()}
         engines.store(plan, self.key, self.engine, about)
+
+    def _compare_kept(self, tolerance: float) -> None:
+        """Refuse an engine that was kept under a wider tolerance."""
+        figures = {name: self.about['parity'][name] for name in ('absolute', 'relative', 'steps')}
+        parity = Parity(**figures, tolerance=tolerance)
+        if not parity.ok:
+            raise ParityError(self.name, parity)
 
     @property
     def about(self) -> dict[str, Any]:

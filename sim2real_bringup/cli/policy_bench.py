@@ -38,11 +38,14 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_core.files import find
     from sim2real_core.profile import load_profile
     from sim2real_policy.bench import OVERHEAD, cycles, overhead
-    from sim2real_policy.bundle import load_bundle
+    from sim2real_policy.bundle import check_robot, load_bundle
     from sim2real_policy.check import machine
     from sim2real_policy.runtimes import make_runtime
 
     bundle = load_bundle(find('policies', args.bundle, '.onnx'))
+    profile = load_profile(args.robot) if args.robot else None
+    if profile is not None:
+        check_robot(bundle.meta, profile)
     calls = max(args.calls, 100)
     with _common.progress({'bench': 'timing'}) as tell:
         tell('bench', 0.0)
@@ -50,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
         result['overhead'] = overhead(bundle, calls)
         tell('bench', 0.5)
         ok = result['overhead']['overhead'] <= OVERHEAD
-        if args.robot:
+        if profile is not None:
             runtime = make_runtime(args.runtime, bundle)
-            result['cycle'] = cycles(bundle, load_profile(args.robot), runtime, calls)
+            result['cycle'] = cycles(bundle, profile, runtime, calls)
             runtime.close()
             ok &= result['cycle']['missed'] <= 0.01
         tell('bench', 1.0)

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from sim2real_policy.runtime_names import PRECISIONS, TOLERANCE
 
     parser.add_argument('bundle', help='an ONNX file, or the name of a shipped one')
+    _common.add_robot(parser, required=False)
     parser.add_argument(
         '--precision',
         choices=PRECISIONS,
@@ -42,11 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build it, compare it, keep it."""
     from sim2real_core.files import find
-    from sim2real_policy.bundle import load_bundle
+    from sim2real_policy.bundle import check_robot, load_bundle
     from sim2real_policy.parity import ParityError
     from sim2real_policy.runtime_tensorrt import TensorRtRuntime
 
     bundle = load_bundle(find('policies', args.bundle, '.onnx'))
+    if args.robot:
+        from sim2real_core.profile import load_profile
+
+        check_robot(bundle.meta, load_profile(args.robot))
     result = {'bundle': str(bundle.path), 'content_hash': bundle.content_hash}
     with _common.progress({'build': f'building {args.precision} on this GPU'}) as tell:
         tell('build', 0.0, 'this takes a minute or more')

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 HELP = 'bring a policy onto a robot over ssh: copy, build, check, switch'
 DETAILS = """The bundle is copied unless the robot has it, its TensorRT engine is built there where
 there is a TensorRT, and sim2real policy check runs there; only then is the link `current`
-switched. The release before stays for rollback. On the robot, the node is started by
+switched. The release before stays for rollback. Cut off at any moment, it leaves in force what
+was; doing it again takes it up. A robot's own profile must be there under the same name or path.
+On the robot, the node is started by
   ros2 run sim2real policy --ros-args -p autostart:=true \\
       --params-file ~/.local/share/sim2real/policies/current/policy.yaml
 
@@ -71,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=6,
         metavar=('X0', 'Y0', 'Z0', 'X1', 'Y1', 'Z1'),
-        help='corners of the box for the tool [m] (limited)',
+        help='corners of the box for the tool [m] (limited, of a robot that has a tool)',
     )
     parser.add_argument(
         '--runtime', choices=NAMES, default=REFERENCE, help=f'of the node (default: {REFERENCE})'
@@ -79,8 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--precision',
         choices=(*PRECISIONS, 'none'),
-        default='fp32',
-        help='of the TensorRT engine built there (default: fp32)',
+        help="of the TensorRT engine built there (default: the runtime's, else fp32)",
     )
     parser.add_argument(
         '--command',
@@ -92,14 +93,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Deploy it."""
+    from sim2real_core.errors import Fault, InputError
     from sim2real_core.files import find
     from sim2real_core.profile import load_profile
     from sim2real_policy.bundle import check_robot, load_bundle
     from sim2real_policy.deploy import STEPS, Plan, deploy
+    from sim2real_policy.runtime_names import precision_of
 
     bundle = load_bundle(find('policies', args.bundle, '.onnx'))
-    check_robot(bundle.meta, load_profile(args.robot))
-    box = args.workspace
+    profile = load_profile(args.robot)
+    check_robot(bundle.meta, profile)
+    if args.stage == 'limited' and profile.tool_link and not args.workspace:
+        mend = f'give the box that {profile.tool_link} may move in while the policy is on trial'
+        raise InputError(Fault('--workspace', '', mend))
+    box, precision = args.workspace, args.precision or precision_of(args.runtime)
     plan = Plan(
         bundle=bundle,
         robot=args.robot,
@@ -107,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         speed=args.speed,
         workspace=(box[:3], box[3:]) if box else None,
         runtime=args.runtime,
-        precision='' if args.precision == 'none' else args.precision,
+        precision='' if precision == 'none' else precision,
         command=args.command,
         restart=args.restart,
         folder=args.folder,

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 HELP = 'make a bundle of a network: torch, rsl-rl, TorchScript, ONNX, mjlab or LEAPP'
 DETAILS = """SOURCE is an ONNX file (plain, a bundle, or with what mjlab or BeyondMimic write into
-it), TorchScript or a checkpoint of rsl-rl (.pt), FILE.py:FUNCTION that returns a torch module, or
-the YAML file of a LEAPP export. What SOURCE does not say of itself is said in a YAML file
-(--about; --template prints one with comments) or taken from the robot profile. The bundle is
-compared with the network on random observations; it is not written when they differ by more than
-1e-5."""
+it, also with the motion that it follows), TorchScript or a checkpoint of rsl-rl (.pt),
+FILE.py:FUNCTION that returns a torch module, or the YAML file of a LEAPP export. What SOURCE does
+not say of itself is said in a YAML file (--about; --template prints one with comments) or taken
+from the robot profile. The bundle is compared with the network on random observations; it is not
+written when they differ by more than 1e-5."""
 EXAMPLE = """
 sim2real policy export --template > about.yaml
 sim2real policy export model_1500.pt --about about.yaml --robot arm6 --out out/policy.onnx

@@ -1,5 +1,7 @@
 """Networks of torch become bundles that act as they do."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
 from sim2real_learning.export import exportable, read_torch
 from sim2real_learning.torch_network import TorchNetwork
+from sim2real_policy.agreement import normalized
 from sim2real_policy.description import Description
 from sim2real_policy.export import export_network
 from sim2real_policy.runtime import OnnxRuntime
@@ -119,6 +122,31 @@ def test_checkpoints_of_every_rsl_rl_act_as_they_did_in_training(tmp_path, arm6,
     np.testing.assert_array_equal(
         np.array(made.bundle.meta.normalizer.mean, np.float32), norm['_mean'].numpy()[0]
     )
+
+
+GOLDEN = sorted((Path(__file__).parents[2] / 'golden' / 'rsl_rl').glob('*.pt'))
+
+
+@pytest.mark.parametrize('source', GOLDEN, ids=lambda path: path.stem)
+def test_checkpoints_that_rsl_rl_wrote_act_as_in_rsl_rl(tmp_path, arm6, source):
+    """Of versions 1 to 5, with normalizers, memories and students; see make_rsl_rl.py."""
+    told = {'activation': 'elu'}
+    if source.stem.endswith('heteroscedastic'):
+        told['distribution'] = 'heteroscedastic'
+    made = export(source, tmp_path / 'a.onnx', arm6, TOLD | {'network': told})
+    meta, expected = made.bundle.meta, np.load(source.with_suffix('.npz'))
+    memories = {'lstm': 2, 'gru': 1}
+    assert made.difference < 1e-5
+    assert len(meta.state) == memories.get(source.stem.rpartition('_')[2], 0)
+    assert (meta.normalizer is None) == source.stem.startswith('1.')
+    runtime = OnnxRuntime(made.bundle)
+    for seen, action in zip(expected['observations'], expected['actions']):
+        given = runtime.infer(normalized(meta, seen[None]))[0]
+        np.testing.assert_allclose(given, action, atol=1e-5)
+
+
+def test_all_versions_of_rsl_rl_are_there():
+    assert {path.stem.partition('.')[0] for path in GOLDEN} == set('12345')
 
 
 def rsl_rl_model(kind, **more):

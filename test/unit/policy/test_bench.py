@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
+from sim2real_core.profile import load_profile
+from sim2real_policy.action import Action
 from sim2real_policy.bench import BLOCK, cycles, overhead
+from sim2real_policy.bundle import BundleMetadata
+from sim2real_policy.observation import Term
 from sim2real_policy.random_policy import random_policy
 from sim2real_policy.runtime import OnnxRuntime
 
@@ -46,3 +50,25 @@ def test_cycles_go_through_every_stage(bundle, robot):
     assert figures['missed'] == 0.0 and figures['total']['p50'] == pytest.approx(5e-4)
     slow = iter(np.arange(1, 10_000) * 0.1)  # a control period is 0.02 s
     assert cycles(bundle, robot(), runtime, calls=50, clock=lambda: next(slow))['missed'] == 1.0
+
+
+ROBOTS = {
+    'rover': (
+        ['base_linear_velocity', 'velocity_command', 'previous_action'],
+        Action(meaning='twist', scale=(1.0, 1.0)),
+    ),
+    'quadruped': (
+        ['imu_angular_velocity', 'projected_gravity', 'joint_position', 'velocity_command'],
+        Action(meaning='position', scale=(0.25,) * 12),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', ROBOTS)
+def test_cycles_of_robots_of_other_kinds(tmp_path, name):
+    profile, (kinds, action) = load_profile(name), ROBOTS[name]
+    meta = BundleMetadata.for_robot(profile, [Term(kind=kind) for kind in kinds], action)
+    made = random_policy(meta, tmp_path / 'a.onnx', np.random.default_rng(0), hidden=(8,))
+    ticks = iter(np.arange(1, 10_000) * 1e-6)
+    figures = cycles(made, profile, OnnxRuntime(made), calls=50, clock=lambda: next(ticks))
+    assert figures['missed'] == 0.0 and figures['infer']['max'] > 0.0

@@ -1,7 +1,11 @@
 """Deploying, with a shell of this machine in the robot's place; over ssh in test_deploy_ssh.py."""
 
+import contextlib
+import hashlib
 import json
 import os
+import shutil
+import signal
 import stat
 import subprocess
 
@@ -112,6 +116,95 @@ def test_rollback_switches_between_the_last_two(there, plan):
     assert rollback(there, 'my policies') == (second, first)
 
 
+def whole(release):
+    """Whether a release has everything, undamaged."""
+    bundle = release / 'policy.onnx'
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    named = os.readlink(bundle) == f'../../bundles/{digest}.onnx'
+    texts = [(release / name).read_text() for name in ('policy.yaml', 'release.json')]
+    return named and all(map(json.loads, [*texts, (release / 'check.json').read_text()]))
+
+
+class Mortal:
+    """A robot whose shell dies before its n-th command, and is not reached from then on."""
+
+    def __init__(self, there, turn):
+        self.there, self.turn, self.done, self.dead = there, turn, 0, False
+        self.count = there.home / 'count'
+
+    def run(self, script, given=b'', within=30.0):
+        if not self.dead:
+            counting = (
+                f'set -T; n={self.done}; trap \'echo $n > "{self.count}"\' EXIT; '
+                f"trap 'n=$((n + 1)); [ $n -ne {self.turn} ] || kill -9 $$' DEBUG\n"
+            )
+            done = subprocess.run(
+                ['bash', '-c', counting + script],
+                cwd=self.there.home, input=given, capture_output=True, timeout=within,
+            )  # fmt: skip
+            self.dead = done.returncode == -signal.SIGKILL
+        if self.dead:
+            raise Sim2RealError('it cannot be reached')
+        self.done = int(self.count.read_text())
+        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.mark.skipif(shutil.which('bash') is None, reason='bash counts the commands')
+@pytest.mark.parametrize('new', [True, False], ids=['new', 'the same again'])
+def test_killed_before_any_command_it_leaves_the_old_one_in_force(there, plan, new):
+    zeroth, first = deploy(plan(0), there)['release'], deploy(plan(1), there)['release']
+    last = plan(2 if new else 1, restart='echo restarted')
+    before_of = {first: zeroth, last.release: first if new else zeroth}
+    start, seen = there.home / 'start', set()
+    shutil.copytree(there.folder, start, symlinks=True)
+    for turn in range(1, 1000):
+        robot = Mortal(there, turn)
+        with contextlib.suppress(Sim2RealError):
+            deploy(last, robot)
+        now = current(there, 'my policies')
+        seen.add(now)
+        assert whole(there.folder / 'current'), turn
+        assert os.readlink(there.folder / 'current/before') == f'../{before_of[now]}', turn
+        if not robot.dead:
+            break
+        if turn % 2:  # else the next one goes on from where this one was killed
+            shutil.rmtree(there.folder)
+            shutil.copytree(start, there.folder, symlinks=True)
+    assert turn > 30 and now == last.release and seen == {first, last.release}
+    assert rollback(there, 'my policies') == (before_of[now], now)
+
+
+def test_cut_off_between_any_two_scripts_it_can_be_done_again(there, plan):
+    first = deploy(plan(0), there)['release']
+    run, last = there.run, plan(1)
+    for limit in range(100):
+        there.scripts = []
+
+        def cut(script, given=b'', within=30.0):
+            if len(there.scripts) >= limit:  # noqa: B023
+                raise Sim2RealError('the robot cannot be reached')
+            return run(script, given, within)
+
+        there.run = cut
+        with contextlib.suppress(Sim2RealError):
+            deploy(last, there)
+        there.run = run
+        if current(there, 'my policies') == last.release:
+            break
+        assert current(there, 'my policies') == first and whole(there.folder / 'current')
+    assert limit > 8 and whole(there.folder / 'current')
+    assert rollback(there, 'my policies') == (first, last.release)
+
+
+def test_a_damaged_release_is_not_rolled_back_to(there, plan):
+    first = deploy(plan(0), there)['release']
+    second = deploy(plan(1), there)['release']
+    (there.folder / 'releases' / first / 'policy.onnx').resolve().write_bytes(b'damaged')
+    with pytest.raises(Sim2RealError, match=f'{first} is damaged'):
+        rollback(there, 'my policies')
+    assert current(there, 'my policies') == second
+
+
 @pytest.mark.parametrize('verb', ['build', 'check'])
 def test_what_fails_before_the_switch_changes_nothing(there, plan, verb):
     first = deploy(plan(0), there)['release']
@@ -153,10 +246,12 @@ def test_a_copy_that_arrives_damaged_is_not_used(there, plan):
 
 
 def test_a_node_that_does_not_start_is_the_old_one_again(there, plan):
-    first = deploy(plan(0), there)['release']
+    zeroth, first = deploy(plan(2), there)['release'], deploy(plan(0), there)['release']
     with pytest.raises(Sim2RealError, match=f'back to {first}'):
         deploy(plan(1, restart='false'), there)
     assert current(there, 'my policies') == first
+    # What was before it still is, not the one that did not start.
+    assert os.readlink(there.folder / 'current/before') == f'../{zeroth}'
     deploy(plan(1, restart='touch restarted'), there)
     assert (there.home / 'restarted').is_file()
 

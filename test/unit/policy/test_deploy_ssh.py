@@ -87,16 +87,60 @@ def test_a_policy_is_deployed_through_its_stages_and_rolled_back(server, tmp_pat
     assert shadow['copied'] and shadow['check']['ok'] and shadow['stage'] == 'shadow'
     assert (folder / 'current' / 'policy.onnx').is_file()
 
-    assert cli.main([*command, '--stage', 'limited']) == 2
+    limited = [*command, '--stage', 'limited']
+    assert cli.main(limited) == 2 and '--workspace' in capsys.readouterr().err
+    limited += ['--workspace', '0.2', '-0.4', '0.1', '0.7', '0.4', '0.8']
+    assert cli.main(limited) == 2
     assert 'pass shadow first' in capsys.readouterr().err
     trial = {'ok': True, 'stage': 'shadow', 'content_hash': shadow['check']['content_hash']}
     (folder / 'current' / 'trial.json').write_text(json.dumps(trial))
-    assert cli.main([*command, '--stage', 'limited']) == 0, capsys.readouterr().err
-    limited = json.loads(report.read_text())
-    assert not limited['copied'] and limited['before'] == shadow['release']
+    assert cli.main(limited) == 0, capsys.readouterr().err
+    second = json.loads(report.read_text())
+    assert not second['copied'] and second['before'] == shadow['release']
 
     assert cli.main(['policy', 'rollback', *way]) == 0
     assert os.readlink(folder / 'current') == f'releases/{shadow["release"]}'
+
+
+STAND_IN = """#!/bin/sh
+# Stands for the suite's command: says where it is, and is slow where it is told so.
+here=$(dirname "$0")
+touch "$here/in_$2"
+[ ! -f "$here/slow_$2" ] || sleep 20
+[ "$2" = build ] || { while [ "$1" != --json ]; do shift; done; echo '{"ok": true}' > "$2"; }
+"""
+
+
+def test_a_deployment_that_is_killed_leaves_the_old_one_in_force(server, tmp_path):
+    """At its longest step; at every other in test_deploy.py."""
+    (host, options), verb = server, 'build'
+    command, folder = tmp_path / 'suite', tmp_path / 'there'
+    command.write_text(STAND_IN)
+    command.chmod(0o755)
+    arguments = ['policy', 'deploy', 'arm6', '--robot', 'arm6', '--to', host, '--ssh', options]
+    arguments += ['--folder', str(folder), '--command', str(command)]
+    assert cli.main(arguments) == 0
+    first = os.readlink(folder / 'current')
+    for name in ('in_build', 'in_check'):
+        (tmp_path / name).unlink()
+    (tmp_path / f'slow_{verb}').touch()
+    killed = subprocess.Popen(
+        [sys.executable, '-m', 'sim2real_bringup.cli', *arguments, '--runtime', 'auto'],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / f'in_{verb}').exists() and time.monotonic() < until:
+            assert killed.poll() is None
+            time.sleep(0.02)
+    finally:
+        killed.kill()
+        killed.wait(5)
+    assert (tmp_path / f'in_{verb}').exists() and os.readlink(folder / 'current') == first
+    (tmp_path / f'slow_{verb}').unlink()
+    assert cli.main([*arguments, '--runtime', 'auto']) == 0  # it is taken up again
+    assert os.readlink(folder / 'current') != first
+    assert os.readlink(folder / 'current' / 'before') == f'../{first.partition("/")[2]}'
 
 
 def test_status_output_and_input_come_through(server):

@@ -208,6 +208,52 @@ def test_metadata_of_mjlab_is_understood(tmp_path, robot):
     assert any('three decimals' in remark for remark in made.remarks)
 
 
+PROCESSED = dict(  # as mjlab 1.6 writes them: elements of an entry with semicolons
+    observation_terms_scale='1.000,0.050;0.100,1.000,2.000',
+    observation_terms_flatten_history_dim='1.000,1.000,1.000,1.000',
+    observation_terms_history_length='0.000,3.000,1.000,0.000',
+    observation_terms_clip='-inf;inf,-inf;inf,-1.000;1.000,-inf;0.500',
+)
+
+
+def test_scales_clips_and_histories_of_mjlab_are_taken(tmp_path, robot):
+    source = tmp_path / 'net.onnx'
+    plain(source, 2 + 3 * 2 + 2 + 3, batch=1, **(MJLAB | PROCESSED))
+    made = export(source, tmp_path / 'a.onnx', robot(), {'control_period': 0.02})
+    position, velocity, action, command = made.bundle.meta.observation.terms
+    assert (position.scale, position.clip, position.history) == (1.0, None, 1)
+    assert (velocity.scale, velocity.clip, velocity.history) == ((0.05, 0.1), None, 3)
+    assert (action.scale, action.clip, action.history) == (1.0, (-1.0, 1.0), 1)
+    # They clip before they scale: at most 0.5 there is at most 1.0 here.
+    assert command.scale == 2.0 and command.clip[1] == 1.0 and command.clip[0] < -1e38
+    assert not any('unscaled' in remark for remark in made.remarks)
+
+
+@pytest.mark.parametrize(
+    'changed, expected',
+    [
+        ({'observation_terms_scale': '1.000,2.000'}, ['observation_terms_scale']),
+        ({'observation_terms_scale': '1.0,big,1.0,1.0'}, ['observation_terms_scale']),
+        (
+            {'observation_terms_clip': '-inf;inf,-1.000;1.000,-inf;inf,-inf;inf'},
+            ['observation_terms_clip'],  # one range, and two scales
+        ),
+        ({'observation_terms_clip': '-1.0,-1.0,-1.0,-1.0'}, ['observation_terms_clip'] * 4),
+        (
+            {'observation_terms_flatten_history_dim': '1.000,False,1.000,1.000'},
+            ['observation_terms_flatten_history_dim'],
+        ),
+        ({'observation_terms_history_length': '0.000,2.000,1.000,0.000'}, ['observation_names']),
+    ],
+)
+def test_what_mjlab_says_of_terms_that_cannot_be_is_named(tmp_path, robot, changed, expected):
+    source = tmp_path / 'net.onnx'
+    plain(source, 2 + 3 * 2 + 2 + 3, batch=1, **(MJLAB | PROCESSED | changed))
+    with pytest.raises(InputError) as caught:
+        export(source, tmp_path / 'a.onnx', robot(), {'control_period': 0.02})
+    assert fields(caught) == expected
+
+
 def test_one_number_and_nested_names_as_they_are_printed(tmp_path, robot):
     source = tmp_path / 'net.onnx'
     changed = dict(action_scale='0.5', observation_names="['joint_pos', 'joint_vel']")

@@ -2,20 +2,25 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from sim2real_core.errors import InputError
+from sim2real_core.profile import load_profile
+from sim2real_policy.agreement import normalized
 from sim2real_policy.description import Description
 from sim2real_policy.export import export_network
 from sim2real_policy.foreign_leapp import read_leapp
+from sim2real_policy.observation import Assembler
 from sim2real_policy.runtime import OnnxRuntime
 
 onnx = pytest.importorskip('onnx')
 networks = pytest.importorskip('test.unit.policy.networks')
 node = onnx.helper.make_node
+GOLDEN = Path(__file__).parents[2] / 'golden'
 
 DEFAULT = np.array([0.25, 0.5])  # of the robot: turn, reach
 
@@ -46,10 +51,15 @@ def leapp(tmp_path):
                 node('MatMul', ['features', 'w'], ['both']),
                 node('Split', ['both'], ['turn_target', 'reach_target'], axis=0, num_outputs=2),
                 node('Identity', ['kp_value'], ['kp']),
+                node('Identity', ['kd_value'], ['kd']),
             ],
             {'features': [7]},
-            {'turn_target': [1], 'reach_target': [1], 'kp': [2]},
-            {'w': weights, 'kp_value': np.ones(2, np.float32)},
+            {'turn_target': [1], 'reach_target': [1], 'kp': [2], 'kd': [2], 'both': [2]},
+            {
+                'w': weights,
+                'kp_value': np.array([40, 30], np.float32),
+                'kd_value': np.array([2, 1], np.float32),
+            },
         )
         models = {'obs': features, 'policy': hand}
         for name, model in models.items():
@@ -73,6 +83,8 @@ def leapp(tmp_path):
                         port('turn_target', [1], 'target/joint/position', 'turn'),
                         port('reach_target', [1], 'target/joint/position', [['reach']]),
                         port('kp', [2], 'kp', [['turn', 'reach']]),
+                        port('kd', [2], 'kd', [['reach', 'turn']]),
+                        port('both', [2]),
                     ],
                 },
             },
@@ -80,7 +92,7 @@ def leapp(tmp_path):
                 'data_flow': {'obs/features': ['policy/features']},
                 'feedback_flow': {'obs/kept': ['obs/memory']},
                 'inputs': {'obs': ['position', 'velocity', 'command']},
-                'outputs': {'policy': ['turn_target', 'reach_target', 'kp']},
+                'outputs': {'policy': ['turn_target', 'reach_target', 'kp', 'kd']},
                 'configs': {'frequency': 50},
             },
             'system information': {'leapp version': '0.7.1', 'leapp config version': '1.3'},
@@ -126,7 +138,6 @@ def test_models_become_one_that_acts_as_they_do(leapp, robot):
     for seen in np.random.default_rng(5).normal(size=(4, 7)).astype(np.float32):
         memory += np.concatenate([seen[[1, 0]], seen[2:]])  # they take reach before turn
         np.testing.assert_allclose(runtime.infer(seen[None])[0], memory @ weights, rtol=1e-4)
-    assert any('kp' in remark for remark in made.remarks)
     assert any('linear.x' in remark for remark in made.remarks)
 
 
@@ -199,10 +210,11 @@ def test_what_cannot_be_understood_is_named(leapp, robot, change, expected):
     assert {fault.file for fault in caught.value.faults} == {str(path)}
 
 
-def test_a_velocity_in_the_world_frame_is_refused(leapp, robot):
+@pytest.mark.parametrize('what, name', [('velocity', 'lin_vel'), ('acceleration', 'lin_acc')])
+def test_what_is_told_in_the_world_frame_is_refused(leapp, robot, what, name):
     def change(data):
         data['models']['obs']['inputs'][2].update(
-            kind='state/body/linear_velocity', isaaclab_connection='state:robot:root_lin_vel_w'
+            kind=f'state/body/linear_{what}', isaaclab_connection=f'state:robot:root_{name}_w'
         )
 
     with pytest.raises(InputError) as caught:
@@ -218,23 +230,97 @@ def test_the_period_is_asked_for_where_it_is_not_said(leapp, robot):
     assert export(path, robot, {'control_period': 0.01}).bundle.meta.control_period == 0.01
 
 
-@pytest.mark.parametrize('start', [0.0, 0.5])
-def test_what_is_fed_back_must_start_at_zero(leapp, robot, tmp_path, start):
-    values = np.full(7, start, np.float32)
-    about = {'dtype': 'F32', 'shape': [7], 'data_offsets': [0, 28]}
+def starting(leapp, tmp_path, values):
+    """The pipeline, whose memory starts with these values."""
+    about = {'dtype': 'F32', 'shape': list(values.shape), 'data_offsets': [0, values.nbytes]}
     header = json.dumps({'obs/memory': about, '__metadata__': {'a': 'b'}}).encode()
-    raw = len(header).to_bytes(8, 'little') + header + values.tobytes()
-    (tmp_path / 'first.safetensors').write_bytes(raw)
-    path, _ = leapp(edit('pipeline', 'initial_values', value='first.safetensors'))
-    if start == 0.0:
-        assert export(path, robot).difference == 0.0
-        return
+    file = tmp_path / 'first.safetensors'
+    file.write_bytes(len(header).to_bytes(8, 'little') + header + values.tobytes())
+    return leapp(edit('pipeline', 'initial_values', value=file.name)), file
+
+
+@pytest.mark.parametrize('start', [0.0, 0.5])
+def test_what_is_fed_back_starts_with_what_was_exported(leapp, robot, tmp_path, start):
+    (path, weights), _ = starting(leapp, tmp_path, np.full(7, start, np.float32))
+    made = export(path, robot)
+    assert made.difference == 0.0 and len(made.bundle.meta.state) == (2 if start else 1)
+    runtime = OnnxRuntime(made.bundle)
+    for _ in range(2):  # each reset starts anew
+        runtime.reset()
+        for step in range(3):
+            given = runtime.infer(np.ones((1, 7), np.float32))[0]
+            np.testing.assert_allclose(given, np.full(7, start + step + 1) @ weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize('values', [np.zeros(6, np.float32), np.full(7, np.nan, np.float32)])
+def test_a_start_that_cannot_be_is_named(leapp, robot, tmp_path, values):
+    (path, _), _ = starting(leapp, tmp_path, values)
     with pytest.raises(InputError) as caught:
         export(path, robot)
     assert fields(caught) == {'pipeline.initial_values'}
-    (tmp_path / 'first.safetensors').write_bytes(raw[:20])
+
+
+def test_a_start_that_is_cut_off_is_named(leapp, robot, tmp_path):
+    (path, _), file = starting(leapp, tmp_path, np.zeros(7, np.float32))
+    file.write_bytes(file.read_bytes()[:20])
     with pytest.raises(InputError, match='safetensors'):
         export(path, robot)
+
+
+def test_gains_are_taken_where_they_are_constants_for_all_joints(leapp, robot):
+    made = export(leapp()[0], robot)
+    gains = made.bundle.meta.gains
+    assert gains.stiffness == (40.0, 30.0) and gains.damping == (1.0, 2.0)
+    assert not any('is not used' in remark for remark in made.remarks)
+    for index, value in ((3, [['turn']]), (4, [['turn', 'reach']])):  # too few; no constants
+        ports = {3: 'kd', 4: 'both'}
+
+        def change(data):
+            outputs = data['models']['policy']['outputs']
+            outputs[3]['kind'] = outputs[4]['kind'] = ''
+            outputs[index].update(kind='kd', element_names=value)  # noqa: B023
+
+        made = export(leapp(change)[0], robot)
+        assert made.bundle.meta.gains is None
+        assert f'output policy/{ports[index]} (kd) is not used' in made.remarks
+
+
+def test_projected_gravity_of_isaac_lab_is_known_by_its_connection(leapp, robot):
+    def change(data):
+        given = data['models']['obs']['inputs'][2]
+        given.update(kind='state/vector3d', isaaclab_connection='state:robot:projected_gravity_b')
+
+    with pytest.raises(InputError) as caught:
+        export(leapp(change)[0], robot)
+    (fault,) = caught.value.faults  # understood; but this robot has no IMU
+    assert (fault.field, fault.value) == ('bundle.observation', 'projected_gravity')
+
+
+def test_what_leapp_itself_exported_acts_as_in_its_own_runtime(tmp_path):
+    """See ``test/golden/make_leapp.py``."""
+    profile, file = load_profile('quadruped'), GOLDEN / 'leapp' / 'walk.yaml'
+    network = read_leapp(file, profile, {})
+    made = export_network(network, Description(), profile, file, tmp_path / 'a.onnx')
+    meta, expected = made.bundle.meta, np.load(GOLDEN / 'leapp' / 'expected.npz')
+    assert made.difference == 0.0 and meta.control_period == 0.02
+    assert set(meta.gains.stiffness) == {25.0} and set(meta.gains.damping) == {0.5}
+    order = [list(expected['joints']).index(joint) for joint in meta.joints]
+    default = np.array(meta.default_position)
+    assembler, runtime = Assembler(meta.observation, default), OnnxRuntime(made.bundle)
+    steps = sum(name.endswith('/target') for name in expected)
+    assert steps == 6
+    for step in range(steps):
+        sensed = {
+            'position': expected[f'{step}/robot_joint_pos'][order],
+            'velocity': expected[f'{step}/robot_joint_vel'][order],
+            'orientation': expected[f'{step}/robot_root_quat_w'],
+            'angular_velocity': expected[f'{step}/robot_root_ang_vel_b'],
+            'velocity_goal': expected[f'{step}/base_velocity'],
+        }
+        seen = assembler.update({name: value[None] for name, value in sensed.items()})
+        action = runtime.infer(normalized(meta, seen))[0]
+        target = default + np.array(meta.action.offset) + np.array(meta.action.scale) * action
+        np.testing.assert_allclose(target, expected[f'{step}/target'][order], atol=1e-5)
 
 
 def test_a_default_pose_of_its_own_would_shift_absolute_positions(leapp, robot):

@@ -1,5 +1,6 @@
 """The logic of the TensorRT runtime, on doubles: nothing here says that it works on a GPU."""
 
+import dataclasses
 import json
 import sys
 import threading
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError, MissingError
-from sim2real_policy import runtime_tensorrt
+from sim2real_policy import engine, runtime_tensorrt
 from sim2real_policy.bundle import write_bundle
 from sim2real_policy.cuda import CudaError
 from sim2real_policy.gpu import Gpu
@@ -193,6 +194,8 @@ def test_half_precision_is_measured_and_refused_where_it_is_too_coarse(
     with pytest.raises(ParityError, match='fp16 differs from ONNX Runtime'):
         TensorRtRuntime(bundle, 'fp16', folder=tmp_path / 'b', tolerance=1e-6)
     assert not list((tmp_path / 'b').glob('*')) and device.calls[-1] == 'cudaStreamDestroy'
+    with pytest.raises(ParityError, match='1e-06 is admitted'):  # nor one that was kept before
+        TensorRtRuntime(bundle, 'fp16', folder=tmp_path, tolerance=1e-6)
 
 
 def test_int8_comes_from_the_model_alone(device, bundle, tmp_path):
@@ -201,6 +204,22 @@ def test_int8_comes_from_the_model_alone(device, bundle, tmp_path):
     with pytest.raises(InputError, match='fp32, fp16, int8'):
         TensorRtRuntime(bundle, 'fp8', folder=tmp_path)
     assert device.used == 0
+
+
+def test_only_pairs_of_nodes_are_explicit_quantization(bundle, tmp_path):
+    def said(words, *operators):
+        model = onnx.load_from_string(bundle.model)
+        model.doc_string = words
+        first = model.graph.input[0].name
+        for index, operator in enumerate(operators):
+            many = [f'{index}{x}' for x in 'abc'][: 3 if operator.startswith('Dynamic') else 1]
+            model.graph.node.append(onnx.helper.make_node(operator, [first], many))
+        return dataclasses.replace(bundle, model=model.SerializeToString())
+
+    assert engine.quantized(said('', 'QuantizeLinear', 'DequantizeLinear'))
+    assert not engine.quantized(said('with QuantizeLinear and DequantizeLinear'))
+    assert not engine.quantized(said('', 'DynamicQuantizeLinear', 'DequantizeLinear'))
+    assert not engine.quantized(said('', 'QuantizeLinear'))
 
 
 def test_what_tensorrt_cannot_take_is_named(device, bundle, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from sim2real_core.errors import InputError, MissingError
 from sim2real_policy import check, engine, gpu, runtimes
-from sim2real_policy.parity import Parity, compare, random_inputs
+from sim2real_policy.parity import Parity, ParityError, compare, random_inputs
 from sim2real_policy.random_policy import random_policy
 from sim2real_policy.runtime import OnnxRuntime
 from sim2real_policy.runtime_names import RUNTIME_NAMES
@@ -104,6 +104,29 @@ def test_auto_takes_the_fastest_of_those_that_are_right(bundle, monkeypatch):
     assert type(runtimes.make_runtime('auto', bundle)) is fast
     with pytest.raises(MissingError, match='absent: not installed'):
         runtimes.choose(bundle, ['absent', 'wrong'])
+
+
+def test_one_that_is_asked_for_is_compared_before_it_is_used(bundle, monkeypatch):
+    closed = []
+    methods = {'by': 1e-2, 'close': lambda self: closed.append(self)}
+    offered(monkeypatch, wrong=type('Wrong', (Off,), methods), right=type('Right', (Off,), {}))
+    with pytest.raises(ParityError, match='wrong differs from ONNX Runtime'):
+        runtimes.make_runtime('wrong', bundle)
+    assert len(closed) == 1
+    assert runtimes.make_runtime('right', bundle).name == 'off'
+
+
+def test_auto_takes_the_faster_of_the_real_ones(bundle, no_gpu):
+    pytest.importorskip('torch')
+    choice = runtimes.choose(bundle)
+    right = {one.name: one for one in choice.candidates if one.ok}
+    assert set(right) == {'onnxruntime', 'torch'}
+    fastest = min(right.values(), key=lambda one: one.latency['p50'])
+    assert choice.runtime.name == fastest.name
+    absent = [one for one in choice.candidates if not one.ok]
+    assert absent and all(one.absent and 'no NVIDIA driver' in one.missing for one in absent)
+    row = np.ones((1, bundle.meta.observation.size), np.float32)
+    np.testing.assert_allclose(choice.runtime.infer(row), OnnxRuntime(bundle).infer(row), 1e-4)
 
 
 def test_auto_closes_what_it_does_not_take(bundle, monkeypatch):
@@ -217,6 +240,12 @@ def test_probe_reads_what_the_driver_says(tmp_path):
 )
 def test_probe_of_a_driver_without_a_gpu_is_no_crash(tmp_path, init, count, words):
     assert words in driver(tmp_path, DRIVER.replace('INIT', init).replace('COUNT', count))
+
+
+def test_probe_of_a_library_that_is_no_driver_is_no_crash(tmp_path):
+    assert 'has no cuInit' in driver(tmp_path, 'int nothing(void) { return 0; }')
+    older = DRIVER.replace('INIT', '0').replace('COUNT', '1').replace('cuDeviceTotalMem_v2', 'old')
+    assert 'has no cuDeviceTotalMem_v2' in driver(tmp_path, older)
 
 
 def test_there_is_a_runtime_for_each_name():
