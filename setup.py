@@ -20,6 +20,7 @@ ROBOT = [
     'mcap',
     'numpy>=1.21',
     'onnxruntime',
+    'pillow',
     'pin',
     'psutil',
     'rich',

@@ -201,6 +201,22 @@ def sealed_folders(folder: str | Path) -> list[Path]:
     ]
 
 
+def unsealed_folders(folder: str | Path) -> list[Path]:
+    """Folders that hold an MCAP file but no manifest: clips that were copied in part, say.
+
+    What is being recorded or deleted there is none of them. The folder itself may be one.
+    """
+    folder = Path(folder).expanduser()
+    found = {path.parent for path in (*folder.glob('*.mcap'), *folder.glob('*/*.mcap'))}
+    return sorted(
+        path
+        for path in found
+        if not (path / MANIFEST).exists()
+        and not path.name.startswith('.')
+        and path.suffix != PART
+    )
+
+
 def verify(folder: Path) -> None:
     """Check a clip's files against its manifest.
 

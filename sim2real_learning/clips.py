@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from sim2real_capture import catalogue
 from sim2real_capture.clip import MANIFEST
-from sim2real_capture.library import find_clip, list_clips, show_clip
+from sim2real_capture.library import find_clip, list_clips, show_clip, unsealed_folders
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.joint_states import concerns, is_late
 from sim2real_core.profile import RobotProfile
@@ -80,7 +80,8 @@ class Clip:
         sent: values (n, nc): what was heard on the command topic; its stamps are times.
         seen: values (n, d): what the policy published to have seen; its stamps are times.
         labels: (d,) names of its elements; empty when nothing was published.
-        heard: relative topic to the (time [ns], message) that were recorded on it, in order.
+        heard: topic to the (time [ns], message) that were recorded on it, in order.
+        prefix: namespace of the robot, with its slashes.
         draws: time [ns] and ``{address: value}`` of every world heard of, in order.
     """
 
@@ -94,6 +95,15 @@ class Clip:
     labels: tuple[str, ...]
     heard: Mapping[str, Messages]
     draws: tuple[tuple[int, Mapping[str, float]], ...]
+    prefix: str = '/'
+
+    def resolved(self, topic: str) -> str:
+        """Full name of a topic of this robot."""
+        return resolved(topic, self.prefix)
+
+    def on(self, topic: str) -> Messages:
+        """What was recorded on a topic of this robot."""
+        return self.heard.get(self.resolved(topic), ())
 
     def state(self, quantity: str) -> Array:
         """(n, nj) of one of ``position``, ``velocity``, ``effort``."""
@@ -124,22 +134,32 @@ def read_clip(path: str | Path, profile: RobotProfile) -> Clip:
         mend = f'give the profile of that robot, this is {profile.name}'
         raise InputError(Fault('clip.profile', manifest['profile'], mend, str(folder)))
     prefix = _prefix(manifest['topics'], profile, folder)
-    rows = _rows(folder, prefix)
-    seen = rows[OBSERVATION]
-    draws = sorted((row for topic in DRAWS for row in rows[topic]), key=lambda row: row[0])
+    rows = _rows(folder)
+
+    def on(topic: str) -> list[tuple[int, Any]]:
+        return rows[resolved(topic, prefix)]
+
+    seen = on(OBSERVATION)
+    draws = sorted((row for topic in DRAWS for row in on(topic)), key=lambda row: row[0])
     command = profile.command
     return Clip(
         name=str(manifest['clip']),
         folder=folder,
         manifest=manifest,
-        states=_states(rows[profile.topics.joint_states], profile),
-        applied=_named(rows[APPLIED], profile.command_names, command.drives),
-        sent=_sent(rows[command.topic], profile),
+        states=_states(on(profile.topics.joint_states), profile),
+        applied=_named(on(APPLIED), profile.command_names, command.drives),
+        sent=_sent(on(command.topic), profile),
         seen=_table([(t, t, m.data) for t, m in seen]),
         labels=tuple(seen[0][1].layout.dim[0].label.split(',')) if seen else (),
         heard=rows,
         draws=tuple((t, values) for t, m in draws if (values := _draw(m)) is not None),
+        prefix=prefix,
     )
+
+
+def resolved(topic: str, prefix: str) -> str:
+    """Full name of a topic of the robot in this namespace (with its slashes)."""
+    return topic if topic.startswith('/') else prefix + topic
 
 
 def _prefix(topics: Mapping[str, Any], profile: RobotProfile, folder: Path) -> str:
@@ -160,27 +180,36 @@ def _prefix(topics: Mapping[str, Any], profile: RobotProfile, folder: Path) -> s
     return chosen[0]
 
 
-def _rows(folder: Path, prefix: str) -> defaultdict[str, list[tuple[int, Any]]]:
-    """Topic, without the prefix, to its (log time [ns], message), in the order of the log."""
+def _rows(folder: Path) -> defaultdict[str, list[tuple[int, Any]]]:
+    """Topic to its (log time [ns], message), in the order of the log."""
+    rows: defaultdict[str, list[tuple[int, Any]]] = defaultdict(list)
+    for topic, time, message in messages(folder, lambda connection: connection.msgtype in TYPES):
+        rows[topic].append((time, message))
+    return rows
+
+
+def messages(folder: Path, wanted: Callable[[Any], bool]) -> Iterator[tuple[str, int, Any]]:
+    """Topic, log time [ns] and message of what a clip holds, in the order of the log.
+
+    Args:
+        folder: of the clip.
+        wanted: tells connections that matter from others.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     from rosbags.highlevel import AnyReader
     from rosbags.typesys import Stores, get_typestore
 
-    rows: defaultdict[str, list[tuple[int, Any]]] = defaultdict(list)
     store = get_typestore(Stores.LATEST)
     try:
         with AnyReader([folder], default_typestore=store) as reader:
-            wanted = [
-                connection
-                for connection in reader.connections
-                if connection.topic.startswith(prefix) and connection.msgtype in TYPES
-            ]
-            for connection, time, data in reader.messages(wanted) if wanted else ():
-                message = reader.deserialize(data, connection.msgtype)
-                rows[connection.topic[len(prefix) :]].append((time, message))
+            those = [connection for connection in reader.connections if wanted(connection)]
+            for connection, time, data in reader.messages(those) if those else ():
+                yield connection.topic, time, reader.deserialize(data, connection.msgtype)
     except Exception as error:  # whatever a damaged file makes the library raise
         mend = f'not a readable bag: {str(error) or type(error).__name__}'
         raise InputError(Fault('clip', str(folder), mend)) from error
-    return rows
 
 
 def _states(rows: Messages, profile: RobotProfile) -> Table:
@@ -284,6 +313,8 @@ def _pair(status: Any, key: str) -> float | None:
 def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:
     """Folders of clips, of those given and of those in folders that were given, each once.
 
+    Those of clips that are there only in part are among them: who reads them is told.
+
     Raises:
         InputError: something that is neither.
     """
@@ -292,6 +323,7 @@ def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:
         path = Path(path).expanduser()
         single = path.is_file() or (path / MANIFEST).is_file()
         folders = [find_clip(path)] if single else [info.path for info in list_clips(path)]
+        folders += [] if single else unsealed_folders(path)
         for folder in folders:
             if folder.resolve() not in known:
                 known.add(folder.resolve())

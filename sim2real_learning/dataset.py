@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from sim2real_capture.library import bag_name, clip_info
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_learning.clips import Clip, read_clip
-from sim2real_learning.clips_episodes import Derived, Episode, Infer, derive
+from sim2real_learning.clips_episodes import Derived, Episode, derive
 from sim2real_learning.dataset_similarity import SIMILAR, nearest, signature
+from sim2real_learning.network import Network
 from sim2real_policy.bundle import Bundle, BundleMetadata
+from sim2real_policy.images import ImageInput
 
 SCHEMA = 1
 LEFT_OUT = ('false alarm', 'duplicate')
@@ -72,6 +75,8 @@ class Dataset:
         action: (na,) names of the action's elements.
         command: (nc,) names of the command's elements.
         task: what the policy was to do, in words.
+        memory: (m,) names of what a recurrent network remembers.
+        images: what the network sees beside the observation, and how.
         cases: in order of their clips' ids.
         parents: content hashes of the versions it came from.
     """
@@ -82,6 +87,8 @@ class Dataset:
     action: tuple[str, ...]
     command: tuple[str, ...]
     task: str
+    memory: tuple[str, ...] = ()
+    images: tuple[ImageInput, ...] = ()
     cases: tuple[Case, ...] = ()
     parents: tuple[str, ...] = ()
 
@@ -96,6 +103,9 @@ class Dataset:
         digest = hashlib.sha256()
         head = [SCHEMA, self.robot, self.period, self.observation, self.action, self.command]
         digest.update(json.dumps([*head, self.task]).encode())
+        if self.memory or self.images:
+            more = [self.memory, [asdict(image) for image in self.images]]
+            digest.update(json.dumps(more).encode())
         for case in self.cases:
             digest.update(json.dumps([case.clip, case.sha256, case.bundle, case.label]).encode())
             for episode in case.episodes:
@@ -104,8 +114,11 @@ class Dataset:
                     episode.observation,
                     episode.action,
                     episode.command,
+                    episode.memory,
                 ):
                     digest.update(np.ascontiguousarray(values).tobytes())
+                for image in self.images:
+                    digest.update(episode.images[image.name].sha256.encode())
         return digest.hexdigest()
 
 
@@ -126,14 +139,6 @@ class Fate:
     frames: int = 0
 
 
-@dataclass(frozen=True)
-class Policy:
-    """A bundle that ran, and its network: what :func:`derive` needs."""
-
-    bundle: Bundle
-    infer: Infer
-
-
 def describe(bundle: Bundle, profile: RobotProfile, task: str = '') -> Dataset:
     """An empty data set of what a bundle sees and does.
 
@@ -151,14 +156,21 @@ def describe(bundle: Bundle, profile: RobotProfile, task: str = '') -> Dataset:
         action=meta.command_names,
         command=profile.command_names,
         task=task or words.get(meta.goal.kind, meta.goal.kind),
+        memory=memory_names(meta),
+        images=meta.images,
     )
+
+
+def memory_names(meta: BundleMetadata) -> tuple[str, ...]:
+    """Names of what a recurrent network remembers, e.g. ``h[0]``; none of any other."""
+    return tuple(f'{s.input}[{k}]' for s in meta.state for k in range(math.prod(s.shape)))
 
 
 def ingest(
     base: Dataset,
     folders: Sequence[Path],
     profile: RobotProfile,
-    policies: Iterable[Policy],
+    policies: Iterable[Network],
     labels: Mapping[str, str],
     *,
     similar: float = SIMILAR,
@@ -210,6 +222,9 @@ def ingest(
             fates.append(Fate(info.clip, False, refused))
         elif info.sha256 and info.sha256 in known:
             fates.append(Fate(info.clip, False, f'is in it already, as {known[info.sha256]}'))
+        elif info.clip in known.values():
+            why = f'another clip of this name, with other messages, is in it ({folder})'
+            fates.append(Fate(info.clip, False, why))
         else:
             made, fate = _case(folder, profile, by_hash, label)
             fates.append(fate)
@@ -231,6 +246,8 @@ def _check(base: Dataset, meta: BundleMetadata) -> None:
             ('observation', meta.observation.labels, base.observation),
             ('command_names', meta.command_names, base.action),
             ('control_period', meta.control_period, base.period),
+            ('images', meta.images, base.images),
+            ('state', memory_names(meta), base.memory),
         )
         if ours != theirs
     ]
@@ -245,17 +262,17 @@ def _refused(label: str, confirmed: bool) -> str:
 
 
 def _case(
-    folder: Path, profile: RobotProfile, policies: Mapping[str, Policy], label: str
+    folder: Path, profile: RobotProfile, policies: Mapping[str, Network], label: str
 ) -> tuple[Case | None, Fate]:
     """Read one clip; whatever is wrong with it is told, and the others go on."""
     try:
         clip = read_clip(folder, profile)
         policy = _policy_of(clip, policies)
-        derived = derive(clip, profile, policy.bundle.meta, policy.infer)
+        derived = derive(clip, profile, policy)
     except InputError as error:
         return None, Fate(folder.name, False, '; '.join(fault.mend for fault in error.faults))
     frames = sum(len(episode.stamp) for episode in derived.episodes)
-    lost = _lost(derived)
+    lost = _lost(derived, int(clip.states.stamp[0]))
     if not frames:
         return None, Fate(clip.name, False, f'no frame is left: {lost or "no command in it"}')
     events = clip.manifest['events']
@@ -276,7 +293,7 @@ def _case(
     return case, Fate(clip.name, True, lost, frames)
 
 
-def _policy_of(clip: Clip, policies: Mapping[str, Policy]) -> Policy:
+def _policy_of(clip: Clip, policies: Mapping[str, Network]) -> Network:
     """The policy that a clip names; the only one, where the clip could not hear its name."""
     ran = str(clip.manifest.get('bundle', ''))
     if ran in policies:
@@ -287,15 +304,27 @@ def _policy_of(clip: Clip, policies: Mapping[str, Policy]) -> Policy:
     raise InputError(Fault('clip.bundle', ran, mend, str(clip.folder)))
 
 
-def _lost(derived: Derived) -> str:
+def _lost(derived: Derived, begin: int) -> str:
+    """What is not in the data set, and from when a memory is known; times since ``begin`` [ns]."""
     parts = (
         (derived.unknown, 'show what was before the clip'),
         (derived.disagreeing, 'are not what the policy published'),
+        (derived.untold, 'do not tell what was seen or remembered then'),
         (derived.lonely, 'stand alone'),
     )
     words = [f'{count} of {derived.frames} frames {why}' for count, why in parts if count]
     if derived.frames and not derived.published:
         words.append('no published observations to compare with')
+    if derived.settled is not None:
+        words.append(f'its memory is known from {(derived.settled - begin) * 1e-9:.3f} s on')
+        if derived.exact is None:
+            words.append('as it does what the robot did: the clip shows no beginning')
+        elif derived.exact > derived.settled:
+            words.append(
+                f'and exact from {(derived.exact - begin) * 1e-9:.3f} s, where it begins anew'
+            )
+        else:
+            words.append('exactly: it begins there')
     return ', '.join(words)
 
 

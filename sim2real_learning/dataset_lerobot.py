@@ -10,8 +10,10 @@
              data/chunk-000/file-000.parquet             frames
 
 ``timestamp`` counts control periods, as that format wants it; ``stamp`` is the robot's own time.
-What a policy learns from is ``observation.state`` and ``action``; ``command`` is what was really
-sent, and ``failure`` holds from the alarm on.
+What a policy learns from is ``observation.state`` and ``action``, with ``observation.memory``
+(what a recurrent network remembered before) and ``observation.images.<name>`` where it has them;
+``command`` is what was really sent, and ``failure`` holds from the alarm on. An episode is one
+row group.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,16 @@ from sim2real_core.errors import Fault, InputError
 from sim2real_core.files import write_json
 from sim2real_learning.clips_episodes import Episode
 from sim2real_learning.dataset import SCHEMA, Case, Dataset
+from sim2real_learning.dataset_images import (
+    Statistics,
+    column_of,
+    feature_of,
+    files_of,
+    reread,
+    together,
+    vector_statistics,
+)
+from sim2real_policy.images import ImageInput
 
 VERSION = 'v3.0'
 CHUNK = 1000
@@ -38,9 +51,14 @@ FILE_MB = 100
 """Size at which a file of frames ends [MB]."""
 DATA = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
 EPISODES = f'meta/episodes/{DATA.partition("/")[2]}'
-VIDEOS = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
 OWN = 'meta/sim2real.json'
-QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
+WIDE = {
+    'observation.state': 'observation',
+    'action': 'action',
+    'command': 'command',
+    'observation.memory': 'memory',
+}
+"""Column of vectors -> the field of a data set that names their elements, and of an episode."""
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -71,10 +89,11 @@ def write(dataset: Dataset, folder: Path) -> str:
     features = _features(dataset)
     rows: list[dict[str, Any]] = []
     everything: list[Columns] = []
+    seen: dict[str, list[Statistics]] = {column_of(image): [] for image in dataset.images}
     writer, first, size, file = None, 0, 0, 0
     for number, (case, episode) in enumerate(_episodes(dataset)):
         columns = _columns(dataset, case, episode, number, first)
-        table = _table(columns, features)
+        table, shown = _table(dataset, episode, columns, features)
         if writer is not None and size + table.nbytes > FILE_MB * 1e6:
             writer.close()
             writer, size, file = None, 0, file + 1
@@ -84,8 +103,10 @@ def write(dataset: Dataset, folder: Path) -> str:
             writer = pq.ParquetWriter(path, table.schema, compression='snappy')
         writer.write_table(table)
         size += table.nbytes
-        rows.append(_row(dataset, case, columns, file))
+        rows.append(_row(dataset, case, columns, shown, file))
         everything.append(columns)
+        for name, found in shown.items():
+            seen[name].append(found)
         first += len(episode.stamp)
     assert writer is not None  # a case has an episode
     writer.close()
@@ -93,8 +114,9 @@ def write(dataset: Dataset, folder: Path) -> str:
     path.parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), path, compression='snappy')
     _write_tasks(part / 'meta' / 'tasks.parquet', dataset.task)
-    whole = {name: np.concatenate([c[name] for c in everything]) for name in features}
-    write_json(part / 'meta' / 'stats.json', {n: _statistics(v) for n, v in whole.items()})
+    whole = {n: _statistics(np.concatenate([c[n] for c in everything])) for n in everything[0]}
+    whole |= {name: together(parts) for name, parts in seen.items()}
+    write_json(part / 'meta' / 'stats.json', {n: _listed(v) for n, v in whole.items()})
     write_json(part / 'meta' / 'info.json', _info(dataset, features, len(rows)))
     content = dataset.content_hash
     write_json(part / OWN, _own(dataset, content))
@@ -116,12 +138,10 @@ def read(folder: Path) -> Dataset:
         if own['schema'] != SCHEMA:
             raise ValueError(f'this version reads schema {SCHEMA}')
         paths = sorted(folder.glob('data/*/*.parquet'))
-        tables = [pq.read_table(path) for path in paths]
-        columns = {
-            name: np.concatenate([_array(table, name) for table in tables])
-            for name in ('episode_index', 'stamp', 'observation.state', 'action', 'command')
-        }
-        dataset = _read(own, columns)
+        names = ['episode_index', 'stamp', *(n for n, about in WIDE.items() if own.get(about))]
+        tables = [pq.read_table(path, columns=names) for path in paths]
+        columns = {n: np.concatenate([_array(table, n) for table in tables]) for n in names}
+        dataset = _read(own, columns, paths)
     except (OSError, ValueError, KeyError, TypeError) as error:
         mend = f'give a data set that sim2real capture export wrote ({error})'
         raise InputError(Fault('dataset', str(folder), mend)) from error
@@ -154,16 +174,18 @@ def _features(dataset: Dataset) -> dict[str, dict[str, Any]]:
         'index': 'int64',
         'task_index': 'int64',
     }
-    vectors = {
-        'observation.state': ('float32', dataset.observation),
-        'action': ('float32', dataset.action),
-        'command': ('float64', dataset.command),
-    }
+    vectors = {name: list(getattr(dataset, about)) for name, about in WIDE.items()}
     return {
         **{
-            name: {'dtype': kind, 'shape': [len(names)], 'names': list(names)}
-            for name, (kind, names) in vectors.items()
+            name: {
+                'dtype': 'float64' if name == 'command' else 'float32',
+                'shape': [len(names)],
+                'names': names,
+            }
+            for name, names in vectors.items()
+            if names
         },
+        **{column_of(image): feature_of(image) for image in dataset.images},
         **{name: {'dtype': kind, 'shape': [1], 'names': None} for name, kind in scalars.items()},
     }
 
@@ -171,10 +193,9 @@ def _features(dataset: Dataset) -> dict[str, dict[str, Any]]:
 def _columns(dataset: Dataset, case: Case, episode: Episode, number: int, first: int) -> Columns:
     count = len(episode.stamp)
     frame = np.arange(count)
+    wide = {n: getattr(episode, about) for n, about in WIDE.items() if getattr(dataset, about)}
     return {
-        'observation.state': episode.observation,
-        'action': episode.action,
-        'command': episode.command,
+        **wide,
         'next.done': frame == count - 1,
         'failure': episode.stamp >= case.failed,
         'stamp': episode.stamp,
@@ -186,10 +207,17 @@ def _columns(dataset: Dataset, case: Case, episode: Episode, number: int, first:
     }
 
 
-def _table(columns: Columns, features: Mapping[str, Mapping[str, Any]]) -> Any:
+def _table(
+    dataset: Dataset,
+    episode: Episode,
+    columns: Columns,
+    features: Mapping[str, Mapping[str, Any]],
+) -> tuple[Any, dict[str, Statistics]]:
+    """An episode's rows, and the statistics of its images."""
     import pyarrow as pa
 
-    arrays = {}
+    arrays: dict[str, Any] = {}
+    shown = {}
     for name, values in columns.items():
         values = np.ascontiguousarray(values.astype(features[name]['dtype']))
         if values.ndim == 2:
@@ -199,7 +227,24 @@ def _table(columns: Columns, features: Mapping[str, Mapping[str, Any]]) -> Any:
             arrays[name] = flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
         else:
             arrays[name] = pa.array(values)
-    return pa.table(arrays)
+    for image in dataset.images:
+        name = column_of(image)
+        files, shown[name] = files_of(episode.images[image.name], image, len(episode.stamp))
+        empty = pa.nulls(len(files), pa.string())  # as it lies in no file of its own
+        made = pa.StructArray.from_arrays([pa.array(files, pa.binary()), empty], ['bytes', 'path'])
+        arrays[name] = made
+    told = json.dumps({'info': {'features': {n: _kind(about) for n, about in features.items()}}})
+    table = pa.table({name: arrays[name] for name in features}, metadata={'huggingface': told})
+    return table, shown
+
+
+def _kind(about: Mapping[str, Any]) -> dict[str, Any]:
+    """A column as the `datasets` library calls it, who reads files without their ``info.json``."""
+    if about['dtype'] == 'image':
+        return {'_type': 'Image'}
+    value = {'dtype': about['dtype'], '_type': 'Value'}
+    width = about['shape'][0]
+    return value if width == 1 else {'feature': value, 'length': width, '_type': 'Sequence'}
 
 
 def _array(table: Any, name: str) -> npt.NDArray[Any]:
@@ -210,14 +255,17 @@ def _array(table: Any, name: str) -> npt.NDArray[Any]:
     return np.asarray(column)
 
 
-def _row(dataset: Dataset, case: Case, columns: Columns, file: int) -> dict[str, Any]:
+def _row(
+    dataset: Dataset, case: Case, columns: Columns, shown: Mapping[str, Statistics], file: int
+) -> dict[str, Any]:
     """What the list of episodes says of one."""
     index = columns['index']
     place, own = _place(file), _place(0)
+    found = {feature: _statistics(values) for feature, values in columns.items()} | dict(shown)
     statistics = {
         f'stats/{feature}/{name}': value
-        for feature, values in columns.items()
-        for name, value in _statistics(values).items()
+        for feature, about in found.items()
+        for name, value in _listed(about).items()
     }
     return {
         'episode_index': int(columns['episode_index'][0]),
@@ -237,18 +285,13 @@ def _row(dataset: Dataset, case: Case, columns: Columns, file: int) -> dict[str,
     }
 
 
-def _statistics(values: npt.NDArray[Any]) -> dict[str, Any]:
-    """Of a column (n,) or (n, k), each a list of k."""
-    numbers = values.reshape(len(values), -1).astype(np.float64)
-    quantiles = np.quantile(numbers, QUANTILES, axis=0)
-    return {
-        'min': numbers.min(axis=0).tolist(),
-        'max': numbers.max(axis=0).tolist(),
-        'mean': numbers.mean(axis=0).tolist(),
-        'std': numbers.std(axis=0).tolist(),
-        'count': [len(numbers)],
-        **{f'q{round(100 * q):02d}': row.tolist() for q, row in zip(QUANTILES, quantiles)},
-    }
+def _statistics(values: npt.NDArray[Any]) -> Statistics:
+    """Of a column (n,) or (n, k)."""
+    return vector_statistics(values.reshape(len(values), -1).astype(np.float64))
+
+
+def _listed(statistics: Statistics) -> dict[str, Any]:
+    return {name: values.tolist() for name, values in statistics.items()}
 
 
 def _write_tasks(path: Path, task: str) -> None:
@@ -284,47 +327,84 @@ def _info(dataset: Dataset, features: Mapping[str, Any], episodes: int) -> dict[
         'fps': round(rate) if abs(rate - round(rate)) < 1e-6 * rate else rate,
         'splits': {'train': f'0:{episodes}'},
         'data_path': DATA,
-        'video_path': VIDEOS,
+        'video_path': None,
         'features': dict(features),
     }
 
 
 def _own(dataset: Dataset, content: str) -> dict[str, Any]:
     """All that the format has no place for; with the frames, it gives the data set back."""
+    told = {f.name: getattr(dataset, f.name) for f in fields(Dataset) if f.name != 'cases'}
     return {
         'schema': SCHEMA,
         'content_hash': content,
-        **{f.name: getattr(dataset, f.name) for f in fields(Dataset) if f.name != 'cases'},
+        **told,
+        'images': [asdict(image) for image in dataset.images],
         'cases': [
             {
                 **{f.name: getattr(case, f.name) for f in fields(Case) if f.name != 'episodes'},
                 'episodes': len(case.episodes),
+                'pictures': [
+                    {name: shown.sha256 for name, shown in episode.images.items()}
+                    for episode in case.episodes
+                ],
             }
             for case in dataset.cases
         ],
     }
 
 
-def _read(own: Mapping[str, Any], columns: Columns) -> Dataset:
-    told: dict[str, Any] = {f.name: own[f.name] for f in fields(Dataset) if f.name != 'cases'}
-    lists = ('observation', 'action', 'command', 'parents')
-    told.update({name: tuple(told[name]) for name in lists})
-    dataset = Dataset(**told)
+def _read(own: Mapping[str, Any], columns: Columns, paths: Sequence[Path]) -> Dataset:
+    told: dict[str, Any] = {f.name: own[f.name] for f in fields(Dataset) if f.name in own}
+    lists = ('observation', 'action', 'command', 'parents', 'memory')
+    told.update({name: tuple(told.get(name, ())) for name in lists})
+    told['images'] = images = tuple(map(_image, own.get('images', ())))
+    dataset = Dataset(**{**told, 'cases': ()})
     ends = np.searchsorted(columns['episode_index'], np.arange(_count(own['cases']) + 1))
+    places = _row_groups(paths)
     cases, number = [], 0
     for about in own['cases']:
+        about = dict(about)
+        hashes = about.pop('pictures', [{}] * about['episodes'])
         parts = []
-        for start, end in zip(ends[number:], ends[number + 1 : number + 1 + about['episodes']]):
+        for known in hashes:
+            start, end = ends[number : number + 2]
             part = {n: v[start:end] for n, v in columns.items()}
-            wide = [
-                part[n].reshape(end - start, -1)
-                for n in ('observation.state', 'action', 'command')
-            ]
-            parts.append(Episode(about['clip'], part['stamp'], *wide))
-        number += about['episodes']
+            wide = {a: part[n].reshape(end - start, -1) for n, a in WIDE.items() if n in part}
+            shown = {
+                image.name: reread(
+                    partial(_files, *places[number], column_of(image)),
+                    image.encoding,
+                    known[image.name],
+                )
+                for image in images
+            }
+            parts.append(Episode(about['clip'], part['stamp'], **wide, images=shown))
+            number += 1
         case = {**about, 'detectors': tuple(about['detectors']), 'episodes': tuple(parts)}
         cases.append(Case(**case))
     return replace(dataset, cases=tuple(cases))
+
+
+def _image(told: Mapping[str, Any]) -> ImageInput:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    return ImageInput(**values)
+
+
+def _row_groups(paths: Sequence[Path]) -> list[tuple[Path, int]]:
+    """Where each episode lies: file, and row group in it."""
+    import pyarrow.parquet as pq
+
+    return [(path, k) for path in paths for k in range(pq.read_metadata(path).num_row_groups)]
+
+
+def _files(path: Path, group: int, column: str) -> Iterator[bytes]:
+    """The images of an episode, as files."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for row in file.read_row_group(group, columns=[column]).column(column):
+            yield row['bytes'].as_py()
 
 
 def _count(cases: Sequence[Mapping[str, Any]]) -> int:

@@ -182,17 +182,24 @@ class Report:
 def read_failures(
     folders: Iterable[Path], labels: Mapping[str, str]
 ) -> tuple[list[Failure], dict[str, str]]:
-    """Manifests of clips as failures.
+    """Manifests of clips as failures, each clip once.
 
     Returns:
-        The failures, and what could not be read: folder to reason.
+        The failures, and what was not counted: folder to reason.
     """
     found, skipped = [], {}
+    known: dict[str, Path] = {}
     for folder in folders:
         try:
-            found.append(_failure(read_manifest(folder), labels))
+            failure = _failure(read_manifest(folder), labels)
         except InputError as error:
-            skipped[folder.name] = str(error)
+            skipped[str(folder)] = str(error)
+            continue
+        first = known.setdefault(failure.clip, folder)
+        if first is folder:
+            found.append(failure)
+        else:
+            skipped[str(folder)] = f'is {failure.clip} again, as in {first}'
     return found, skipped
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from sim2real_learning.failures import AddressRow, Report
 
 SHOWN = 12
 """Addresses with a plot of their own."""
-BAR, MATTERS, QUIET = '#2a6f97', '#c8553d', '#8d99ae'
+BAR, MATTERS, QUIET = '#3a86b4', '#d0634b', '#8d99ae'
+INK = '#010203'
+"""Stands for the colour of the page's text, light or dark."""
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -43,12 +46,21 @@ def number(value: float) -> str:
 
 def _svg(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
     """A figure as part of a page."""
-    figure = Figure(figsize=size, layout='constrained')
-    draw(figure)
     text = io.StringIO()
-    figure.savefig(text, format='svg')
+    with rc_context(
+        {
+            'text.color': INK,
+            'axes.labelcolor': INK,
+            'axes.edgecolor': INK,
+            'xtick.color': INK,
+            'ytick.color': INK,
+        }
+    ):
+        figure = Figure(figsize=size, layout='constrained')
+        draw(figure)
+        figure.savefig(text, format='svg', transparent=True)
     # What stands before is an XML file's head, which a page may not have in its middle.
-    return text.getvalue()[text.getvalue().index('<svg') :]
+    return text.getvalue()[text.getvalue().index('<svg') :].replace(INK, 'currentColor')
 
 
 def _plain(axes: Any) -> None:
@@ -66,7 +78,7 @@ def _detectors(report: Report) -> str:
             low, high = row.clips.interval
             value = row.clips.value
             axes.barh(place, value, color=BAR, height=0.6)
-            axes.errorbar(value, place, xerr=[[value - low], [high - value]], color='k', capsize=3)
+            axes.errorbar(value, place, xerr=[[value - low], [high - value]], color=INK, capsize=3)
         axes.set_yticks(range(len(report.detectors)), [r.detector for r in report.detectors])
         axes.invert_yaxis()
         axes.set_xlim(0.0, 1.0)
@@ -76,21 +88,19 @@ def _detectors(report: Report) -> str:
     return _svg((7.5, 0.4 * len(report.detectors) + 0.9), draw) if report.detectors else ''
 
 
-def _addresses(report: Report) -> str:
-    """Where failures lie over the addresses."""
-    rows = report.addresses[:SHOWN]
+def _addresses(report: Report) -> list[str]:
+    """Where failures lie over the addresses, a picture of each."""
+    return [_address(row) for row in report.addresses[:SHOWN]]
 
+
+def _address(row: AddressRow) -> str:
     def draw(figure: Figure) -> None:
-        lines = -(-len(rows) // 3)
-        panels = figure.subplots(lines, 3, squeeze=False).ravel()
-        for axes, row in zip(panels, rows):
-            (_rates if row.bins else _histogram)(axes, row)
-            axes.set_title(row.address, fontsize=8, loc='left')
-            _plain(axes)
-        for axes in panels[len(rows) :]:
-            axes.set_visible(False)
+        axes = figure.subplots()
+        (_rates if row.bins else _histogram)(axes, row)
+        axes.set_title(row.address, fontsize=8, loc='left')
+        _plain(axes)
 
-    return _svg((9.0, 2.1 * -(-len(rows) // 3)), draw) if rows else ''
+    return _svg((3.2, 2.1), draw)
 
 
 def _rates(axes: Any, row: AddressRow) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 
 from sim2real_core.command_messages_ros import values_of
@@ -94,38 +94,3 @@ class ObservationMessage:
         """The message for an observation (size,); overwritten by the next."""
         self._values[:] = observation
         return self._message
-
-
-def xyz(vector: Any) -> Array:
-    """A point or vector message as an array (3,)."""
-    return np.array([vector.x, vector.y, vector.z])
-
-
-def downward(orientation: Any) -> Array:
-    """The unit vector (3,) downward in the frame that a quaternion message turns.
-
-    The world's -z seen from there: the third row of its rotation matrix, negative. NaN where the
-    quaternion is none, as drivers send that do not know the orientation.
-    """
-    x, y, z, w = orientation.x, orientation.y, orientation.z, orientation.w
-    square = x * x + y * y + z * z + w * w
-    if not 0.25 < square < 4.0:
-        return np.full(3, np.nan)
-    down = [2.0 * (w * y - x * z), -2.0 * (y * z + w * x), x * x + y * y - z * z - w * w]
-    return np.array(down) / square
-
-
-def pixels(message: Image, kind: Any, channels: int) -> npt.NDArray[Any] | None:
-    """An image (height, width, channels) without a copy; None when its data are too few.
-
-    Args:
-        message: the image.
-        kind: type of one value.
-        channels: values of one pixel.
-    """
-    kind = np.dtype(kind).newbyteorder('>' if message.is_bigendian else '<')
-    row, rows = message.width * channels * kind.itemsize, message.height
-    if message.step < row or len(message.data) < message.step * rows:
-        return None
-    flat = np.frombuffer(message.data, np.uint8, message.step * rows).reshape(rows, message.step)
-    return flat[:, :row].view(kind).reshape(rows, message.width, channels)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Faults
 from sim2real_policy.action import is_number, one_of, vector
+from sim2real_policy.guard_input import FAR
 
 Array32 = npt.NDArray[np.float32]
 
@@ -88,6 +90,21 @@ class ImageInput:
         size = self.height, self.width
         return (self.channels, *size) if self.layout == 'NCHW' else (*size, self.channels)
 
+    def usable(self, message: Any) -> npt.NDArray[Any] | None:
+        """What is taken of a sensor_msgs/Image; None where it is not as the model wants it.
+
+        Args:
+            message: the image, whatever made it.
+
+        Returns:
+            (height, width, channels), of the encoding; no copy.
+        """
+        channels, kind = ENCODINGS[self.encoding]
+        if message.encoding != self.encoding:
+            return None
+        seen = pixels(message, kind, channels)
+        return seen if seen is None or seen.shape[:2] == (self.height, self.width) else None
+
     def fill(self, pixels: npt.NDArray[np.generic], out: Array32) -> None:
         """Write what the network sees of an image.
 
@@ -98,3 +115,24 @@ class ImageInput:
         seen = out.transpose(1, 2, 0) if self.layout == 'NCHW' else out
         np.subtract(pixels, np.asarray(self.offset, np.float32), out=seen, dtype=np.float32)
         seen *= np.asarray(self.scale, np.float32)
+
+
+def absurd(pixels: npt.NDArray[Any]) -> bool:
+    """Whether a pixel is not finite, or too large to mean anything."""
+    return pixels.dtype.kind == 'f' and not bool((np.abs(pixels) <= FAR).all())  # NaN is, too
+
+
+def pixels(message: Any, kind: Any, channels: int) -> npt.NDArray[Any] | None:
+    """An image (height, width, channels) without a copy; None when its data are too few.
+
+    Args:
+        message: the image.
+        kind: type of one value.
+        channels: values of one pixel.
+    """
+    kind = np.dtype(kind).newbyteorder('>' if message.is_bigendian else '<')
+    row, rows = message.width * channels * kind.itemsize, message.height
+    if message.step < row or len(message.data) < message.step * rows:
+        return None
+    flat = np.frombuffer(message.data, np.uint8, message.step * rows).reshape(rows, message.step)
+    return flat[:, :row].view(kind).reshape(rows, message.width, channels)

@@ -17,11 +17,10 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import COMMAND, LATCHED, sensor_qos
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.controller import Controller
-from sim2real_policy.conversions import downward, pixels, xyz
-from sim2real_policy.guard_input import FAR
-from sim2real_policy.images import ENCODINGS, ImageInput
+from sim2real_policy.images import ImageInput, absurd
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.observation import TOPICS
+from sim2real_policy.vectors import downward, xyz
 
 
 class Inputs:
@@ -99,13 +98,12 @@ class Inputs:
         self._controller.sense('odometry', to_seconds(message.header.stamp), values)
 
     def _on_image(self, image: ImageInput, message: Image, noticed: float) -> None:
-        size = message.height, message.width, message.encoding
-        channels, kind = ENCODINGS[image.encoding]
-        seen = pixels(message, kind, channels) if message.encoding == image.encoding else None
-        if seen is None or seen.shape[:2] != (image.height, image.width):
+        seen = image.usable(message)
+        if seen is None:
+            size = message.height, message.width, message.encoding
             right = f'the policy sees {image.height} x {image.width} {image.encoding}'
             self._refuse(f'image {size} on {image.topic} refused: {right}')
-        elif seen.dtype.kind == 'f' and not (np.abs(seen) <= FAR).all():  # NaN is not, either
+        elif absurd(seen):
             self._refuse(f'image on {image.topic} refused: a pixel is not finite, or absurd')
         else:
             image.fill(seen, self._controller.images[image.name][0])

@@ -202,8 +202,12 @@ class MujocoSimulator:
         position: npt.ArrayLike | None = None,
         velocity: npt.ArrayLike | None = None,
         seed: int | npt.ArrayLike | None = None,
+        body: BodyReading | None = None,
     ) -> None:
         """See :meth:`Simulator.reset`.
+
+        A mobile robot is put where ``body`` says, with that motion, arrays of (n, ...) each or of
+        (1, ...) for all; where its own frame is, at rest, without it.
 
         Until the first command, a position loop is commanded to stay where the robot is put (and
         gives way to its weight); joints commanded otherwise are held as by brakes.
@@ -223,6 +227,8 @@ class MujocoSimulator:
         self._qpos[rows] = robot.home
         self._qpos[rows[:, None], robot.moving_qpos] = q @ robot.map.T + robot.shift
         self._qvel[rows[:, None], robot.moving_dof] = v @ robot.map.T
+        if body is not None:
+            self._put(rows, body)
         wrench = self._disturbances.wrench
         if wrench.any():
             self.batch.bind('xfrc_applied')[rows] = wrench[rows]
@@ -240,6 +246,30 @@ class MujocoSimulator:
             self._imu.reset(rows, self._imu_values()[rows], seeds)
         self._unread[rows] = True
         self._kinematics_current = False
+
+    def _put(self, rows: Rows, body: BodyReading) -> None:
+        """Place and motion of the bodies of mobile robots."""
+        place, speed = self._free_joint()
+        quat = np.roll(body.orientation, 1, axis=1)
+        quat = quat / np.linalg.norm(quat, axis=1, keepdims=True)
+        linear = rotate(quat, body.linear_velocity)
+        self._qpos[rows, place : place + 7] = np.concatenate([body.position, quat], axis=1)
+        self._qvel[rows, speed : speed + 6] = np.concatenate(
+            [linear, body.angular_velocity], axis=1
+        )
+
+    def _free_joint(self) -> tuple[int, int]:
+        """Where place and motion of a mobile robot's body begin in the engine's state.
+
+        Raises:
+            InputError: the robot stands on a base.
+        """
+        body = self.profile.body_link
+        if not body:
+            raise InputError(Fault('floating', False, f'{self.profile.name} stands on a base'))
+        model = self.robot.model
+        joint = int(model.body_jntadr[self.robot.bodies[body]])
+        return int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
 
     def command(self, values: npt.ArrayLike, ids: Ids = None) -> None:
         """See :meth:`Simulator.command`."""
@@ -392,12 +422,8 @@ class MujocoSimulator:
         Raises:
             InputError: the robot stands on a base.
         """
-        body = self.profile.body_link
-        if not body:
-            raise InputError(Fault('floating', False, f'{self.profile.name} stands on a base'))
-        joint = int(self.robot.model.body_jntadr[self.robot.bodies[body]])
-        place = self._qpos[:, self.robot.model.jnt_qposadr[joint] :][:, :7].copy()
-        speed = self._qvel[:, self.robot.model.jnt_dofadr[joint] :][:, :6].copy()
+        at, moving = self._free_joint()
+        place, speed = self._qpos[:, at : at + 7].copy(), self._qvel[:, moving : moving + 6].copy()
         quat = place[:, 3:]  # the engine has linear velocities in the world's axes
         linear = rotate(conjugate(quat), speed[:, :3])
         return BodyReading(place[:, :3], np.roll(quat, -1, axis=1), linear, speed[:, 3:])

@@ -4,6 +4,8 @@ Everything is the real thing but the topics between: the simulator, the policy's
 recorder with its ring, the writer of clips. Messages are real CDR.
 """
 
+import io
+
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
@@ -11,6 +13,7 @@ from sim2real_capture.capture import Capture
 from sim2real_capture.clip import Context
 from sim2real_capture.config import CaptureConfig
 from sim2real_capture.ring import Record
+from sim2real_capture.signals import ImuSample
 from sim2real_capture.writer import Sealed
 from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller import Controller
@@ -23,6 +26,7 @@ TYPES = STORE.types
 JOINT_STATE, ARRAY = 'sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray'
 ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE, IMU = 'geometry_msgs/msg/PoseStamped', 'sensor_msgs/msg/Imu'
+IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 DIAGNOSTIC = 'diagnostic_msgs/msg'
 DRAW = f'{DIAGNOSTIC}/DiagnosticArray'
 
@@ -91,22 +95,51 @@ def twist(values, kind):
     return cdr(message(kind, linear=linear, angular=angular), kind)
 
 
-def odometry(stamp, linear, angular):
-    turned = message('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0)
-    here = message('geometry_msgs/msg/Pose', position=xyz('Point', (0, 0, 0)), orientation=turned)
+def odometry(
+    stamp, linear, angular, position=(0, 0, 0), orientation=(0, 0, 0, 1), frame='base_link'
+):
+    xyzw = dict(zip('xyzw', map(float, orientation)))
+    turned = message('geometry_msgs/msg/Quaternion', **xyzw)
+    here = message('geometry_msgs/msg/Pose', position=xyz('Point', position), orientation=turned)
     moving = message(
         'geometry_msgs/msg/Twist', linear=xyz('Vector3', linear), angular=xyz('Vector3', angular)
     )
     made = message(
         ODOMETRY,
         header=header(stamp, 'odom'),
-        child_frame_id='base_link',
+        child_frame_id=frame,
         pose=message('geometry_msgs/msg/PoseWithCovariance', pose=here, covariance=np.zeros(36)),
         twist=message(
             'geometry_msgs/msg/TwistWithCovariance', twist=moving, covariance=np.zeros(36)
         ),
     )
     return cdr(made, ODOMETRY)
+
+
+def image(stamp, pixels, encoding):
+    """An image as its bytes, and as a message."""
+    made = message(
+        IMAGE,
+        header=header(stamp, 'camera'),
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels[0].nbytes,
+        data=np.frombuffer(pixels.tobytes(), np.uint8),
+    )
+    return cdr(made, IMAGE), made
+
+
+def packed(stamp, pixels, codec):
+    """RGB pixels as a CompressedImage."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format=codec)
+    data = np.frombuffer(file.getvalue(), np.uint8)
+    told = {'format': f'rgb8; {codec} compressed bgr8', 'data': data}
+    return cdr(message(COMPRESSED, header=header(stamp, 'camera'), **told), COMPRESSED)
 
 
 def draw(values, outcome=''):
@@ -191,6 +224,8 @@ class Stack:
             self._record('/imu', IMU, imu(stamp, angular, linear))
             sensed = {'angular_velocity': angular, 'linear_acceleration': linear}
             controller.sense('imu', stamp * 1e-9, sensed)
+            found = self.capture.detect(ImuSample(stamp * 1e-9, angular, linear), stamp)
+            self.events += [event for event, _ in found]
         data = joint_state(stamp, names[::-1], **{q: v[::-1] for q, v in measured.items()})
         record = Record('/joint_states', JOINT_STATE, stamp, data)
         quantity = measured[profile.command.drives]

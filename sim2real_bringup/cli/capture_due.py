@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     known = dataset_lerobot.read(args.dataset) if args.dataset else None
     folders = list(clip_folders(args.clips))
     failures, skipped = read_failures(folders, labels_of(folders))
-    _common.warn(f'{name} was not read: {why}' for name, why in skipped.items())
+    _common.warn(f'{name} was not counted: {why}' for name, why in skipped.items())
     reasons = due(failures, known, config)
     new = len(new_failures(failures, known))
     _common.finish(args, {'due': bool(reasons), 'new': new, 'reasons': [vars(r) for r in reasons]})

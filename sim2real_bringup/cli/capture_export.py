@@ -52,13 +52,13 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_core.profile import load_profile
     from sim2real_learning import dataset_lerobot
     from sim2real_learning.clips import clip_folders, labels_of
-    from sim2real_learning.dataset import Policy, describe, ingest
+    from sim2real_learning.dataset import describe, ingest
+    from sim2real_learning.network import Network
     from sim2real_policy.bundle import load_bundle
-    from sim2real_policy.runtime import OnnxRuntime
 
     profile = load_profile(args.robot)
     bundles = [load_bundle(find('policies', name, '.onnx')) for name in args.bundle]
-    policies = [Policy(bundle, OnnxRuntime(bundle, warm_up=0).infer) for bundle in bundles]
+    policies = [Network(bundle) for bundle in bundles]
     folders = list(clip_folders(args.clips))
     with _common.progress({'clips': 'read the clips', 'write': 'write the data set'}) as tell:
         base = describe(bundles[0], profile, args.task)

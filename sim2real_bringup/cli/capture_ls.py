@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List them."""
     from sim2real_capture.config import CaptureConfig
-    from sim2real_capture.library import list_clips
+    from sim2real_capture.library import clip_info, list_clips, unsealed_folders
 
-    clips = list_clips(args.folder or CaptureConfig().folder)
+    folder = args.folder or CaptureConfig().folder
+    clips = list_clips(folder) + [clip_info(path) for path in unsealed_folders(folder)]
     _common.finish(args, {'clips': [clip.as_json() for clip in clips]})
     rows = [
         (

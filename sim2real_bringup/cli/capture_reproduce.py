@@ -11,8 +11,10 @@ from sim2real_bringup.cli import _common
 
 HELP = 'replay the commands of a clip in simulation: does the failure recur?'
 DETAILS = """Tries the nominal robot, the one that was identified and the world that was drawn, as
-far as the clip tells of them, and what --set gives on top. Ends with 0 where the same detector
-raises the same alarm at about the same time in one of them, else with 1."""
+far as the clip tells of them, and what --set gives on top. A mobile robot begins where odometry
+saw it. Ends with 0 where the same detector raises the same alarm at about the same time in one of
+them, else with 1; with 0, too, where no detector that sees joint states or an IMU raised it, and
+only how far the motion is off can be told."""
 EXAMPLE = """
 sim2real capture reproduce ~/.ros/sim2real/clips/<clip> --robot arm6 --plot out/again.png
 sim2real capture reproduce <clip> --robot arm6 --set actuator.elbow.gain=0.2@-0.3
@@ -50,7 +52,10 @@ def hypothesis(text: str) -> tuple[float, str, float]:
     """``ADDRESS=VALUE[@SECONDS]`` as time, address and value (for argparse)."""
     address, _, rest = text.partition('=')
     value, at, after = rest.partition('@')
-    return float(after) if at else -math.inf, address.strip(), float(value)
+    when, number = float(after) if at else -math.inf, float(value)
+    if not math.isfinite(number) or (at and not math.isfinite(when)):
+        raise ValueError(text)
+    return when, address.strip(), number
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,6 +100,7 @@ def show(result: Any) -> None:
     alarm = result.alarm
     print(f'{result.clip}: {alarm.get("detector", "no alarm")} {alarm.get("detail", "")}')
     rows = []
+    mobile = any(math.isfinite(outcome.moved) for outcome in result.outcomes)
     for outcome in result.outcomes:
         worst = int(outcome.largest.argmax())
         rows.append(
@@ -102,15 +108,16 @@ def show(result: Any) -> None:
                 outcome.world,
                 'blew up' if outcome.diverged else f'{outcome.rms.max():.4g}',
                 f'{outcome.largest[worst]:.4g} ({result.joints[worst]})',
+                *[f'{outcome.moved:.3g} m, {outcome.turned:.3g} rad'] * mobile,
                 {True: 'yes', False: 'no', None: '-'}[outcome.recurs],
                 '' if math.isnan(outcome.delay) else f'{outcome.delay:+.3f}',
                 ', '.join(sorted({event.detector for event in outcome.alarms})),
             )
         )
         _common.warn(f'{outcome.world}: {a} left out: {why}' for a, why in outcome.ignored.items())
-    _common.show_table(
-        ('world', 'rms [rad or m]', 'largest', 'same alarm', 'later by [s]', 'alarms'), rows
-    )
+    body = ['body at most'] * mobile
+    head = ('world', 'rms [rad or m]', 'largest', *body, 'same alarm', 'later by [s]', 'alarms')
+    _common.show_table(head, rows)
     words = {
         True: 'recurs',
         False: 'does not recur',

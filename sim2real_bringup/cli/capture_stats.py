@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         from sim2real_learning.failures_report import write_report
 
         write_report(found, args.report)
-    _common.warn(f'{name} was not read: {why}' for name, why in skipped.items())
+    _common.warn(f'{name} was not counted: {why}' for name, why in skipped.items())
     _common.show_table(
         ('detector', 'clips', 'share', '95 %', 'false alarms', 'severity', 'worst', 'most often'),
         [

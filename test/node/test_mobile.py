@@ -1,14 +1,10 @@
 """Policies of a rover and a quadruped, from the embedded simulator's sensors to its motion."""
 
-import threading
-import time
-
 import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
@@ -19,15 +15,14 @@ from sim2real_core.profile import load_profile
 from sim2real_core.qos import COMMAND, RELIABLE, SENSOR
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata, write_bundle
-from sim2real_policy.node import PolicyNode
 from sim2real_policy.observation import Term
 from sim2real_policy.random_policy import random_policy
 from sim2real_sim.node import SimulatorNode
+from test.watched import LONG, Watched, parameters
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('mujoco')
 
-LONG = 30.0  # s; far beyond what anything here needs
 TERMS = [
     Term(kind='projected_gravity'),
     Term(kind='base_linear_velocity'),
@@ -63,54 +58,26 @@ def wavering(profile, path):
 
 def embedded(robot):
     """The robot in MuJoCo."""
-    given = {'robot': robot, 'tf_rate': 0.0}
-    return SimulatorNode(parameter_overrides=[Parameter(k, value=v) for k, v in given.items()])
+    return SimulatorNode(parameter_overrides=parameters(robot=robot, tf_rate=0.0))
 
 
-class World:
+class World(Watched):
     """A simulator and a policy in threads of their own, and a node that watches both."""
 
     def __init__(self, robot, bundle, simulate=embedded, **parameters):
-        rclpy.init()
-        self.stop = threading.Event()
         self.profile = load_profile(robot)
         self.body, self.applied, self.commands, self.seen = [], [], [], []
-        self.watcher = rclpy.create_node('watcher')
         command = TwistStamped if self.profile.twist else Float64MultiArray
-        for kind, topic, qos, into in (
+        heard = (
             (Odometry, 'odom', SENSOR, self.body),
             (JointState, 'policy/action_applied', RELIABLE, self.applied),
             (JointState, 'policy/action_shadow', RELIABLE, self.applied),
             (command, self.profile.command.topic, COMMAND, self.commands),
             (Float64MultiArray, 'policy/observation', RELIABLE, self.seen),
-        ):
-            self.watcher.create_subscription(kind, topic, into.append, qos)
-        self.goals = self.watcher.create_publisher(Twist, 'velocity_goal', COMMAND)
-        given = dict(robot=robot, bundle=bundle, autostart=True, stale_after=1.0, **parameters)
-        self.simulator = simulate(robot)
-        self.policy = PolicyNode(
-            parameter_overrides=[Parameter(k, value=v) for k, v in given.items()]
         )
-        self.threads = [
-            threading.Thread(target=self.simulator.spin, args=(self.stop,)),
-            *(threading.Thread(target=self.spin, args=(n,)) for n in (self.watcher, self.policy)),
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def spin(self, node):
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not self.stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
-        executor.remove_node(node)
-
-    def until(self, condition, do=lambda: None):
-        deadline = time.monotonic() + LONG
-        while not condition():
-            assert time.monotonic() < deadline, 'waited in vain'
-            do()
-            time.sleep(0.02)
+        given = dict(robot=robot, bundle=bundle, autostart=True, stale_after=1.0, **parameters)
+        super().__init__(heard, lambda: simulate(robot), given)
+        self.goals = self.listener.create_publisher(Twist, 'velocity_goal', COMMAND)
 
     def ask(self, forward, turn):
         goal = Twist()
@@ -121,16 +88,6 @@ class World:
         """The newest observation, by label."""
         message = self.seen[-1]
         return dict(zip(message.layout.dim[0].label.split(','), message.data))
-
-    def close(self):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(LONG)
-        for node in (self.policy, self.simulator):
-            node.close()
-        for node in (self.policy, self.simulator, self.watcher):
-            node.destroy_node()
-        rclpy.shutdown()
 
 
 @pytest.fixture
@@ -194,7 +151,7 @@ def test_a_person_stops_the_rover_and_lets_it_go_on(world, tmp_path):
     ask = lambda: made.ask(0.5, 0.0)  # noqa: E731
 
     def call(name):
-        client = made.watcher.create_client(Trigger, name)
+        client = made.listener.create_client(Trigger, name)
         assert client.wait_for_service(LONG)
         future = client.call_async(Trigger.Request())
         made.until(future.done, ask)
@@ -216,8 +173,8 @@ def test_a_person_leads_the_rover_by_hand(world, tmp_path):
     from std_msgs.msg import Float64
 
     made = world('rover', following(load_profile('rover'), tmp_path / 'rover.onnx'))
-    lead = made.watcher.create_publisher(TwistStamped, 'policy/override', COMMAND)
-    weight = made.watcher.create_publisher(Float64, 'policy/override_weight', COMMAND)
+    lead = made.listener.create_publisher(TwistStamped, 'policy/override', COMMAND)
+    weight = made.listener.create_publisher(Float64, 'policy/override_weight', COMMAND)
 
     def push(share):
         made.ask(0.4, 0.0)

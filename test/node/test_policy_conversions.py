@@ -21,10 +21,10 @@ from sim2real_policy.conversions import (
     AppliedAction,
     JointStateReader,
     ObservationMessage,
-    downward,
-    pixels,
 )
+from sim2real_policy.images import pixels
 from sim2real_policy.observation import Term
+from sim2real_policy.vectors import downward
 
 ARM6, ROVER = load_profile('arm6'), load_profile('rover')
 

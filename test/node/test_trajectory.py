@@ -1,6 +1,5 @@
 """The policy node on a trajectory, against the simulator node: it follows, waits and holds."""
 
-import threading
 import time
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
@@ -23,10 +21,10 @@ from sim2real_core.qos import COMMAND, RELIABLE, SENSOR
 from sim2real_core.trajectory import Series, Trajectory
 from sim2real_policy.node import PolicyNode
 from sim2real_sim.node import SimulatorNode
+from test.watched import LONG, Watched, parameters
 
 ARM6 = load_profile('arm6')
 START = ARM6.array('default_position')
-LONG = 30.0  # s; far beyond what anything here needs
 FASTER = 4.0  # than real time
 PERIOD = 3.0
 STALE_AFTER = 1.0  # s; a busy machine may be late by less
@@ -47,51 +45,27 @@ def write(path, robot=ARM6.name):
     return motion
 
 
-def parameters(**values):
-    return [Parameter(name, value=value) for name, value in values.items()]
+def simulated():
+    given = parameters(realtime_factor=FASTER, contacts=False)
+    return SimulatorNode(parameter_overrides=given)
 
 
-class World:
+class World(Watched):
     """Simulator, policy and a listener, each in a thread of its own."""
 
     def __init__(self, file):
-        rclpy.init()
-        self.stop = threading.Event()
-        self.listener = rclpy.create_node('listener')
         self.joints, self.commands, self.applied, self.health = [], [], [], []
-        for kind, topic, qos, into in (
+        heard = (
             (JointState, 'joint_states', SENSOR, self.joints),
             (Float64MultiArray, ARM6.command.topic, COMMAND, self.commands),
             (JointState, 'policy/action_applied', RELIABLE, self.applied),
             (DiagnosticArray, '/diagnostics', RELIABLE, self.health),
-        ):
-            self.listener.create_subscription(kind, topic, into.append, qos)
-        self.simulator = SimulatorNode(
-            parameter_overrides=parameters(realtime_factor=FASTER, contacts=False)
         )
-        self.policy = PolicyNode(
-            parameter_overrides=parameters(
-                trajectory=str(file), autostart=True, use_sim_time=True, stale_after=STALE_AFTER
-            )
-        )
-        self.threads = [
-            threading.Thread(target=self.simulator.spin, args=(self.stop,)),
-            *(threading.Thread(target=self.spin, args=(n,)) for n in (self.listener, self.policy)),
-        ]
-        for thread in self.threads:
-            thread.start()
+        given = dict(autostart=True, use_sim_time=True, stale_after=STALE_AFTER)
+        super().__init__(heard, simulated, {'trajectory': str(file), **given})
 
-    def spin(self, node):
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not self.stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
-
-    def until(self, condition):
-        deadline = time.monotonic() + LONG
-        while not condition():
-            assert time.monotonic() < deadline, f'waited in vain; it says {self.values()}'
-            time.sleep(0.01)
+    def says(self):
+        return self.values()
 
     def values(self):
         """What the policy last said of itself."""
@@ -118,15 +92,6 @@ class World:
             np.array(m.position)[[m.name.index(j) for j in ARM6.joint_names]] for m in messages
         ]
         return np.array([to_seconds(m.header.stamp) for m in messages]), np.array(rows)
-
-    def close(self):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(LONG)
-        self.policy.close()
-        for node in (self.policy, self.simulator, self.listener):
-            node.destroy_node()
-        rclpy.shutdown()
 
 
 @pytest.fixture(scope='module')

@@ -29,6 +29,7 @@ DECLARED_AS = {
     'google': 'protobuf',
     'grpc_tools': 'grpcio-tools',
     'zmq': 'pyzmq',
+    'PIL': 'pillow',
     'yaml': 'python3-yaml',
     'OpenGL': 'mujoco',
     'cv2': 'opencv-python-headless',

@@ -6,13 +6,14 @@ import pytest
 from sim2real_core.errors import InputError
 from sim2real_learning.clips import clip_folders, read_clip
 from sim2real_learning.clips_episodes import derive
+from sim2real_learning.network import Network
 from sim2real_policy.observation import Term
 from sim2real_policy.runtime import OnnxRuntime
 
 
 def derived(folder, profile, bundle):
     clip = read_clip(folder, profile)
-    return clip, derive(clip, profile, bundle.meta, OnnxRuntime(bundle, warm_up=0).infer)
+    return clip, derive(clip, profile, Network(bundle))
 
 
 def recorded(stack, seconds=2.0):

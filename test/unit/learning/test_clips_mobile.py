@@ -6,13 +6,13 @@ import pytest
 from sim2real_core.profile import load_profile
 from sim2real_learning.clips import read_clip
 from sim2real_learning.clips_episodes import derive
+from sim2real_learning.network import Network
 from sim2real_learning.reproduce import reproduce, worlds_of
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.metadata import Goal
 from sim2real_policy.observation import Term
 from sim2real_policy.random_policy import random_policy
-from sim2real_policy.runtime import OnnxRuntime
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from test.recorded import Stack, odometry, twist
 
@@ -85,7 +85,7 @@ def test_what_a_rover_saw_is_derived_and_its_wheels_turn_again(rover, policy, tm
     run.trigger()
     (folder,) = run.run(0.6).clips()
     clip = read_clip(folder, rover)
-    found = derive(clip, rover, policy.meta, OnnxRuntime(policy, warm_up=0).infer)
+    found = derive(clip, rover, Network(policy))
     assert found.published and found.disagreeing == 0 and found.unknown <= 2
     (episode,) = found.episodes
     assert episode.action.shape == episode.command.shape == (len(episode.stamp), 2)

@@ -11,10 +11,10 @@ from sim2real_core.errors import InputError
 from sim2real_learning import dataset_lerobot
 from sim2real_learning.clips import clip_folders
 from sim2real_learning.clips_episodes import Episode
-from sim2real_learning.dataset import Case, Dataset, Policy, describe, ingest
+from sim2real_learning.dataset import Case, Dataset, describe, ingest
 from sim2real_learning.dataset_similarity import nearest, signature
+from sim2real_learning.network import Network
 from sim2real_policy.observation import Term
-from sim2real_policy.runtime import OnnxRuntime
 
 SECOND = 10**9
 PARTS = ('stamp', 'observation', 'action', 'command')
@@ -84,10 +84,9 @@ def ingested(clips, arm6, bundle):
     """Ingests those clips."""
 
     def make(base=None, labels=(), folders=None, **given):
-        infer = OnnxRuntime(bundle, warm_up=0).infer
         folders = list(clip_folders([clips])) if folders is None else folders
         base = base or describe(bundle, arm6)
-        return ingest(base, folders, arm6, [Policy(bundle, infer)], dict(labels), **given)
+        return ingest(base, folders, arm6, [Network(bundle)], dict(labels), **given)
 
     return make
 
@@ -154,11 +153,42 @@ def test_what_cannot_be_used_is_told_and_hides_nothing(ingested, clips, tmp_path
     made, fates = ingested(folders=[broken, *folders[1:]], similar=0.0)
     assert len(made.cases) == 2 and not fates[0].kept and fates[0].reason
     other = bundle_of(arm6, [Term(kind='joint_position')], seed=5)
-    infer = OnnxRuntime(other, warm_up=0).infer
-    empty, fates = ingest(describe(other, arm6), folders, arm6, [Policy(other, infer)], {})
+    empty, fates = ingest(describe(other, arm6), folders, arm6, [Network(other)], {})
     assert not empty.cases and all('give its bundle' in fate.reason for fate in fates)
     with pytest.raises(InputError, match='begin another one'):
         ingested(describe(other, arm6))
+
+
+def test_clips_that_are_not_whole_or_of_another_schema_are_named(ingested, clips, tmp_path):
+    whole = list(clip_folders([clips]))
+    for folder in whole:
+        copy = tmp_path / folder.name
+        copy.mkdir()
+        for file in folder.iterdir():
+            if file.name != MANIFEST or folder is not whole[0]:  # the first was copied in part
+                (copy / file.name).write_bytes(file.read_bytes())
+    later = tmp_path / whole[1].name / MANIFEST
+    later.write_text(json.dumps({**json.loads(later.read_text()), 'schema': 2}))
+    folders = list(clip_folders([tmp_path]))
+    assert {folder.name for folder in folders} == {folder.name for folder in whole}
+    assert list(clip_folders([tmp_path / whole[0].name])) == [tmp_path / whole[0].name]
+    made, fates = ingested(folders=folders, similar=0.0)
+    assert [case.clip for case in made.cases] == [whole[2].name]
+    why = {fate.clip: fate.reason for fate in fates if not fate.kept}
+    assert MANIFEST in why[whole[0].name] and 'reads schema 1' in why[whole[1].name]
+
+
+def test_another_clip_of_the_same_name_is_named(ingested, clips, tmp_path):
+    first = next(clip_folders([clips]))
+    copy = tmp_path / first.name
+    copy.mkdir()
+    for file in first.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    text = (copy / MANIFEST).read_text()
+    about = json.loads(text)['files'][f'{first.name}_0.mcap']
+    (copy / MANIFEST).write_text(text.replace(about['sha256'], 'f' * 64))
+    made, fates = ingested(folders=[first, copy])
+    assert len(made.cases) == 1 and 'another clip of this name' in fates[1].reason
 
 
 def test_alike_is_what_moved_alike_and_failed_alike():

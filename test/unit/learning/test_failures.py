@@ -109,9 +109,32 @@ def test_manifests_are_read_and_damaged_ones_told(tmp_path):
         (tmp_path / name / MANIFEST).write_text(json.dumps(manifest))
     found, skipped = read_failures([tmp_path / 'good', tmp_path / 'bad'], {'good': 'real failure'})
     (one,) = found
-    assert list(skipped) == ['bad'] and one.label == 'real failure'
+    assert list(skipped) == [str(tmp_path / 'bad')] and one.label == 'real failure'
     assert (one.severity, one.episode, one.values) == (2.0, (1, 2, 0), {MASS: 1.5})
     assert one.detectors == ('operator', 'tracking_error')
+
+
+def test_a_clip_that_is_there_twice_counts_once(tmp_path):
+    about = {
+        'schema': 1,
+        'clip': 'one',
+        'created': '2026-11-21T10:00:00Z',
+        'end': 'complete',
+        'messages': 1,
+        'first_stamp': 0,
+        'last_stamp': 1,
+        'topics': {},
+        'events': [event('operator', 0.0, 0.0, '')],
+        'files': {
+            name: {'sha256': 'a' * 64, 'size': 1} for name in ('one_0.mcap', 'metadata.yaml')
+        },
+    }
+    folders = [tmp_path / name / 'one' for name in ('spool', 'clips')]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / MANIFEST).write_text(json.dumps(about))
+    found, skipped = read_failures(folders, {})
+    assert len(found) == 1 and skipped == {str(folders[1]): f'is one again, as in {folders[0]}'}
 
 
 @pytest.mark.parametrize('logged', [True, False])
@@ -124,6 +147,7 @@ def test_the_report_is_one_page(tmp_path, logged):
     write_report(found, path)
     page = path.read_text()
     assert page.count('<svg') == 2 and 'src=' not in page and '<?xml' not in page
+    assert 'currentColor' in page and '#010203' not in page and 'viewport' in page
     assert MASS in page and '&lt;no manifest&gt;' in page and ('of draws' in page) == logged
     write_report(report([]), path)
     assert 'What fails' in path.read_text()

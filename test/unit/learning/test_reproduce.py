@@ -8,7 +8,6 @@ import pytest
 from sim2real_capture.detectors_file import build, read_detectors
 from sim2real_core.errors import InputError
 from sim2real_core.files import find
-from sim2real_core.profile import load_profile
 from sim2real_learning.clips import read_clip
 from sim2real_learning.reproduce import reproduce, worlds_of
 from sim2real_learning.reproduce_plot import plot
@@ -16,6 +15,7 @@ from sim2real_policy.bundle import load_bundle
 from sim2real_policy.observation import Term
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from test.recorded import Stack
+from test.two_joints import two_joints
 
 FAULT = {'actuator.shoulder.gain': 0.0}
 
@@ -115,10 +115,9 @@ def test_what_an_operator_asked_for_is_only_compared(stack, arm6, tmp_path):
 
 @pytest.mark.parametrize('interface', ['velocity', 'effort'])
 def test_other_interfaces_and_joints(interface, tmp_path, bundle_of):
-    (tmp_path / 'pair.urdf').write_text(PAIR)
-    path = tmp_path / 'pair.yaml'
-    path.write_text(YAML.format(interface=interface))
-    profile = load_profile(path)
+    turn = 'viscous_friction: 0.2, armature: 0.05'
+    reach = 'viscous_friction: 2.0, armature: 0.1, default_position: 0.2'
+    profile = two_joints(tmp_path, interface, turn, reach)
     terms = [Term(kind='joint_position'), Term(kind='joint_velocity')]
     policy = bundle_of(profile, terms, meaning=interface)
     simulator = MujocoSimulator(profile, contacts=False, seed=1)
@@ -137,26 +136,3 @@ def test_a_clip_without_commands_is_refused(broken, arm6):
     empty = type(broken.applied)(*(part[:0] for part in broken.applied))
     with pytest.raises(InputError, match='joint states and commands'):
         again(replace(broken, applied=empty, sent=empty), arm6)
-
-
-PAIR = """<robot name="pair">
-  <link name="base"/>
-  <link name="arm"><inertial><origin xyz="0.2 0 0"/><mass value="1"/>
-    <inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial></link>
-  <joint name="turn" type="continuous"><parent link="base"/><child link="arm"/>
-    <axis xyz="0 0 1"/><limit velocity="2" effort="10"/></joint>
-  <link name="rod"><inertial><mass value="1"/>
-    <inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial></link>
-  <joint name="reach" type="prismatic"><parent link="arm"/><child link="rod"/>
-    <origin xyz="0.5 0 0"/><axis xyz="1 0 0"/>
-    <limit lower="-0.5" upper="1" velocity="4" effort="20"/></joint>
-</robot>
-"""
-YAML = """name: pair
-urdf: pair.urdf
-command: {{interface: {interface}, topic: commands}}
-rates: {{control_period: 0.02, joint_state_rate: 100}}
-joints:
-  turn: {{viscous_friction: 0.2, armature: 0.05}}
-  reach: {{viscous_friction: 2.0, armature: 0.1, default_position: 0.2}}
-"""

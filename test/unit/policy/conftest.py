@@ -5,35 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sim2real_core.profile import load_profile
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.config import PolicyConfig
 from sim2real_policy.controller import Controller
 from sim2real_policy.controller_parts import tool_position
 from sim2real_policy.observation import Term
-
-URDF = """<robot name="pair">
-  <link name="base"/>
-  <link name="arm"><inertial><mass value="1"/>
-    <inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial></link>
-  <joint name="turn" type="continuous"><parent link="base"/><child link="arm"/>
-    <axis xyz="0 0 1"/><limit velocity="2" effort="10"/></joint>
-  <link name="rod"><inertial><mass value="1"/>
-    <inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial></link>
-  <joint name="reach" type="prismatic"><parent link="arm"/><child link="rod"/>
-    <origin xyz="0.5 0 0"/><axis xyz="1 0 0"/>
-    <limit lower="-0.5" upper="1" velocity="4" effort="20"/></joint>
-</robot>
-"""
-YAML = """name: pair
-urdf: pair.urdf
-command: {{interface: {interface}, topic: commands}}
-rates: {{control_period: 0.02, joint_state_rate: 100}}
-joints:
-  turn: {{default_position: 0.25}}
-  reach: {{acceleration: 10, default_position: 0.5}}
-"""
+from test.two_joints import two_joints
 
 
 @pytest.fixture
@@ -41,10 +19,8 @@ def robot(tmp_path):
     """Makes the profile, with a command interface."""
 
     def make(interface='position'):
-        (tmp_path / 'pair.urdf').write_text(URDF)
-        path = tmp_path / f'pair_{interface}.yaml'
-        path.write_text(YAML.format(interface=interface))
-        return load_profile(path)
+        reach = 'acceleration: 10, default_position: 0.5'
+        return two_joints(tmp_path, interface, 'default_position: 0.25', reach)
 
     return make
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
-from sim2real_policy.images import ImageInput
+from sim2real_policy.images import ImageInput, absurd
 
 
 def image(**changed):
@@ -51,3 +51,30 @@ def test_names_what_is_wrong(field, value):
     with pytest.raises(InputError) as caught:
         image(**{field: value})
     assert {fault.field.partition('[')[0] for fault in caught.value.faults} == {field}
+
+
+def test_pixels_that_are_no_numbers_are_absurd():
+    depth = np.ones((2, 3, 1), np.float32)
+    assert not absurd(depth) and not absurd(np.full((2, 3, 1), 65535, np.uint16))
+    for bad in (np.nan, np.inf, -1e30):
+        depth[1, 1, 0] = bad
+        assert absurd(depth)
+
+
+class Message:
+    """Of sensor_msgs/Image, what is read of it."""
+
+    def __init__(self, pixels, encoding):
+        self.height, self.width = pixels.shape[:2]
+        self.encoding, self.is_bigendian = encoding, 0
+        self.step, self.data = pixels[0].nbytes, pixels.tobytes()
+
+
+def test_only_images_as_the_model_wants_them_are_taken():
+    pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    np.testing.assert_array_equal(image().usable(Message(pixels, 'rgb8')), pixels)
+    assert image().usable(Message(pixels, 'bgr8')) is None
+    assert image(height=3).usable(Message(pixels, 'rgb8')) is None
+    cut = Message(pixels, 'rgb8')
+    cut.data = cut.data[:-1]
+    assert image().usable(cut) is None

@@ -96,3 +96,37 @@ def test_due_says_yes_or_no(clips, tmp_path):
     assert told(tmp_path, 'export', clips, *given)[0] == 0
     status, found = told(tmp_path, 'due', clips, '--count', 1, '--dataset', tmp_path / 'set')
     assert status == 1 and found['new'] == 0
+
+
+def test_what_was_copied_in_part_is_listed_and_counted_nowhere(clips, tmp_path, capsys):
+    whole, half = sorted(clips.glob('2*'))
+    for folder in (whole, half):
+        copy = tmp_path / 'copies' / folder.name
+        copy.mkdir(parents=True)
+        for file in folder.iterdir():
+            if folder is whole or file.name != 'manifest.json':
+                (copy / file.name).write_bytes(file.read_bytes())
+    status, found = told(tmp_path, 'ls', tmp_path / 'copies')
+    assert status == 0
+    ends = {clip['clip']: clip['end'] for clip in found['clips']}
+    assert ends == {whole.name: 'complete', half.name: 'damaged'}
+    status, found = told(tmp_path, 'stats', tmp_path / 'copies', clips)
+    assert status == 0 and found['clips'] == 2 and len(found['skipped']) == 2
+    assert 'was not counted' in capsys.readouterr().err
+    assert told(tmp_path, 'show', tmp_path / 'copies' / half.name)[0] == 2
+
+
+def test_a_clip_is_replayed_and_what_cannot_be_is_refused(clips, tmp_path, capsys):
+    folder = next(clips.glob('2*'))
+    picture = tmp_path / 'again.png'
+    given = ['reproduce', folder, '--robot', 'arm6', '--lead', '0.3', '--plot', picture]
+    status, found = told(tmp_path, *given, '--set', 'link.gripper.mass=1.5@-0.1')
+    assert status == 0 and found['recurs'] is None  # a person asked for this clip
+    assert [world['world'] for world in found['worlds']] == ['nominal', 'draw', 'given']
+    assert picture.stat().st_size > 10_000
+    for wrong in ('link.gripper.mass=nan', 'link.gripper.mass=1@inf', 'link.gripper.mass'):
+        with pytest.raises(SystemExit) as left:
+            main(['capture', *map(str, given), '--set', wrong])
+        assert left.value.code == 2
+    assert told(tmp_path, 'reproduce', folder, '--robot', 'slider')[0] == 2
+    assert 'profile of that robot' in capsys.readouterr().err
