@@ -211,9 +211,7 @@ def unsealed_folders(folder: str | Path) -> list[Path]:
     return sorted(
         path
         for path in found
-        if not (path / MANIFEST).exists()
-        and not path.name.startswith('.')
-        and path.suffix != PART
+        if not (path / MANIFEST).exists() and not path.name.startswith('.') and path.suffix != PART
     )
 
 
