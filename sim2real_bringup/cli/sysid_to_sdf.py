@@ -9,8 +9,8 @@ from sim2real_bringup.cli import _sysid
 
 HELP = 'write what was identified into an SDF model'
 DETAILS = """Into an SDF of your own, whose text else stays as it is, or one made from the robot's
-URDF, which alone has position offsets (as moved zeros of joints). What SDF cannot say goes into a comment and is shown. Exit status 1 when nothing is
-identified."""
+URDF, which alone has position offsets (as moved zeros of joints). What SDF cannot say goes into a
+comment and is shown. Exit status 1 when nothing is identified."""
 EXAMPLE = """
 sim2real sysid to-sdf fit.json --robot arm6 --out calibrated.sdf
 sim2real sysid to-sdf fit.json --robot arm6 --sdf world.sdf --model arm6 --out calibrated.sdf

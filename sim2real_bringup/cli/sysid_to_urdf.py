@@ -9,8 +9,8 @@ from sim2real_bringup.cli import _sysid
 HELP = 'write what was identified into the URDF'
 DETAILS = """Masses, centres of mass, inertia, damping and friction; position offsets as moved
 origins and limits of joints, so that what the encoders read are the model's positions. The rest of
-the text stays as it is. What a URDF cannot say goes into a comment and is shown. Exit status 1 when nothing is
-identified."""
+the text stays as it is. What a URDF cannot say goes into a comment and is shown. Exit status 1
+when nothing is identified."""
 EXAMPLE = 'sim2real sysid to-urdf fit.json --robot arm6 --out calibrated.urdf'
 
 
