@@ -47,7 +47,7 @@ class FitConfig(Config):
     heldout: float = parameter(
         0.2, 'Share of the end of each recording that is held out.', low=0.0, high=0.9
     )
-    iterations: int = parameter(12, 'Most Gauss-Newton steps of output error.', low=1, high=1000)
+    iterations: int = parameter(40, 'Most Gauss-Newton steps of output error.', low=1, high=1000)
     evaluations: int = parameter(
         4000, 'Most rollouts of CMA-ES, or simulations of sbi.', low=10, high=10_000_000
     )
