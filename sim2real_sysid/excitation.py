@@ -393,11 +393,19 @@ class _Search:
         while not self._keeps(self._trajectory(x * scale)):
             scale *= 0.96
             if scale < LEAST_SCALE:
-                raise Sim2RealError(
-                    f'no motion of {self._profile.name} within the limits was found: give more '
-                    'room (box, clearance, share), another default_position or another seed'
-                )
+                raise self._no_room()
         return np.asarray(x * scale)
+
+    def _no_room(self) -> Sim2RealError:
+        words, pairs = '', self.clearance.pairs
+        if pairs:
+            gaps = self.clearance.distances(self._start, [pair.number for pair in pairs])
+            one, other = pairs[int(gaps.argmin())].links
+            words = f' ({one} and {other} are {1e3 * gaps.min():.0f} mm apart where it starts)'
+        return Sim2RealError(
+            f'no motion of {self._profile.name} within the limits was found{words}: give another '
+            'default_position, more room (box, clearance, share) or another seed'
+        )
 
     def _trajectory(self, x: Array) -> Trajectory:
         return Trajectory(
