@@ -81,7 +81,7 @@ def test_too_short_a_training_is_refused_at_once(tmp_path):
 def surrogate(folder):
     (folder / 'hidden.json').write_text('{}')
     bundle = find('policies', 'arm6', '.onnx')
-    return demo._surrogate(DemoConfig(out=str(folder)), ARM6, bundle, folder, homed=True)
+    return demo._surrogate(DemoConfig(out=str(folder)), ARM6, bundle, folder)
 
 
 def test_what_fails_leaves_nothing_behind(monkeypatch, tmp_path):
