@@ -25,6 +25,7 @@ HOW_TO_GET = {
     'honcho': 'pip install honcho; or use ros2 launch sim2real <stack>.launch.py',
     'rosbags': 'pip install rosbags',
     'mcap': 'pip install mcap',
+    'PIL': 'apt install python3-pil, or pip install pillow',
     'pinocchio': 'apt install ros-$ROS_DISTRO-pinocchio, or pip install pin',
     'xacro': 'apt install ros-$ROS_DISTRO-xacro, or pip install xacro',
     'onnxruntime': 'pip install onnxruntime',
