@@ -202,17 +202,21 @@ class Controller:
         self._asked = self._stamp + self._config.goal_time if ready else math.inf
         return True
 
+    def outdated(self, source: str, stamp: float) -> bool:
+        """Whether a sample of a source, of this stamp [s], is late and tells nothing."""
+        return is_late(stamp, self._sensed[source])
+
     def sense(self, source: str, stamp: float, values: Mapping[str, Array]) -> None:
         """A sample of another sensor; without usable ones the last ages until that is noticed.
 
-        One that is late, as :func:`is_late` has it, tells nothing.
+        One that is :meth:`outdated` is left out.
 
         Args:
             source: one of ``sources``.
             stamp: when it was measured [s].
             values: for ``inputs``, by name; none for an image, which is in ``images`` already.
         """
-        if is_late(stamp, self._sensed[source]):
+        if self.outdated(source, stamp):
             return
         self._doubted[source] = absurd(values)
         if not self._doubted[source]:

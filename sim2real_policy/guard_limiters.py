@@ -258,9 +258,9 @@ class VelocityLimiter(Limiter):
 class EffortLimiter(Limiter):
     """Limits effort commands. See :class:`Limiter`.
 
-    Beyond a position or velocity limit an effort that pushes further is cut to zero. A hold
-    keeps the last effort for its short time, since without measurements nothing can be
-    balanced; damping then lets it decay.
+    Beyond a position or velocity limit an effort that pushes further is cut to zero, however
+    fast that is. A hold keeps the last effort for its short time, since without measurements
+    nothing can be balanced; damping then lets it decay.
 
     Attributes:
         rate_step: (nj,) largest change of an effort from one period to the next.
@@ -275,8 +275,10 @@ class EffortLimiter(Limiter):
 
     def follow(self, order: Array, position: Array, velocity: Array) -> int:
         """Send an effort within the limits."""
-        sent = _clipped(order, -self._effort, self._effort)
-        flags = EFFORT if (sent != order).any() else 0
+        wanted = _clipped(order, -self._effort, self._effort)
+        flags = EFFORT if (wanted != order).any() else 0
+        sent = _clipped(wanted, self.command - self.rate_step, self.command + self.rate_step)
+        flags |= RATE if (sent != wanted).any() else 0
         for flag, value, low, high in (
             (POSITION, position, self._lower, self._upper),
             (VELOCITY, velocity, -self._velocity, self._velocity),
@@ -285,18 +287,12 @@ class EffortLimiter(Limiter):
             if outward.any():
                 sent = np.where(outward, 0.0, sent)
                 flags |= flag
-        return flags | self.send(sent)
-
-    def send(self, effort: Array) -> int:
-        """Send an effort as far as its rate allows; whether it did."""
-        sent = _clipped(effort, self.command - self.rate_step, self.command + self.rate_step)
         self.command[:] = sent
-        return RATE if (sent != effort).any() else 0
+        return flags
 
     def hold(self, fraction: float = 0.0) -> None:
         """Keep the last effort, or let it decay."""
-        if fraction:
-            self.send(self.command * (1.0 - fraction))
+        self.command *= 1.0 - fraction
 
 
 LIMITERS: dict[str, Callable[..., Limiter]] = {

@@ -20,7 +20,7 @@ from sim2real_policy.controller import Controller
 from sim2real_policy.images import ImageInput, absurd
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.observation import TOPICS
-from sim2real_policy.vectors import downward, xyz
+from sim2real_policy.vectors import attitude, downward, xyz
 
 
 class Inputs:
@@ -85,7 +85,7 @@ class Inputs:
         if 'gravity' in self._sees:
             values['gravity'] = downward(turned)
         if 'orientation' in self._sees:
-            values['orientation'] = np.array([turned.x, turned.y, turned.z, turned.w])
+            values['orientation'] = attitude(turned)
         self._controller.sense('imu', to_seconds(message.header.stamp), values)
 
     def _on_odometry(self, message: Odometry, noticed: float) -> None:
@@ -98,7 +98,9 @@ class Inputs:
         self._controller.sense('odometry', to_seconds(message.header.stamp), values)
 
     def _on_image(self, image: ImageInput, message: Image, noticed: float) -> None:
-        seen = image.usable(message)
+        stamp, seen = to_seconds(message.header.stamp), image.usable(message)
+        if self._controller.outdated(image.name, stamp):
+            return
         if seen is None:
             size = message.height, message.width, message.encoding
             right = f'the policy sees {image.height} x {image.width} {image.encoding}'
@@ -107,7 +109,7 @@ class Inputs:
             self._refuse(f'image on {image.topic} refused: a pixel is not finite, or absurd')
         else:
             image.fill(seen, self._controller.images[image.name][0])
-            self._controller.sense(image.name, to_seconds(message.header.stamp), {})
+            self._controller.sense(image.name, stamp, {})
 
     def _refuse(self, text: str) -> None:
         self._log.error(text, throttle_duration_sec=1.0)

@@ -86,7 +86,7 @@ class PolicyNode(LifecycleNode):
         self._controller = controller = Controller(
             meta, profile, source.runtime, config, tool, time.monotonic
         )
-        self._rehearsal = Rehearsal(controller.rehearse)
+        self._rehearsal = Rehearsal(controller.rehearse, time.monotonic)
         if controller.warning:
             self.get_logger().warning(controller.warning)
         inputs = {name: controller.inputs[name] for name in controller.required}

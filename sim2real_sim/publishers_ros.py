@@ -270,7 +270,7 @@ class CameraPublisher:
         self._idle.set()
         self._closing = False
         self._error: BaseException | None = None
-        self._images = node.create_publisher(Image, 'camera/image_raw', SENSOR)
+        self._images = node.create_publisher(Image, 'camera/image_raw', sensor_qos(waits))
         self._infos = node.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
         self._thread = threading.Thread(target=self._render, daemon=True)
         self._thread.start()

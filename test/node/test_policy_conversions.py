@@ -24,7 +24,7 @@ from sim2real_policy.conversions import (
 )
 from sim2real_policy.images import pixels
 from sim2real_policy.observation import Term
-from sim2real_policy.vectors import downward
+from sim2real_policy.vectors import attitude, downward
 
 ARM6, ROVER = load_profile('arm6'), load_profile('rover')
 
@@ -42,6 +42,13 @@ def test_downward_is_seen_from_a_turned_frame():
         np.testing.assert_allclose(downward(Quaternion(x=x, y=y, z=z, w=w)), down, atol=1e-12)
     assert np.isnan(downward(Quaternion(w=0.0))).all(), 'the driver does not know'
     assert np.isnan(downward(Quaternion(w=float('nan')))).all()
+
+
+def test_an_orientation_that_is_none_is_not_seen():
+    """Networks divide by its length, and drivers that know none send zeros."""
+    assert attitude(Quaternion(x=0.6, w=0.8)).tolist() == [0.6, 0.0, 0.0, 0.8]
+    for none in (Quaternion(w=0.0), Quaternion(w=float('nan')), Quaternion(x=1e200, w=1.0)):
+        assert np.isnan(attitude(none)).all()
 
 
 @pytest.mark.parametrize('big', [False, True])

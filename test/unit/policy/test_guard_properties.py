@@ -201,7 +201,12 @@ def test_effort_commands_keep_every_limit(robot, seed):
         if not started:
             step = rate * period
             rounding = 4 * EPS * (np.abs(last) + (step if step < INF else 0.0))
-            assert (np.abs(sent - last) <= step + rounding).all()
+            within = np.abs(sent - last) <= step + rounding
+            # What protects may be quicker: a cut at a limit, and what decays.
+            less = (sent * last >= 0.0) & (np.abs(sent) <= np.abs(last))
+            protects = {'position_limit', 'velocity_limit', 'hold', 'damp', 'stop'}
+            acted = protects & set(play.guard.reasons)
+            assert (within | (less & bool(acted))).all()
         last = sent
 
 

@@ -203,7 +203,15 @@ def test_efforts_change_at_a_rate():
     made = guard('effort', effort_rate=(10.0,))
     assert [apply(made, 2.5) for _ in range(4)] == [1.0, 2.0, 2.5, 2.5]
     assert made.counts['rate_limit'] == 2
-    assert made.let_go()[0] == 1.5
+    assert made.let_go()[0] == pytest.approx(2.5 * (1.0 - 0.1 / 0.2))
+
+
+def test_an_effort_that_pushes_beyond_a_limit_is_cut_at_once_whatever_its_rate():
+    made = guard('effort', effort_rate=(10.0,))
+    for _ in range(3):
+        apply(made, 2.5)
+    assert made.apply(np.array([2.5]), np.array([1.1]), ZERO)[0] == 0.0
+    assert 'position_limit' in made.reasons
 
 
 # Workspace

@@ -7,10 +7,12 @@ from sim2real_policy.rehearsal import LEAD, LEAST, Rehearsal
 class Counted:
     def __init__(self):
         self.times = 0
-        self.rehearsal = Rehearsal(self.rehearse)
+        self.lasts = self.clock = 0.0
+        self.rehearsal = Rehearsal(self.rehearse, lambda: self.clock)
 
     def rehearse(self):
         self.times += 1
+        self.clock += self.lasts
 
 
 def test_once_before_each_expected_cycle_and_never_early():
@@ -41,3 +43,13 @@ def test_fast_cycles_are_not_rehearsed():
         counted.rehearsal.cycle(now)
         counted.rehearsal.watch(now + 0.5 * LEAST)
     assert counted.times == 0
+
+
+def test_a_network_that_takes_long_is_soon_left_alone():
+    """A rehearsal that still goes on when the cycle begins would delay it."""
+    counted = Counted()
+    for cycle in range(50):
+        counted.lasts = 8e-3 if cycle >= 20 or cycle == 10 else 1e-4  # one slow one is a chance
+        counted.rehearsal.cycle(0.02 * cycle)
+        counted.rehearsal.watch(0.02 * cycle + 0.0195)
+    assert counted.times == 19 + 3
