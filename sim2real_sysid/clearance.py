@@ -98,7 +98,10 @@ class Clearance:
         for number, shape in enumerate(self._geometry.geometryObjects):
             mesh = shape.geometry
             if isinstance(mesh, coal.BVHModelBase) and _is_solid(np.array(mesh.vertices())):
-                mesh.buildConvexHull(True, 'Qt')
+                try:
+                    mesh.buildConvexHull(True, 'Qt')
+                except (RuntimeError, ValueError):  # a library without qhull: slow, but right
+                    continue
                 meshes[number], shape.geometry = mesh, mesh.convex
         return meshes
 

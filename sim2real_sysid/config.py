@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
 from sim2real_core.errors import Faults
+from sim2real_sysid.torque_constants import (
+    check_torque_constants,
+    parameter_of_torque_constants,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +40,7 @@ class SysidConfig(Config):
         low=0.0,
         high=0.5,
     )
-    torque_constants: tuple[float, ...] = parameter(
-        (1.0,),
-        'What one unit of effort in the joint states is worth; for a current the torque constant '
-        'times the gear ratio, negative where it counts the other way. One for all joints, or '
-        "each joint's in the order of the profile.",
-        unit='N*m or N per unit',
-        low=-1e6,
-        high=1e6,
-    )
+    torque_constants: tuple[float, ...] = parameter_of_torque_constants()
     timing_error: float = parameter(
         0.002,
         'Standard deviation of an unknown delay between measured effort and position; at least '
@@ -96,6 +92,4 @@ class SysidConfig(Config):
 
     def check(self, faults: Faults) -> None:
         """Every effort is worth something."""
-        if not self.torque_constants or not all(self.torque_constants):
-            mend = 'must be numbers other than 0, one for all joints or one each'
-            faults.add('torque_constants', self.torque_constants, mend)
+        check_torque_constants(self.torque_constants, faults)

@@ -8,7 +8,6 @@ from collections import Counter, deque
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Change, Estimate
 from sim2real_sysid.changes import WINDOWS, ChangeDetector, Step
@@ -48,6 +47,7 @@ from sim2real_sysid.regression import (
 )
 from sim2real_sysid.report import Knowledge, Reporter
 from sim2real_sysid.stribeck import steepest
+from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -109,7 +109,7 @@ class OnlineIdentifier:
         self.config = config or SysidConfig()
         nj = len(profile.joints)
         check_base(profile)
-        self._constants = _constants(self.config.torque_constants, nj)
+        self._constants = torque_constants_of(self.config.torque_constants, nj)
         self._body = RigidBody(profile, zeros=self.config.zero_error > 0.0)
         self._intake = Intake(profile)
         self._rows = RowBuilder(profile, self.config, self._body)
@@ -418,11 +418,3 @@ class OnlineIdentifier:
         elif slot % MAIN in FRICTION:
             flags[slot - slot % MAIN + np.array(FRICTION)] = True
         return flags
-
-
-def _constants(given: tuple[float, ...], joints: int) -> Array:
-    """Torque constants (nj,)."""
-    if len(given) not in (1, joints):
-        mend = f'must be one number, or {joints}, one a joint'
-        raise InputError(Fault('torque_constants', given, mend))
-    return np.broadcast_to(np.array(given), joints)

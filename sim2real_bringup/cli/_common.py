@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,24 @@ def natural(text: str) -> int:
     return value
 
 
-def add_config(parser: argparse.ArgumentParser, kind: type[Config]) -> None:
-    """An option for each field of a configuration; :func:`given` finds those that were given."""
+def add_config(
+    parser: argparse.ArgumentParser, kind: type[Config], but: Collection[str] = ()
+) -> None:
+    """An option for each field of a configuration but some.
+
+    :func:`given` finds those that were given.
+    """
     for row in kind.table():
+        if row.name in but:
+            continue
         unit = f' [{row.unit}]' if row.unit else ''
         several = isinstance(row.default, tuple)
+        count: int | str | None = len(row.default) if several else None
         parser.add_argument(
             f'--{row.name.replace("_", "-")}',
             type=type(row.default[0] if several else row.default),
-            nargs=len(row.default) if several else None,
+            choices=row.choices or None,
+            nargs='+' if count == 1 else count,  # one for all joints, or one a joint
             help=f'{row.description.rstrip(".")}{unit} (default: {row.default})',
         )
 

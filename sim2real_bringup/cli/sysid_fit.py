@@ -40,15 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--bag-namespace', default='', help='that the topics were recorded under')
     parser.add_argument('--report', type=_common.output, metavar='HTML', help='write a report')
-    rows = [row for row in FitConfig.table() if row.name != 'heldout']
-    for row in rows:
-        unit = f' [{row.unit}]' if row.unit else ''
-        parser.add_argument(
-            f'--{row.name.replace("_", "-")}',
-            type=type(row.default),
-            choices=row.choices,
-            help=f'{row.description.rstrip(".")}{unit} (default: {row.default})',
-        )
+    _common.add_config(parser, FitConfig, but=('heldout',))
     _common.add_json(parser)
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim2real_core.config import Config, parameter
+from sim2real_core.errors import Faults
+from sim2real_sysid.torque_constants import (
+    check_torque_constants,
+    parameter_of_torque_constants,
+)
 
 FRICTION = ('symmetric', 'directional', 'stribeck', 'directional_stribeck')
 MODELS = tuple(name + late for name in FRICTION for late in ('', '_late'))
@@ -66,3 +71,8 @@ class FitConfig(Config):
         low=0.0,
         high=0.5,
     )
+    torque_constants: tuple[float, ...] = parameter_of_torque_constants()
+
+    def check(self, faults: Faults) -> None:
+        """Every effort is worth something."""
+        check_torque_constants(self.torque_constants, faults)

@@ -33,6 +33,7 @@ from sim2real_sysid.batch.scores import Scores, score
 from sim2real_sysid.batch.signals import motions
 from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.regression import payload_tells
+from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
 Tell = Callable[..., None]
@@ -170,6 +171,10 @@ def fit(
         raise InputError(Fault('model', model, f'must be all or one of {", ".join(MODELS)}'))
     check_base(profile)
     body = RigidBody(profile)
+    constants = torque_constants_of(config.torque_constants, len(profile.joints))
+    raw, heldout = (
+        [replace(one, effort=one.effort * constants) for one in part] for part in (raw, heldout)
+    )
     train, notes = _usable(raw, profile, body)
     scored_on, more = _usable(heldout, profile, body)
     notes += more

@@ -1,5 +1,6 @@
 """Output error, CMA-ES and the verb: a slider with hidden parameters, simulated into a bag."""
 
+import dataclasses
 import importlib.util
 import json
 
@@ -10,13 +11,14 @@ from sim2real_bringup import cli
 from sim2real_bringup.bag_import import write_bag
 from sim2real_bringup.bag_mapping import read_mapping
 from sim2real_bringup.recordings import read_recording
-from sim2real_core.errors import MissingError
+from sim2real_core.errors import InputError, MissingError
 from sim2real_core.profile import load_profile
 from sim2real_sim.mujoco_simulator import MujocoSimulator
 from sim2real_sysid.batch import least_squares
 from sim2real_sysid.batch.bodies import Bodies
+from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, clean
-from sim2real_sysid.batch.fit import course
+from sim2real_sysid.batch.fit import course, fit
 from sim2real_sysid.batch.inference import simulation_based
 from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.regression import Regression
@@ -84,6 +86,21 @@ def problem_of(profile, started, share=1.0):
     recording, found = started
     found.mean[1:3] *= share
     return OutputError(profile, [recording], found, threads=1)
+
+
+def test_currents_are_worth_what_their_torque_constants_say(profile, bag):
+    raw = read_recording(bag, profile)
+    currents = dataclasses.replace(raw, effort=raw.effort / -0.25)
+    found = [
+        fit(profile, [given], FitConfig(method='least_squares', torque_constants=constants))
+        for given, constants in ((raw, (1.0,)), (currents, (-0.25,)))
+    ]
+    one, other = (result.parameters for result in found)
+    for address in TRUTH:
+        assert other[address].mean == pytest.approx(one[address].mean, rel=1e-9)
+        assert other[address].std == pytest.approx(one[address].std, rel=1e-6)
+    with pytest.raises(InputError, match='one number, or 1, one a joint'):
+        fit(profile, [raw], FitConfig(torque_constants=(1.0, 2.0)))
 
 
 def test_bag_gives_back_what_was_written(profile, bag):
