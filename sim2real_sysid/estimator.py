@@ -109,7 +109,7 @@ class OnlineIdentifier:
         self.config = config or SysidConfig()
         nj = len(profile.joints)
         check_base(profile)
-        self._constants = torque_constants_of(self.config.torque_constants, nj)
+        self._constants = np.array(torque_constants_of(self.config.torque_constants, nj))
         self._body = RigidBody(profile, zeros=self.config.zero_error > 0.0)
         self._intake = Intake(profile)
         self._rows = RowBuilder(profile, self.config, self._body)

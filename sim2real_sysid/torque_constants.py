@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from sim2real_core.config import parameter
 from sim2real_core.errors import Fault, Faults, InputError
-
-Array = npt.NDArray[np.float64]
 
 
 def parameter_of_torque_constants() -> Any:
@@ -33,8 +28,8 @@ def check_torque_constants(given: tuple[float, ...], faults: Faults) -> None:
         faults.add('torque_constants', given, mend)
 
 
-def torque_constants_of(given: tuple[float, ...], joints: int) -> Array:
-    """Torque constants (nj,).
+def torque_constants_of(given: tuple[float, ...], joints: int) -> tuple[float, ...]:
+    """One torque constant for each joint.
 
     Raises:
         InputError: neither one nor one a joint.
@@ -42,4 +37,4 @@ def torque_constants_of(given: tuple[float, ...], joints: int) -> Array:
     if len(given) not in (1, joints):
         mend = f'must be one number, or {joints}, one a joint'
         raise InputError(Fault('torque_constants', given, mend))
-    return np.broadcast_to(np.array(given), joints)
+    return given if len(given) == joints else given * joints

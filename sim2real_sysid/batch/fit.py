@@ -171,7 +171,7 @@ def fit(
         raise InputError(Fault('model', model, f'must be all or one of {", ".join(MODELS)}'))
     check_base(profile)
     body = RigidBody(profile)
-    constants = torque_constants_of(config.torque_constants, len(profile.joints))
+    constants = np.array(torque_constants_of(config.torque_constants, len(profile.joints)))
     raw, heldout = (
         [replace(one, effort=one.effort * constants) for one in part] for part in (raw, heldout)
     )
