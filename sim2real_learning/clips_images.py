@@ -184,7 +184,10 @@ def _unpacked(message: Any, image: ImageInput) -> Pixels | None:
     encoding, _, how = message.format.partition(';')
     if encoding != image.encoding or image.channels > 3 or not how.strip().startswith('png'):
         return None
-    pixels = decoded(bytes(message.data), encoding)
+    try:
+        pixels = decoded(bytes(message.data), encoding)
+    except ValueError:  # damaged: one image less, and the clip goes on
+        return None
     return pixels if pixels.shape[:2] == (image.height, image.width) else None
 
 

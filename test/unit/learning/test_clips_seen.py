@@ -223,6 +223,24 @@ def test_images_that_were_compressed_count_where_nothing_was_lost(seeing, arm6):
         derive(clip, arm6, network)
 
 
+def test_a_damaged_image_is_one_image_less(seeing, arm6, monkeypatch):
+    made, whole = [], packed
+
+    def damaged(*given):
+        made.append(whole(*given))
+        if len(made) == 30:  # in its header
+            start = made[-1].index(b'IHDR')
+            return made[-1].replace(made[-1][start : start + 8], bytes(8))
+        return made[-1]
+
+    monkeypatch.setattr(f'{__name__}.packed', damaged)
+    terms = (*PLAIN, Term(kind='previous_action'))
+    run, clip, network = seeing(1.5, forgets=None, sees=CAMERA, terms=terms, codec='png')
+    found = derive(clip, arm6, network)
+    assert len(found.episodes) == 2  # what saw it is left out
+    assert found.unknown + found.untold < 20 and assert_same(found, run) > 40
+
+
 def test_images_of_another_size_are_none_of_the_policys(seeing, arm6, tmp_path):
     _, clip, _ = seeing(0.5, forgets=None, sees=CAMERA)
     wide = ImageInput(name='camera', topic='front/image', height=6, width=9, encoding='rgb8')
