@@ -253,7 +253,7 @@ class _Reader(Faults):
         file = self.pipeline.get('initial_values')
         told = _safetensors(self.path.parent / str(file)) if file else {}
         found = {}
-        for name in set(told) - {state['input'] for state in states}:
+        for name in sorted(set(told) - {state['input'] for state in states}):
             if np.any(told[name]):
                 self.add('pipeline.initial_values', name, 'nothing is fed back to such an input')
         for name, shape in ((state['input'], tuple(state['shape'])) for state in states):
