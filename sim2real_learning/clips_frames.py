@@ -209,7 +209,9 @@ def _value(name: str, message: Any) -> Array:
         return xyz(getattr(message.twist.twist, name.split('_')[1]))
     if name == 'orientation':
         turned = message.orientation
-        return np.array([turned.x, turned.y, turned.z, turned.w])
+        elements = np.array([turned.x, turned.y, turned.z, turned.w])
+        # No quaternion, as of drivers that do not know the orientation: as in ``downward``.
+        return elements if 0.25 < elements @ elements < 4.0 else np.full(4, np.nan)
     if name == 'gravity':
         return downward(message.orientation)
     return xyz(getattr(message, name))

@@ -9,8 +9,10 @@ have come before it or after. Which one it was is then told by what the policy d
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +52,47 @@ def digest(pictures: Iterator[Pixels]) -> Iterator[tuple[Pixels, str]]:
     """Images, each with the SHA-256 of the pixels of all up to it, whatever their byte order."""
     total = hashlib.sha256()
     for pixels in pictures:
-        native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder('<'))
-        total.update(native.tobytes())
+        total.update(_bytes(pixels))
         yield pixels, total.hexdigest()
 
 
+def _bytes(pixels: Pixels) -> bytes:
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder('<')).tobytes()
+
+
+class _Film:
+    """The images of a clip by their numbers, read when they are asked for.
+
+    Of those it went through, the last ``KEPT`` stay: going back further means reading anew.
+    """
+
+    KEPT = 16
+
+    def __init__(self, folder: Path, topic: str, image: ImageInput) -> None:
+        self._begin = partial(_usable, folder, {topic: image})
+        self._rest, self._next = self._begin(), 0
+        self._kept: dict[int, Pixels] = {}
+
+    def __getitem__(self, number: int) -> Pixels:
+        if number < self._next and number not in self._kept:
+            self._rest, self._next = self._begin(), 0
+            self._kept.clear()
+        while number >= self._next:
+            _, self._kept[self._next] = next(self._rest)
+            self._kept.pop(self._next - self.KEPT, None)
+            self._next += 1
+        return self._kept[number]
+
+
 class Camera:
-    """The images of a clip that a policy's input could take.
+    """The images of a clip that a policy's input could take; read when they are asked for.
 
     Args:
         image: the input.
         folder: of the clip.
         topic: full name.
         times: when each was recorded [ns].
-        pixels: of each.
+        hashes: of the pixels of each.
     """
 
     def __init__(
@@ -72,12 +101,13 @@ class Camera:
         folder: Path,
         topic: str,
         times: Sequence[int],
-        pixels: Sequence[Pixels],
+        hashes: Sequence[bytes],
     ) -> None:
         self.image = image
         self._folder, self._topic = folder, topic
         self._times = np.array(times, dtype=np.int64)
-        self._pixels = pixels
+        self._hashes = hashes
+        self._film = _Film(folder, topic, image)
         self._seen: dict[int, Array32] = {}
 
     def choices(self, stamp: int, answered: int) -> tuple[list[int], bool]:
@@ -98,17 +128,17 @@ class Camera:
         near = sorted(range(max(first, 0), last + 1), key=lambda k: (abs(k - likely), k))
         kept: list[int] = []
         for k in near:
-            if not any(np.array_equal(self._pixels[k], self._pixels[other]) for other in kept):
+            if all(self._hashes[k] != self._hashes[other] for other in kept):
                 kept.append(k)
         return kept, first >= 0
 
     def seen(self, number: int) -> Array32:
         """An image as the network sees it (1, ...)."""
         if number not in self._seen:
-            if len(self._seen) > 32:
-                self._seen.clear()
+            if len(self._seen) == _Film.KEPT:
+                self._seen.pop(min(self._seen))
             made = np.zeros((1, *self.image.shape), np.float32)
-            self.image.fill(self._pixels[number], made[0])
+            self.image.fill(self._film[number], made[0])
             self._seen[number] = made
         return self._seen[number]
 
@@ -117,15 +147,10 @@ class Camera:
         folder, topic, image, wanted = self._folder, self._topic, self.image, tuple(numbers)
 
         def again() -> Iterator[Pixels]:
-            images, at, pixels = _usable(folder, {topic: image}), -1, np.zeros(0)
-            for number in wanted:
-                if number < at:
-                    images, at = _usable(folder, {topic: image}), -1
-                while at < number:
-                    at, (_, pixels) = at + 1, next(images)
-                yield pixels
+            film = _Film(folder, topic, image)
+            return (film[number] for number in wanted)
 
-        *_, (_, total) = digest(iter([self._pixels[k] for k in wanted]))
+        ((_, total),) = deque(digest(again()), maxlen=1)
         return Pictures(total, again)
 
 
@@ -140,16 +165,16 @@ def read_cameras(clip: Clip, inputs: Sequence[ImageInput]) -> list[Camera]:
     for image in inputs:
         topic = clip.resolved(image.topic)
         why = _lacking(clip.manifest, topic)
-        times, pixels = [], []
-        for time, one in () if why else _usable(clip.folder, {topic: image}):
+        times, hashes = [], []
+        for time, pixels in () if why else _usable(clip.folder, {topic: image}):
             times.append(time)
-            pixels.append(one)
+            hashes.append(hashlib.sha256(_bytes(pixels)).digest())
         if not why and not times:
             right = f'{image.height} x {image.width} {image.encoding}'
             why = f'has no image of {right}: no rule may thin it out, or compress it but as PNG'
         if why:
             faults.add('clip.topics', topic, f'the policy sees it, and the clip {why}')
-        found.append(Camera(image, clip.folder, topic, times, pixels))
+        found.append(Camera(image, clip.folder, topic, times, hashes))
     faults.check()
     return found
 
@@ -184,7 +209,10 @@ def _unpacked(message: Any, image: ImageInput) -> Pixels | None:
     encoding, _, how = message.format.partition(';')
     if encoding != image.encoding or image.channels > 3 or not how.strip().startswith('png'):
         return None
-    pixels = decoded(bytes(message.data), encoding)
+    try:
+        pixels = decoded(bytes(message.data), encoding)
+    except ValueError:  # damaged: one image less, and the clip goes on
+        return None
     return pixels if pixels.shape[:2] == (image.height, image.width) else None
 
 

@@ -272,7 +272,7 @@ def _case(
     except InputError as error:
         return None, Fate(folder.name, False, '; '.join(fault.mend for fault in error.faults))
     frames = sum(len(episode.stamp) for episode in derived.episodes)
-    lost = _lost(derived, int(clip.states.stamp[0]))
+    lost = _lost(derived, int(clip.states.stamp[0])) if len(clip.states.stamp) else ''
     if not frames:
         return None, Fate(clip.name, False, f'no frame is left: {lost or "no command in it"}')
     events = clip.manifest['events']

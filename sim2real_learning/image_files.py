@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.errors import MissingError
 from sim2real_policy.images import ENCODINGS
 
 Pixels = npt.NDArray[Any]
@@ -43,12 +44,19 @@ def decoded(data: bytes, encoding: str) -> Pixels:
     """What :func:`encoded` was given.
 
     Raises:
-        ModuleNotFoundError: Pillow is not installed.
+        MissingError: Pillow is not installed.
+        ValueError: it is damaged, or an image of another kind.
     """
-    from PIL import Image
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingError('Pillow is needed to read images: pip install pillow') from error
 
     channels, kind = ENCODINGS[encoding]
-    with Image.open(io.BytesIO(data)) as opened:
-        pixels: Pixels = np.asarray(opened).astype(kind)
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            pixels: Pixels = np.asarray(opened).astype(kind)
+        pixels = pixels.reshape(*pixels.shape[:2], channels)
+    except Exception as error:  # those of Pillow have no common base but this
+        raise ValueError(f'not a readable {encoding} image ({error})') from error
     return pixels[..., TURNED[encoding]] if encoding in TURNED else pixels

@@ -30,6 +30,8 @@ from sim2real_policy.stages import FOLDER, STAGES, settings
 
 COPY_WITHIN, BUILD_WITHIN, CHECK_WITHIN, QUICK = 600.0, 3600.0, 900.0, 30.0  # [s]
 UNREACHABLE, NOT_FOUND = 255, 127  # exit status of ssh, and of a shell without the command
+PREVIOUS = 'previous'
+"""Link beside ``current`` that earlier versions kept to the release before."""
 Tell = Callable[[str, float, str], None]
 STEPS = {
     'copy': 'copying the bundle',
@@ -202,7 +204,8 @@ def rollback(remote: Remote, folder: str = FOLDER, restart: str = '') -> tuple[s
         Sim2RealError: it failed, or the bundle of the release before is damaged.
     """
     was, before = current(remote, folder), _link(remote, folder, 'current/before')
-    if not before:
+    before = before or _link(remote, folder, PREVIOUS)
+    if before in ('', was):
         raise InputError(Fault('before', before, 'there is no release before this one'))
     bundle = _q(f'{folder}/releases/{before}/policy.onnx')
     said = remote.run(f'basename "$(readlink {bundle})" .onnx && sha256sum < {bundle}').out.split()

@@ -139,7 +139,7 @@ class _Reader(Faults):
         self.check()
         pipeline = Pipeline(files, wires, {s['input']: s['output'] for s in states}, first)
         values = self.values(terms, meaning, states)
-        values |= self.gains(pipeline, ports['outputs'])
+        values |= self.gains(pipeline, ports)
         model = joined({name: load_model(str(file)) for name, file in files.items()}, wires)
         if any(map(np.any, first.values())):
             values['state'] = [*states, begun_state(model, first)]
@@ -253,6 +253,9 @@ class _Reader(Faults):
         file = self.pipeline.get('initial_values')
         told = _safetensors(self.path.parent / str(file)) if file else {}
         found = {}
+        for name in sorted(set(told) - {state['input'] for state in states}):
+            if np.any(told[name]):
+                self.add('pipeline.initial_values', name, 'nothing is fed back to such an input')
         for name, shape in ((state['input'], tuple(state['shape'])) for state in states):
             values = told.get(name, np.zeros(shape)).astype(np.float32)
             if values.shape != shape or not np.isfinite(values).all():
@@ -261,13 +264,21 @@ class _Reader(Faults):
             found[name] = values
         return found
 
-    def gains(self, pipeline: Pipeline, outputs: Mapping[str, _Port]) -> dict[str, Any]:
+    def gains(
+        self, pipeline: Pipeline, sides: Mapping[str, Mapping[str, _Port]]
+    ) -> dict[str, Any]:
         """Of the position loop, where the models say them for each joint and as constants."""
-        ports = [port for port in outputs.values() if port.kind in GAINS]
+        ports = [port for port in sides['outputs'].values() if port.kind in GAINS]
+        if not ports:
+            return {}
         given: dict[str, dict[str, float]] = {name: {} for name in GAINS.values()}
-        low, high = (pipeline.ends(value) for value in (0.0, 1.0)) if ports else ({}, {})
+        shapes = {name: port.shape for name, port in sides['inputs'].items()}
+        try:
+            low, high = (pipeline.ends(value, shapes) for value in (0.0, 1.0))
+        except Exception:  # whatever a model raises that takes something else than its YAML says
+            low, high = {}, {}
         for port in ports:
-            if np.array_equal(low[port.name], high[port.name]):
+            if port.name in low and np.array_equal(low[port.name], high[port.name]):
                 numbers = np.ravel(low[port.name]).tolist()
                 given[GAINS[port.kind]] |= dict(zip(port.elements, numbers))
         joints = set(self.profile.joint_names)
@@ -381,13 +392,8 @@ class Pipeline:
         self._fed = {target: values[source] for target, source in self._feedback.items()}
         return values
 
-    def ends(self, value: float) -> dict[str, Array32]:
-        """Every value of a first step in which all inputs are one number."""
-        shapes = {
-            f'{node}/{end.name}': end.shape
-            for node, session in self._sessions.items()
-            for end in session.get_inputs()
-        }
+    def ends(self, value: float, shapes: Mapping[str, Sequence[int]]) -> dict[str, Array32]:
+        """Every value of a first step in which all inputs, of these shapes, are one number."""
         values = self.step({n: np.full(s, value, np.float32) for n, s in shapes.items()})
         self.reset()
         return values

@@ -223,7 +223,8 @@ class Stack:
             angular, linear = said.angular_velocity[0], said.linear_acceleration[0]
             self._record('/imu', IMU, imu(stamp, angular, linear))
             sensed = {'angular_velocity': angular, 'linear_acceleration': linear}
-            controller.sense('imu', stamp * 1e-9, sensed)
+            if 'imu' in controller.sources:  # the node listens only to what its policy sees
+                controller.sense('imu', stamp * 1e-9, sensed)
             found = self.capture.detect(ImuSample(stamp * 1e-9, angular, linear), stamp)
             self.events += [event for event, _ in found]
         data = joint_state(stamp, names[::-1], **{q: v[::-1] for q, v in measured.items()})

@@ -80,12 +80,13 @@ def run(args: argparse.Namespace) -> int:
         clips = list_clips(folder)
         return [clip.clip for clip in clips if not clip.shipped and clip.end != 'damaged']
 
-    total = len(left())
+    wanted = set(left())  # later ones are not waited for, but may still be shipped
     shipped: list[Receipt] = []
 
     def on_shipped(receipt: Receipt) -> None:
         shipped.append(receipt)
-        count = f'{len(shipped)}' if args.follow else f'{len(shipped)} of {total}'
+        wanted.add(receipt.clip)
+        count = f'{len(shipped)}' if args.follow else f'{len(shipped)} of {len(wanted)}'
         print(f'shipped {receipt.clip} ({count})', flush=True)
 
     uplink = Uplink(
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
             uplink.wait(args.within)
     finally:
         uplink.close()
-    missing = sorted(left())
+    missing = sorted(left() if args.follow else wanted.intersection(left()))
     _common.finish(args, {'shipped': [r.__dict__ for r in shipped], 'missing': missing})
     print(f'{len(shipped)} clips shipped, {len(missing)} not')
     return 1 if missing else 0

@@ -1,11 +1,14 @@
 """Clips as arrays, and as episodes whose observations are those the robot had."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
 from sim2real_learning.clips import clip_folders, read_clip
 from sim2real_learning.clips_episodes import derive
+from sim2real_learning.clips_frames import Seeing, _stream
 from sim2real_learning.network import Network
 from sim2real_policy.observation import Term
 from sim2real_policy.runtime import OnnxRuntime
@@ -81,6 +84,21 @@ def test_an_imu_is_told_though_it_was_recorded_late(stack, arm6, bundle_of):
     _, found = derived(recorded(run), arm6, bundle)
     assert found.disagreeing == 0 and found.unknown == 1
     assert_seen(found, run)
+
+
+def test_an_orientation_that_is_none_is_not_taken(arm6, bundle_of):
+    meta = bundle_of(arm6, [Term(kind='imu_orientation')]).meta
+
+    def said(second, *elements):
+        orientation = SimpleNamespace(**dict(zip('xyzw', elements)))
+        stamp = SimpleNamespace(sec=second, nanosec=0)
+        header = SimpleNamespace(stamp=stamp, frame_id='imu')
+        return second, SimpleNamespace(header=header, orientation=orientation)
+
+    whole, none, far = said(1, 0, 0.6, 0, 0.8), said(2, 0, 0, 0, 0), said(3, 2, 0, 0, 1)
+    stream = _stream('imu', [whole, none, far], Seeing(meta, arm6))
+    assert stream.when.tolist() == [10**9]
+    np.testing.assert_array_equal(stream.values['orientation'][0], [0, 0.6, 0, 0.8])
 
 
 def test_frames_that_are_not_what_was_published_are_left_out(stack, arm6, bundle):

@@ -1,5 +1,10 @@
 """Clips of policies that see images or remember: what they saw and remembered is found again."""
 
+import hashlib
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -7,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sim2real_core.errors import InputError
 from sim2real_learning.clips import read_clip
 from sim2real_learning.clips_episodes import derive
+from sim2real_learning.clips_images import read_cameras
 from sim2real_learning.network import Network
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import BundleMetadata, RecurrentState, write_bundle
@@ -221,6 +227,58 @@ def test_images_that_were_compressed_count_where_nothing_was_lost(seeing, arm6):
     _, clip, network = seeing(1.5, forgets=None, sees=CAMERA, codec='jpeg')
     with pytest.raises(InputError, match='compress it but as PNG'):
         derive(clip, arm6, network)
+
+
+def test_a_damaged_image_is_one_image_less(seeing, arm6, monkeypatch):
+    made, whole = [], packed
+
+    def damaged(*given):
+        made.append(whole(*given))
+        if len(made) == 30:  # in its header
+            start = made[-1].index(b'IHDR')
+            return made[-1].replace(made[-1][start : start + 8], bytes(8))
+        return made[-1]
+
+    monkeypatch.setattr(f'{__name__}.packed', damaged)
+    terms = (*PLAIN, Term(kind='previous_action'))
+    run, clip, network = seeing(1.5, forgets=None, sees=CAMERA, terms=terms, codec='png')
+    found = derive(clip, arm6, network)
+    assert len(found.episodes) == 2  # what saw it is left out
+    assert found.unknown + found.untold < 20 and assert_same(found, run) > 40
+
+
+def test_the_images_of_a_clip_are_never_all_in_memory(monkeypatch):
+    height, width, count, apart = 100, 200, 300, 20_000_000
+    eye = ImageInput(name='eye', topic='/eye', height=height, width=width, encoding='rgb8')
+    size = height * width * 3
+
+    def messages(folder, wanted):
+        for k in range(count):
+            data = np.full(size, k // 2 % 256, np.uint8)  # each image comes twice
+            about = dict(height=height, width=width, step=3 * width, is_bigendian=0)
+            yield '/eye', k * apart, SimpleNamespace(encoding='rgb8', data=data, **about)
+
+    monkeypatch.setattr('sim2real_learning.clips_images.messages', messages)
+    manifest = {'topics': {'/eye': {'type': 'sensor_msgs/msg/Image'}}}
+    clip = SimpleNamespace(folder=Path('clip'), manifest=manifest, resolved=lambda topic: topic)
+    tracemalloc.start()
+    try:
+        (camera,) = read_cameras(clip, [eye])
+        for k in range(3, count):
+            numbers, whole = camera.choices(k * apart, k * apart)
+            assert whole and numbers[0] == k and len({n // 2 for n in numbers}) == len(numbers)
+            for number in numbers:
+                assert (camera.seen(number) == number // 2 % 256).all()
+        shown = [7, 7, 200, 3]  # also back to the beginning
+        made = camera.pictures(shown)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [int(pixels[0, 0, 0]) for pixels in made.read()] == [n // 2 for n in shown]
+    expected = [np.full(size, n // 2, np.uint8).tobytes() for n in shown]
+    assert made.sha256 == hashlib.sha256(b''.join(expected)).hexdigest()
+    # Of 300 images 16 as they are, and 16 as the network sees them, which is four times as large.
+    assert peak < 100 * size
 
 
 def test_images_of_another_size_are_none_of_the_policys(seeing, arm6, tmp_path):

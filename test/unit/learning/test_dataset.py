@@ -15,6 +15,7 @@ from sim2real_learning.dataset import Case, Dataset, describe, ingest
 from sim2real_learning.dataset_similarity import nearest, signature
 from sim2real_learning.network import Network
 from sim2real_policy.observation import Term
+from test.recorded import JOINT_STATE, joint_state
 
 SECOND = 10**9
 PARTS = ('stamp', 'observation', 'action', 'command')
@@ -157,6 +158,16 @@ def test_what_cannot_be_used_is_told_and_hides_nothing(ingested, clips, tmp_path
     assert not empty.cases and all('give its bundle' in fate.reason for fate in fates)
     with pytest.raises(InputError, match='begin another one'):
         ingested(describe(other, arm6))
+
+
+def test_a_clip_without_a_joint_state_has_no_frame(ingested, stack):
+    silent = stack()
+    other = joint_state(0, ['gripper'], position=[0.0], velocity=[0.0], effort=[0.0])
+    silent._record('/joint_states', JOINT_STATE, other)
+    silent.trigger()
+    (folder,) = silent.clips()
+    made, (fate,) = ingested(folders=[folder])
+    assert not made.cases and not fate.kept and 'no frame is left' in fate.reason
 
 
 def test_clips_that_are_not_whole_or_of_another_schema_are_named(ingested, clips, tmp_path):

@@ -2,11 +2,12 @@
 
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
 
-from sim2real_core.errors import InputError
+from sim2real_core.errors import InputError, MissingError
 from sim2real_learning import dataset_lerobot
 from sim2real_learning.clips_episodes import Episode
 from sim2real_learning.clips_images import Pictures, digest
@@ -72,6 +73,27 @@ def test_no_bit_of_an_image_is_lost(encoding):
     for pixels in drawn(encoding, 3):
         again = decoded(encoded(pixels, encoding), encoding)
         assert again.dtype == pixels.dtype and again.tobytes() == pixels.tobytes()
+
+
+def test_a_file_that_is_damaged_anywhere_is_an_image_or_a_value_error():
+    (pixels,) = drawn('rgb8', 1)
+    file = encoded(pixels, 'rgb8')
+    outcomes = set()
+    for k in range(len(file)):
+        for data in (file[:k], file[:k] + bytes([file[k] ^ 0x55]) + file[k + 1 :]):
+            try:
+                outcomes.add(decoded(data, 'rgb8').ndim)
+            except ValueError:
+                outcomes.add('refused')
+    assert outcomes == {3, 'refused'}
+    with pytest.raises(ValueError, match='not a readable rgb8 image'):
+        decoded(encoded(pixels[..., :1], 'mono8'), 'rgb8')  # one of another kind
+
+
+def test_without_pillow_it_is_said_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'PIL', None)
+    with pytest.raises(MissingError, match='Pillow'):
+        decoded(b'', 'rgb8')
 
 
 def test_colours_are_told_as_everybody_else_tells_them():

@@ -116,6 +116,18 @@ def test_rollback_switches_between_the_last_two(there, plan):
     assert rollback(there, 'my policies') == (second, first)
 
 
+def test_where_an_earlier_version_deployed_its_link_is_gone_back_to(there, plan):
+    first, second = deploy(plan(0), there)['release'], deploy(plan(1), there)['release']
+    (there.folder / 'current' / 'before').unlink()  # it kept ``previous`` beside ``current``
+    (there.folder / 'previous').symlink_to(f'releases/{second}')
+    with pytest.raises(InputError, match='no release before'):  # that is the current one
+        rollback(there, 'my policies')
+    (there.folder / 'previous').unlink()
+    (there.folder / 'previous').symlink_to(f'releases/{first}')
+    assert rollback(there, 'my policies') == (first, second)
+    assert rollback(there, 'my policies') == (second, first)  # known as of a new one from now on
+
+
 def whole(release):
     """Whether a release has everything, undamaged."""
     bundle = release / 'policy.onnx'

@@ -230,10 +230,10 @@ def test_the_period_is_asked_for_where_it_is_not_said(leapp, robot):
     assert export(path, robot, {'control_period': 0.01}).bundle.meta.control_period == 0.01
 
 
-def starting(leapp, tmp_path, values):
+def starting(leapp, tmp_path, values, name='obs/memory'):
     """The pipeline, whose memory starts with these values."""
     about = {'dtype': 'F32', 'shape': list(values.shape), 'data_offsets': [0, values.nbytes]}
-    header = json.dumps({'obs/memory': about, '__metadata__': {'a': 'b'}}).encode()
+    header = json.dumps({name: about, '__metadata__': {'a': 'b'}}).encode()
     file = tmp_path / 'first.safetensors'
     file.write_bytes(len(header).to_bytes(8, 'little') + header + values.tobytes())
     return leapp(edit('pipeline', 'initial_values', value=file.name)), file
@@ -260,6 +260,17 @@ def test_a_start_that_cannot_be_is_named(leapp, robot, tmp_path, values):
     assert fields(caught) == {'pipeline.initial_values'}
 
 
+def test_a_start_of_what_is_not_fed_back_is_named(leapp, robot, tmp_path):
+    (path, _), _ = starting(leapp, tmp_path, np.ones(7, np.float32), 'memory')
+    with pytest.raises(InputError) as caught:
+        export(path, robot)
+    assert [(fault.field, fault.value) for fault in caught.value.faults] == [
+        ('pipeline.initial_values', 'memory')
+    ]
+    (path, _), _ = starting(leapp, tmp_path, np.zeros(7, np.float32), 'memory')  # as without
+    assert export(path, robot).difference == 0.0
+
+
 def test_a_start_that_is_cut_off_is_named(leapp, robot, tmp_path):
     (path, _), file = starting(leapp, tmp_path, np.zeros(7, np.float32))
     file.write_bytes(file.read_bytes()[:20])
@@ -283,6 +294,43 @@ def test_gains_are_taken_where_they_are_constants_for_all_joints(leapp, robot):
         made = export(leapp(change)[0], robot)
         assert made.bundle.meta.gains is None
         assert f'output policy/{ports[index]} (kd) is not used' in made.remarks
+
+
+def change_command(folder, change):
+    """Changes the first model and the type of its input ``command``; the YAML tells the hash."""
+    file, path = folder / 'obs.onnx', folder / 'pipeline.yaml'
+    model = onnx.load(file)
+    (given,) = (end for end in model.graph.input if end.name == 'command')
+    change(model.graph, given.type.tensor_type)
+    onnx.save(model, file)
+    data = yaml.safe_load(path.read_text())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    data['models']['obs']['parameters']['sha256sum'] = digest
+    path.write_text(yaml.safe_dump(data))
+
+
+def test_gains_are_found_where_a_dimension_has_a_name(leapp, robot, tmp_path):
+    path, _ = leapp()
+
+    def named(_, kind):
+        kind.shape.dim[0].dim_param = 'n'
+
+    change_command(tmp_path, named)
+    assert export(path, robot).bundle.meta.gains.stiffness == (40.0, 30.0)
+
+
+def test_gains_of_a_model_that_does_not_run_as_its_yaml_says_are_left_out(leapp, robot, tmp_path):
+    path, _ = leapp()
+
+    def of_integers(graph, kind):
+        kind.elem_type = onnx.TensorProto.INT64
+        graph.node[0].input[2] = 'cast'
+        graph.node.insert(0, node('Cast', ['command'], ['cast'], to=onnx.TensorProto.FLOAT))
+
+    change_command(tmp_path, of_integers)
+    described = read_leapp(path, robot(), {}).described
+    assert 'gains' not in described.values
+    assert 'output policy/kp (kp) is not used' in described.remarks
 
 
 def test_projected_gravity_of_isaac_lab_is_known_by_its_connection(leapp, robot):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,15 @@ from sim2real_bringup.cli import main
 from sim2real_capture.clip import Context, Journal, seal
 from sim2real_capture.library import list_clips
 from sim2real_capture.ring import Record
+from sim2real_capture.uplink import Uplink
+
+
+def add_clip(folder, name):
+    journal = Journal(folder, name, Context('arm6', 'f' * 64), datetime.now(timezone.utc))
+    journal.message(Record('/goal', 'std_msgs/msg/String', 10**9, b'\0\1\0\0\3\0\0\0up\0'))
+    journal.close('complete')
+    journal.release()
+    seal(journal.folder)
 
 
 @pytest.fixture
@@ -24,11 +34,7 @@ def spool(tmp_path):
     folder = tmp_path / 'spool'
     folder.mkdir()
     for name in ('clip-1', 'clip-2'):
-        journal = Journal(folder, name, Context('arm6', 'f' * 64), datetime.now(timezone.utc))
-        journal.message(Record('/goal', 'std_msgs/msg/String', 10**9, b'\0\1\0\0\3\0\0\0up\0'))
-        journal.close('complete')
-        journal.release()
-        seal(journal.folder)
+        add_clip(folder, name)
     return folder
 
 
@@ -97,6 +103,29 @@ def test_an_uplink_of_its_own_ships_what_comes_later(spool, tmp_path):
         assert 'clip-2' in process.stdout.readline()
     assert [info.clip for info in list_clips(library)] == ['clip-1', 'clip-2']
     assert list_clips(spool) == []
+
+
+def test_clips_sealed_meanwhile_neither_fail_it_nor_outnumber_the_rest(
+    spool, tmp_path, monkeypatch, capsys
+):
+    begin, close, told = Uplink.__init__, Uplink.close, tmp_path / 'told.json'
+
+    def begun(self, *given, **more):
+        add_clip(spool, 'clip-3')
+        begin(self, *given, **more)
+
+    def closed(self, *given):
+        close(self, *given)
+        add_clip(spool, 'clip-4')
+
+    monkeypatch.setattr(Uplink, '__init__', begun)
+    monkeypatch.setattr(Uplink, 'close', closed)
+    with receiving('--folder', tmp_path / 'library') as url:
+        assert main(['capture', 'ship', str(spool), '--to', url, '--json', str(told)]) == 0
+    said = json.loads(told.read_text())
+    assert len(said['shipped']) == 3 and said['missing'] == []
+    counts = re.findall(r'(\d+) of (\d+)', capsys.readouterr().out)
+    assert len(counts) == 3 and all(int(done) <= int(total) for done, total in counts)
 
 
 def test_a_token_is_taken_back(tmp_path, capsys):
