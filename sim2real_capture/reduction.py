@@ -188,6 +188,8 @@ def _coordinates(cloud: Any, points: npt.NDArray[np.uint8]) -> npt.NDArray[np.fl
         if kind is None:
             raise ValueError('it has no x, y and z as floating point numbers')
         first = fields[name].offset
+        if first + int(kind[1]) > points.shape[1]:
+            raise ValueError(f'its {name} does not fit its point_step')
         values = np.ascontiguousarray(points[:, first : first + int(kind[1])])
         found.append(values.view(order + kind)[:, 0].astype(float))
     return np.stack(found, axis=1)

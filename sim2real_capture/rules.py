@@ -24,7 +24,7 @@ from typing import Any
 from sim2real_capture.reduction import CODECS, pillow, reduced, typestore
 from sim2real_capture.ring import Record
 from sim2real_core.config import Config, parameter
-from sim2real_core.errors import Faults, InputError, MissingError
+from sim2real_core.errors import Faults, InputError
 from sim2real_core.yaml_file import read_yaml
 
 
@@ -176,8 +176,8 @@ class Sieve:
         told = self.reduced.get(record.topic, Reduced(how, record.topic))
         try:
             smaller = reduced(record, **how)
-        except (ValueError, MissingError) as error:
-            smaller, told.why = record, str(error)
+        except Exception as error:
+            smaller, told.why = record, str(error) or repr(error)
             told.left += 1
         if smaller is not record:
             told.topic = smaller.topic

@@ -149,6 +149,13 @@ def test_a_cloud_without_places_says_so(store):
         reduced(torn, voxel=0.1)
 
 
+@pytest.mark.parametrize('names', ['xyabz', 'abcdexyz'])
+def test_a_cloud_whose_fields_do_not_fit_its_points_says_so(store, names):
+    record, _ = cloud(store, np.zeros((2, 3)), names=names)
+    with pytest.raises(ValueError, match='point_step'):
+        reduced(record, voxel=0.1)
+
+
 def test_what_no_rule_concerns_is_the_very_same(store, ros_image):
     text = Record('/t', 'std_msgs/msg/String', 0, b'as it is')
     assert reduced(text, thin=4, voxel=1.0, codec='png') is text

@@ -6,11 +6,12 @@ import pytest
 from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
 
+from sim2real_capture import rules as rules_module
 from sim2real_capture.clip import Context, Journal, private_name, recover, seal
 from sim2real_capture.library import read_manifest, verify
 from sim2real_capture.reduction import COMPRESSED, IMAGE
 from sim2real_capture.ring import Record
-from sim2real_capture.rules import Rule, Rules, read_rules
+from sim2real_capture.rules import Rule, Rules, Sieve, read_rules
 from sim2real_core.errors import InputError
 
 
@@ -136,6 +137,17 @@ def test_a_clip_of_jpeg_images_is_a_bag_that_readers_read(
         ]
     assert [message.header.stamp.sec for message in seen] == list(range(10))
     assert seen[0].format == 'rgb8; jpeg compressed bgr8'
+
+
+@pytest.mark.parametrize('error', [IndexError('beyond'), OSError('too wide'), MemoryError()])
+def test_whatever_goes_wrong_with_a_message_it_is_passed_as_it_is(monkeypatch, image, error):
+    def broken(record, **how):
+        raise error
+
+    monkeypatch.setattr(rules_module, 'reduced', broken)
+    sieve, record = Sieve(Rules({'a': Rule(thin=2)})), Record('/a', IMAGE, 0, image(0))
+    assert sieve.passed(record) is record
+    assert (sieve.reduced['/a'].left, sieve.reduced['/a'].why) == (1, str(error) or repr(error))
 
 
 def test_pictures_of_a_private_topic_stay_private_under_their_new_name(
