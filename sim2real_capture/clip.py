@@ -393,13 +393,14 @@ def discard(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
-def recover(spool: Path) -> tuple[list[Path], list[Path]]:
+def recover(spool: Path) -> tuple[list[Path], list[Path], list[tuple[Path, OSError]]]:
     """Seal what a process that died left behind. Call it before recording.
 
     Returns:
-        The clips that were recovered, and the ``.part`` folders that held no message (removed).
+        The clips that were recovered, the ``.part`` folders that held no message (removed), and
+        those that could not be sealed (left as they are), with the reason.
     """
-    recovered, empty = [], []
+    recovered, empty, failed = [], [], []
     for folder in spool.glob('*' + GONE):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in sorted(spool.glob('*' + PART)):
@@ -411,13 +412,16 @@ def recover(spool: Path) -> tuple[list[Path], list[Path]]:
             if not folder.is_dir():
                 continue  # sealed while we waited
             sealed = _recovered(folder)
+        except OSError as error:
+            failed.append((folder, error))
+            continue
         finally:
             os.close(lock)
         if sealed is None:
             empty.append(folder)
         else:
             recovered.append(sealed)
-    return recovered, empty
+    return recovered, empty, failed
 
 
 def _recovered(folder: Path) -> Path | None:

@@ -145,9 +145,12 @@ def _compressed(image: Any, codec: str, quality: int, message: Any) -> Any:
         values = np.ascontiguousarray(pixels).view(order)[..., 0].astype(np.uint16)
     else:
         raise ValueError(f'{codec} does not hold {encoding}')
-    stream = io.BytesIO()
+    stream, library = io.BytesIO(), pillow()
     options = {'quality': quality} if codec == 'jpeg' else {}
-    pillow().fromarray(values).save(stream, format=codec, **options)
+    try:
+        library.fromarray(values).save(stream, format=codec, **options)
+    except OSError as error:  # nothing of the disk: it is too wide, for one
+        raise ValueError(f'{codec}: {error}') from error
     colour = 'bgr8' if values.ndim == 3 else ''
     return message(
         header=image.header,

@@ -254,7 +254,7 @@ class ClipWriter:
 
     def _recover(self) -> None:
         try:
-            recovered, empty = recover(self._spool)
+            recovered, empty, failed = recover(self._spool)
         except OSError as error:
             self._report(Failed('', f'clips of an earlier run not recovered: {error}'))
             return
@@ -264,6 +264,9 @@ class ClipWriter:
         for folder in empty:
             clip = folder.name[: -len(PART)]
             self._report(Failed(clip, 'left without messages by an earlier run; removed'))
+        for folder, error in failed:
+            clip = folder.name[: -len(PART)]
+            self._report(Failed(clip, f'of an earlier run, not recovered: {error}'))
 
     def _idle(self) -> None:
         self._flush()

@@ -80,6 +80,7 @@ def test_jpeg_is_near_and_far_smaller(store, ros_image):
         ({'thin': 2}, {'encoding': 'yuv422_yuy2', 'size': 2}, 'whole pixels'),
         ({'codec': 'png'}, {'encoding': 'rgba8', 'size': 3}, 'height, width'),
         ({'codec': 'png'}, {'height': 0}, 'height, width'),
+        ({'codec': 'jpeg'}, {'height': 1, 'width': 70000}, 'jpeg: '),
     ],
 )
 def test_a_picture_that_cannot_be_made_smaller_says_why(smaller, settings, picture, why):

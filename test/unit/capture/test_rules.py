@@ -66,7 +66,7 @@ def test_what_is_private_is_not_in_what_is_shipped_even_after_a_crash(
     made = journal(tmp_path, image, joint_state, event, RULES)
     if crashed:
         made.release()
-        ((clip,), _) = recover(tmp_path)
+        ((clip,), *_) = recover(tmp_path)
     else:
         made.close('complete')
         clip = seal(made.folder)
@@ -102,7 +102,7 @@ def test_a_clip_of_jpeg_images_is_a_bag_that_readers_read(
     if crashed:
         made.flush()
         made.release()
-        ((clip,), _) = recover(tmp_path)
+        ((clip,), *_) = recover(tmp_path)
     else:
         made.close('complete')
         clip = seal(made.folder)

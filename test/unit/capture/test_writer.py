@@ -61,9 +61,14 @@ def test_what_a_dead_process_left_is_sealed_first(make, tmp_path, context, event
     left.flush()
     left.release()
     (tmp_path / 'nothing.part').mkdir()
+    (tmp_path / 'again' / 'taken').mkdir(parents=True)
+    (tmp_path / 'again.part').mkdir()
+    (tmp_path / 'again.part' / 'manifest.json').write_text('{}')
     _, reports = make()
     assert reports.get(timeout=10) == Sealed(tmp_path / 'left', recovered=True)
-    assert isinstance(reports.get(timeout=10), Failed)
+    assert reports.get(timeout=10).clip == 'nothing'
+    failed = reports.get(timeout=10)
+    assert failed.clip == 'again' and 'not recovered' in failed.reason
     assert [(i.clip, i.end) for i in list_clips(tmp_path)] == [('left', 'recovered')]
 
 
