@@ -1,5 +1,6 @@
 """The receiver's folder: how much may be in it."""
 
+import errno
 import json
 import shutil
 
@@ -83,6 +84,29 @@ def test_a_restart_counts_what_is_there(shelf, clips):
     announce(again, clips[2])
     with pytest.raises(FullError):
         announce(again, clips[3])
+
+
+@pytest.mark.parametrize('torn', ['', '{"schema": 1, "cli', '{}', 'null'])
+def test_a_manifest_torn_by_a_power_cut_is_forgotten(shelf, clips, torn):
+    announce(shelf, clips[0])
+    announce(shelf, clips[1])
+    arriving = shelf.folder / INCOMING / 'arm7' / 'clip-2'
+    (arriving / MANIFEST).write_text(torn)
+    again = Store(shelf.folder, 1 << 20, shelf.usage.most)
+    assert not arriving.exists() and 0 < again.usage.used < shelf.usage.used
+    keep(again, clips[1])
+
+
+def test_an_announcement_the_disk_cuts_short_leaves_no_manifest(shelf, clips, monkeypatch):
+    def full(path, body):
+        path.open('wb').write(body[:9])
+        raise OSError(errno.ENOSPC, 'full')
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match='full'):
+        patch.setattr(type(clips[0]), 'write_bytes', full)
+        announce(shelf, clips[0])
+    assert not (shelf.folder / INCOMING / 'arm7' / clips[0].name / MANIFEST).exists()
+    keep(shelf, clips[0])
 
 
 def test_what_would_never_fit_is_refused_for_good(tmp_path, clip):
