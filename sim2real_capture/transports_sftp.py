@@ -82,11 +82,8 @@ class SftpTransport:
     async def begin(self, clip: Outgoing) -> Mapping[str, int]:
         """How many bytes of each file are there."""
         async with self._answering() as client:
-            kept = await self._read(client, posixpath.join(self._folder, clip.clip, MANIFEST))
-            if kept == clip.manifest:
+            if await self._kept(client, clip):
                 return clip.sizes
-            if kept is not None:
-                raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
             await client.makedirs(self._incoming(clip), exist_ok=True)
             return {name: await self._size(client, clip, name) for name in clip.sizes}
 
@@ -99,8 +96,7 @@ class SftpTransport:
     async def finish(self, clip: Outgoing) -> Clock | None:
         """Read back, compare, and let the clip appear."""
         async with self._answering() as client:
-            final = posixpath.join(self._folder, clip.clip)
-            if await client.exists(posixpath.join(final, MANIFEST)):
+            if await self._kept(client, clip):
                 return None
             incoming = self._incoming(clip)
             for name, wanted in clip.hashes.items():
@@ -111,7 +107,7 @@ class SftpTransport:
             clock = await self._put(client, posixpath.join(incoming, MANIFEST), clip.manifest)
             note = arrival(clock, time.time())
             await self._put(client, posixpath.join(incoming, RECEIVED), note)
-            await client.rename(incoming, final)
+            await client.rename(incoming, posixpath.join(self._folder, clip.clip))
             return clock
 
     async def close(self) -> None:
@@ -137,6 +133,13 @@ class SftpTransport:
             await self.close()
             reason = str(error) or f'no answer within {self._deadline:g} s'
             raise UnreachableError(f'{self.address}: {reason}') from error
+
+    async def _kept(self, client: Any, clip: Outgoing) -> bool:
+        """Whether the clip is there, whole; RefusedError when another has its name."""
+        kept = await self._read(client, posixpath.join(self._folder, clip.clip, MANIFEST))
+        if kept not in (None, clip.manifest):
+            raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
+        return kept is not None
 
     async def _size(self, client: Any, clip: Outgoing, name: str) -> int:
         try:
