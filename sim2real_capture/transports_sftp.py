@@ -105,8 +105,9 @@ class SftpTransport:
                     await client.remove(path)
                     raise SpoiledError(f'{clip.clip}: {name} arrived with another hash')
             clock = await self._put(client, posixpath.join(incoming, MANIFEST), clip.manifest)
-            note = arrival(clock, time.time())
-            await self._put(client, posixpath.join(incoming, RECEIVED), note)
+            if clock is not None:
+                note = arrival(clock, time.time())
+                await self._put(client, posixpath.join(incoming, RECEIVED), note)
             await client.rename(incoming, posixpath.join(self._folder, clip.clip))
             return clock
 
@@ -123,13 +124,16 @@ class SftpTransport:
 
     @contextlib.asynccontextmanager
     async def _answering(self) -> AsyncIterator[Any]:
-        """A connected client; what goes wrong with it ends the connection."""
+        """A connected client; what goes wrong with it ends the connection.
+
+        Keys are read at each connection; one that is being written is a ``ValueError``.
+        """
         try:
             if self._client is None:
                 self._connection = await self._ssh.connect(**self._options)
                 self._client = await self._connection.start_sftp_client()
             yield self._client
-        except (self._ssh.Error, OSError, asyncio.TimeoutError) as error:
+        except (self._ssh.Error, OSError, asyncio.TimeoutError, ValueError) as error:
             await self.close()
             reason = str(error) or f'no answer within {self._deadline:g} s'
             raise UnreachableError(f'{self.address}: {reason}') from error
@@ -155,15 +159,17 @@ class SftpTransport:
         async with client.open(path, 'r+b' if offset else 'wb') as stream:
             await stream.write(block, offset)
 
-    async def _put(self, client: Any, path: str, data: bytes) -> Clock:
-        """Write a small file; its time is that of the other machine."""
+    async def _put(self, client: Any, path: str, data: bytes) -> Clock | None:
+        """Write a small file; its time is that of the other machine, if it tells any."""
         async with client.open(path, 'wb') as stream:
             sent, start = time.time(), time.monotonic()
             await stream.write(data)
             trip = time.monotonic() - start
             await self._sync(stream)
         said = (await client.stat(path)).mtime
-        return Clock.read(float(said), sent, trip, 'file time', grain=GRAIN)
+        return (
+            None if said is None else Clock.read(float(said), sent, trip, 'file time', grain=GRAIN)
+        )
 
     async def _read(self, client: Any, path: str) -> bytes | None:
         try:

@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -284,6 +285,34 @@ def test_sftp_acknowledges_no_other_clip_that_came_first(machine, clip):
     with pytest.raises(RefusedError, match='another clip'):
         asyncio.run(overtaken(transport, clip, lambda: renamed(clip, store)))
     assert json.loads((store / 'clip-1' / MANIFEST).read_text())['end'] == 'changed'
+
+
+def test_sftp_to_a_machine_that_tells_no_times_goes_without_a_clock(machine, clip, monkeypatch):
+    import asyncssh
+
+    url, shown, store = machine
+    real = asyncssh.SFTPClient.stat
+
+    async def timeless(*given, **named):
+        found = await real(*given, **named)
+        found.mtime = None
+        return found
+
+    monkeypatch.setattr(asyncssh.SFTPClient, 'stat', timeless)
+    assert ship(clip, url, credentials=shown).clock_offset is None
+    verify(store / 'clip-1')
+    assert not (store / 'clip-1' / RECEIVED).exists()
+
+
+def test_sftp_with_a_key_that_is_being_written_is_tried_again(machine, clip):
+    url, shown, _ = machine
+    key = Path(shown.key)
+    whole = key.read_bytes()
+    key.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnreachableError, match='sftp://'):
+        ship(clip, url, credentials=shown)
+    key.write_bytes(whole)
+    ship(clip, url, credentials=shown)
 
 
 def test_sftp_talks_to_no_machine_it_does_not_know(machine, clip, tmp_path):
