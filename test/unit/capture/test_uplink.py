@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+from sim2real_capture import uplink as uplink_module
 from sim2real_capture.access import AccessFile, add_token
 from sim2real_capture.clip import SHIPPED
 from sim2real_capture.library import list_clips, read_manifest, verify
@@ -300,6 +301,33 @@ def test_credentials_that_change_are_shown_without_a_restart(start, clip, tmp_pa
         robot.write_text(f'token: {add_token(keys, "robots", "arm7")}')
         assert next(r for r in told if isinstance(r, Receipt)).clip == 'clip-1'
         assert uplink.alive
+    finally:
+        assert server.close(10.0)
+
+
+def test_credentials_that_change_while_they_are_read_are_shown_next(
+    start, clip, tmp_path, monkeypatch
+):
+    keys, robot = tmp_path / 'keys.yaml', tmp_path / 'robot.yaml'
+    robot.write_text('token: old')
+    shown = load_credentials(robot)
+    robot.write_text('token: older')  # before the uplink starts
+    later = [f'token: {add_token(keys, "robots", "arm7")}']
+
+    def load(path):
+        found = load_credentials(path)
+        if later:
+            robot.write_text(later.pop())
+        return found
+
+    monkeypatch.setattr(uplink_module, 'load_credentials', load)
+    server = ReceiverServer(tmp_path / 'library', access=AccessFile(keys))
+    try:
+        _, reports = start(clip.parent, server.url, credentials=shown)
+        told = [reports.get(timeout=WAIT)]
+        while not isinstance(told[-1], Receipt) and len(told) < 20:
+            told.append(reports.get(timeout=WAIT))
+        assert told[-1].clip == 'clip-1'
     finally:
         assert server.close(10.0)
 
