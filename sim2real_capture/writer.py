@@ -281,8 +281,9 @@ class ClipWriter:
             if found is None or path.parent.name.endswith(PART):
                 continue
             days = float(found[1]) if found[1] else self._private_days
-            if time.time() - path.stat().st_mtime > 86400.0 * days:
-                path.unlink()
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                if time.time() - path.stat().st_mtime > 86400.0 * days:
+                    path.unlink()
 
     def _make_room(self, event: Event) -> bool:
         """Delete clips until a whole new one, of this event, fits.
@@ -305,7 +306,10 @@ class ClipWriter:
             if room >= 0:
                 break
             room += sizes[info.clip]
-            discard(info.path)
+            try:
+                discard(info.path)
+            except FileNotFoundError:  # another process was faster
+                continue
             if info.shipped:
                 self.deleted += 1
             else:
