@@ -264,9 +264,9 @@ class ClipWriter:
         for folder in empty:
             clip = folder.name[: -len(PART)]
             self._report(Failed(clip, 'left without messages by an earlier run; removed'))
-        for folder, error in failed:
+        for folder, reason in failed:
             clip = folder.name[: -len(PART)]
-            self._report(Failed(clip, f'of an earlier run, not recovered: {error}'))
+            self._report(Failed(clip, f'of an earlier run, not recovered: {reason}'))
 
     def _idle(self) -> None:
         self._flush()
