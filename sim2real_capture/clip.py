@@ -34,7 +34,7 @@ from typing import Any
 
 from mcap.records import Metadata
 
-from sim2real_capture.clip_bag import LIBRARY, Bag, bag_metadata, surviving
+from sim2real_capture.clip_bag import LIBRARY, Bag, bag_metadata, surviving, topics_of
 from sim2real_capture.definitions import definition
 from sim2real_capture.ring import Record
 from sim2real_capture.rules import Rules, Sieve
@@ -302,7 +302,9 @@ class _Sealing:
         elif item.name == f'{LIBRARY}.context':
             self.context = item.metadata
             self._latched = frozenset(json.loads(item.metadata['latched']))
-            self._sieve = Sieve(Rules.from_json(json.loads(item.metadata.get('rules', '{}'))))
+            rules = Rules.from_json(json.loads(item.metadata.get('rules', '{}')))
+            recorded = topics_of(self.folder / JOURNAL) if rules.compress else ()
+            self._sieve = Sieve(rules, recorded)
 
     def _pass(self, item: Record) -> None:
         self.first, self.last = min(self.first, item.stamp), max(self.last, item.stamp)

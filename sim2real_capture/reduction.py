@@ -64,10 +64,17 @@ def reduced(
         if codec:
             message = _compressed(message, codec, quality, store.types[COMPRESSED])
             data = bytes(store.serialize_cdr(message, COMPRESSED))
-            return record._replace(topic=f'{record.topic}/compressed', type=COMPRESSED, data=data)
+            return record._replace(
+                topic=compressed_topic(record.topic), type=COMPRESSED, data=data
+            )
     else:
         message = _fewer_points(message, thin, voxel)
     return record._replace(data=bytes(store.serialize_cdr(message, record.type)))
+
+
+def compressed_topic(topic: str) -> str:
+    """Where the compressed images of a topic are, as image_transport has it."""
+    return f'{topic}/compressed'
 
 
 def typestore() -> Any:

@@ -150,6 +150,28 @@ def test_whatever_goes_wrong_with_a_message_it_is_passed_as_it_is(monkeypatch, i
     assert (sieve.reduced['/a'].left, sieve.reduced['/a'].why) == (1, str(error) or repr(error))
 
 
+@pytest.mark.parametrize(
+    ('own', 'why'),
+    [(Rule(), 'recorded'), (Rule(private=True), 'private'), (Rule(exclude=True), 'excluded')],
+)
+def test_pictures_do_not_go_where_other_messages_or_another_rule_are(
+    tmp_path, image, joint_state, event, own, why
+):
+    rules = {'*/compressed': own, 'camera/*': Rule(compress='jpeg')}
+    made = journal(tmp_path, image, joint_state, event, rules)
+    topic = '/camera/image_raw/compressed'
+    if why == 'recorded':  # by the robot, after the first pictures
+        made.message(Record(topic, COMPRESSED, 40 * 10**9, b'as the driver sent it'))
+    made.close('complete')
+    manifest = read_manifest(seal(made.folder))
+    made.release()
+    counts = {name: about['messages'] for name, about in manifest['topics'].items()}
+    others = {topic: 1} if why == 'recorded' else {}
+    assert counts == {'/camera/image_raw': 10, '/joint_states': 10, **others}
+    told = manifest['reduced']['/camera/image_raw']
+    assert (told['messages'], told['left']) == (0, 10) and f'{topic} is {why}' in told['why']
+
+
 def test_pictures_of_a_private_topic_stay_private_under_their_new_name(
     tmp_path, image, joint_state, event
 ):
