@@ -139,6 +139,21 @@ class Store:
             self._forget(path)
         return len(old)
 
+    def make_room(self, oldest: float) -> int:
+        """For the clip last turned away, drop what nobody went on sending; gives how many clips.
+
+        Args:
+            oldest: since this time [s, Unix]. What stood still for longest goes first, and no
+                more than must.
+        """
+        dropped = 0
+        for path in sorted(self._promised, key=_touched):
+            if self._fits(self._wanted) or _touched(path) >= oldest:
+                break
+            self._forget(path)
+            dropped += 1
+        return dropped
+
     def announce(self, robot: str, name: str, body: bytes) -> Mapping[str, int] | None:
         """A robot has a clip to send.
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -73,6 +74,22 @@ def test_room_comes_back_with_what_is_forgotten_or_deleted(shelf, clips):
     assert not shelf.usage.full
     announce(shelf, clips[4])
     assert kept[1].is_dir()
+
+
+def test_room_is_taken_from_what_stood_still_for_longest_and_no_more_than_needed(shelf, clips):
+    for age, one in zip((10.0, 30.0, 20.0), clips, strict=False):
+        announce(shelf, one)
+        arriving = shelf.folder / INCOMING / 'arm7' / one.name
+        for path in (arriving / MANIFEST, arriving):
+            os.utime(path, (1000.0 - age, 1000.0 - age))
+    assert shelf.make_room(2000.0) == 0  # nobody was turned away
+    with pytest.raises(FullError):
+        announce(shelf, clips[3])
+    assert shelf.make_room(970.0) == 0  # none stood still that long
+    assert shelf.make_room(985.0) == 1 and not shelf.usage.full
+    left = {path.name for path in (shelf.folder / INCOMING / 'arm7').iterdir()}
+    assert left == {clips[0].name, clips[2].name}
+    announce(shelf, clips[3])
 
 
 def test_a_restart_counts_what_is_there(shelf, clips):
