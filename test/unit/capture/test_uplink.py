@@ -47,6 +47,15 @@ def deaf():
 
 
 @pytest.fixture
+def port():
+    """Of this test alone: bound all the while, and refusing until the test listens to it."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(('127.0.0.1', 0))
+        yield reserved.getsockname()[1]
+
+
+@pytest.fixture
 def answering():
     """Starts a server that answers to a clip that is whole, or to all, with a status."""
     servers = []
@@ -189,9 +198,7 @@ def test_what_matters_more_goes_first(clip):
     assert [i.clip for i in ranked] == ['c', 'd', 'b', 'a']
 
 
-def test_ships_when_the_receiver_comes_and_when_woken(start, clip, tmp_path):
-    with socket.create_server(('127.0.0.1', 0)) as reserved:
-        port = reserved.getsockname()[1]
+def test_ships_when_the_receiver_comes_and_when_woken(start, clip, tmp_path, port):
     uplink, reports = start(clip.parent, f'http://127.0.0.1:{port}')
     for _ in range(2):
         assert 'trying again in 0.0' in reports.get(timeout=WAIT)
@@ -239,10 +246,8 @@ def test_a_spool_drains_in_order_of_priority_and_is_emptied(start, server, clip,
     assert {i.clip for i in list_clips(tmp_path / 'library')} == set(told)
 
 
-def test_hours_offline_drain_in_order_of_priority(start, clip, tmp_path):
+def test_hours_offline_drain_in_order_of_priority(start, clip, tmp_path, port):
     """Clips of many hours, some sealed between tries, all deleted once they are acknowledged."""
-    with socket.create_server(('127.0.0.1', 0)) as reserved:
-        port = reserved.getsockname()[1]
     rng, detectors, wanted = random.Random(2), ('imu', 'collision', 'operator', 'drift'), []
 
     def seal(hour):
