@@ -34,7 +34,7 @@ from typing import Any
 
 from mcap.records import Metadata
 
-from sim2real_capture.clip_bag import LIBRARY, Bag, bag_metadata, surviving
+from sim2real_capture.clip_bag import LIBRARY, Bag, bag_metadata, surviving, topics_of
 from sim2real_capture.definitions import definition
 from sim2real_capture.ring import Record
 from sim2real_capture.rules import Rules, Sieve
@@ -302,7 +302,9 @@ class _Sealing:
         elif item.name == f'{LIBRARY}.context':
             self.context = item.metadata
             self._latched = frozenset(json.loads(item.metadata['latched']))
-            self._sieve = Sieve(Rules.from_json(json.loads(item.metadata.get('rules', '{}'))))
+            rules = Rules.from_json(json.loads(item.metadata.get('rules', '{}')))
+            recorded = topics_of(self.folder / JOURNAL) if rules.compress else ()
+            self._sieve = Sieve(rules, recorded)
 
     def _pass(self, item: Record) -> None:
         self.first, self.last = min(self.first, item.stamp), max(self.last, item.stamp)
@@ -393,13 +395,14 @@ def discard(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
-def recover(spool: Path) -> tuple[list[Path], list[Path]]:
+def recover(spool: Path) -> tuple[list[Path], list[Path], list[tuple[Path, OSError]]]:
     """Seal what a process that died left behind. Call it before recording.
 
     Returns:
-        The clips that were recovered, and the ``.part`` folders that held no message (removed).
+        The clips that were recovered, the ``.part`` folders that held no message (removed), and
+        those that could not be sealed (left as they are), with the reason.
     """
-    recovered, empty = [], []
+    recovered, empty, failed = [], [], []
     for folder in spool.glob('*' + GONE):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in sorted(spool.glob('*' + PART)):
@@ -411,13 +414,16 @@ def recover(spool: Path) -> tuple[list[Path], list[Path]]:
             if not folder.is_dir():
                 continue  # sealed while we waited
             sealed = _recovered(folder)
+        except OSError as error:
+            failed.append((folder, error))
+            continue
         finally:
             os.close(lock)
         if sealed is None:
             empty.append(folder)
         else:
             recovered.append(sealed)
-    return recovered, empty
+    return recovered, empty, failed
 
 
 def _recovered(folder: Path) -> Path | None:

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
@@ -113,6 +114,12 @@ def surviving(stream: BinaryIO) -> Iterator[Metadata | Record]:
             channel = channels[item.channel_id]
             name = schemas[channel.schema_id].name
             yield Record(channel.topic, name, item.log_time, bytes(item.data))
+
+
+def topics_of(journal: Path) -> set[str]:
+    """The topics of its messages."""
+    with journal.open('rb') as stream:
+        return {item.topic for item in surviving(stream) if isinstance(item, Record)}
 
 
 def _qos(latched: bool) -> str:

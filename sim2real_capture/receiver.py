@@ -14,7 +14,8 @@ has appeared under its name, whole. Every request may be repeated: the same mani
 acknowledged again (200), another manifest under a known name is refused (409). What was sent of
 a clip survives a cut connection, and a restart. Where there is no room, by the quota or on the
 disk, new clips are refused (507) until people have made some: the sender waits, and nothing is
-deleted here. :mod:`sim2real_capture.page` is for people.
+deleted here but what a sender began and left for an hour, where its room is wanted.
+:mod:`sim2real_capture.page` is for people.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ STALL = 60.0
 """A sender that says nothing for this long [s] is let go."""
 KEPT_FOR = 30 * 86400.0
 """What nobody goes on sending for this long [s] is forgotten."""
+KEPT_WHEN_FULL = 3600.0
+"""The same, while there is no room for another clip."""
 OFFSET = 'Upload-Offset'
 RECOUNT = 5.0
 """The folder is looked at again for what people did to it this often at most [s]."""
@@ -221,9 +224,11 @@ class Receiver:
         return _answer(201, **acknowledgement)
 
     async def _look_again(self) -> None:
-        """Take in what people did to the folder; call while committing."""
+        """Take in what people did to the folder, forget what stands; call while committing."""
         if time.monotonic() - self._counted > RECOUNT:
             await asyncio.to_thread(self._store.recount)
+            await asyncio.to_thread(self._store.forget_older, time.time() - KEPT_FOR)
+            await asyncio.to_thread(self._store.make_room, time.time() - KEPT_WHEN_FULL)
             await asyncio.to_thread(self._catalogue.refresh)
             self._counted = time.monotonic()
 

@@ -64,10 +64,17 @@ def reduced(
         if codec:
             message = _compressed(message, codec, quality, store.types[COMPRESSED])
             data = bytes(store.serialize_cdr(message, COMPRESSED))
-            return record._replace(topic=f'{record.topic}/compressed', type=COMPRESSED, data=data)
+            return record._replace(
+                topic=compressed_topic(record.topic), type=COMPRESSED, data=data
+            )
     else:
         message = _fewer_points(message, thin, voxel)
     return record._replace(data=bytes(store.serialize_cdr(message, record.type)))
+
+
+def compressed_topic(topic: str) -> str:
+    """Where the compressed images of a topic are, as image_transport has it."""
+    return f'{topic}/compressed'
 
 
 def typestore() -> Any:
@@ -145,9 +152,12 @@ def _compressed(image: Any, codec: str, quality: int, message: Any) -> Any:
         values = np.ascontiguousarray(pixels).view(order)[..., 0].astype(np.uint16)
     else:
         raise ValueError(f'{codec} does not hold {encoding}')
-    stream = io.BytesIO()
+    stream, library = io.BytesIO(), pillow()
     options = {'quality': quality} if codec == 'jpeg' else {}
-    pillow().fromarray(values).save(stream, format=codec, **options)
+    try:
+        library.fromarray(values).save(stream, format=codec, **options)
+    except OSError as error:  # nothing of the disk: it is too wide, for one
+        raise ValueError(f'{codec}: {error}') from error
     colour = 'bgr8' if values.ndim == 3 else ''
     return message(
         header=image.header,
@@ -188,6 +198,8 @@ def _coordinates(cloud: Any, points: npt.NDArray[np.uint8]) -> npt.NDArray[np.fl
         if kind is None:
             raise ValueError('it has no x, y and z as floating point numbers')
         first = fields[name].offset
+        if first + int(kind[1]) > points.shape[1]:
+            raise ValueError(f'its {name} does not fit its point_step')
         values = np.ascontiguousarray(points[:, first : first + int(kind[1])])
         found.append(values.view(order + kind)[:, 0].astype(float))
     return np.stack(found, axis=1)

@@ -9,22 +9,25 @@
       points: {ring_bytes: 67108864, every: 3, voxel: 0.05}
 
 Patterns are those of file names and match full topic names or their ends; the first that matches
-counts. Messages are made smaller when their clip is sealed, not while it is recorded.
+counts. Messages are made smaller when their clip is sealed, not while it is recorded. Images stay
+raw where ``<topic>/compressed`` is recorded itself, or excluded or private by a rule of its own.
+Sealing many images takes seconds, in which a new trigger's messages wait in memory: of what comes
+beyond 64 MiB (`writer.ClipWriter`), messages are dropped, and counted in their clip.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from sim2real_capture.reduction import CODECS, pillow, reduced, typestore
+from sim2real_capture.reduction import CODECS, IMAGE, compressed_topic, pillow, reduced, typestore
 from sim2real_capture.ring import Record
 from sim2real_core.config import Config, parameter
-from sim2real_core.errors import Faults, InputError, MissingError
+from sim2real_core.errors import Faults, InputError
 from sim2real_core.yaml_file import read_yaml
 
 
@@ -112,6 +115,11 @@ class Rules:
         """As JSON data."""
         return {pattern: dataclasses.asdict(rule) for pattern, rule in self._rules.items()}
 
+    @property
+    def compress(self) -> bool:
+        """Whether images are compressed by any."""
+        return any(rule.compress != 'none' for rule in self._rules.values())
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Rules:
         """From what :meth:`as_json` gave."""
@@ -146,14 +154,16 @@ class Sieve:
 
     Args:
         rules: of topics.
+        recorded: topics of the clip; images are not compressed onto one of these.
 
     Attributes:
         left_out: topic to the number of messages that were left out.
         reduced: topic to what became of its messages.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, recorded: Collection[str] = ()) -> None:
         self.rules = rules
+        self._recorded = frozenset(recorded)
         self.left_out: dict[str, int] = {}
         self.reduced: dict[str, Reduced] = {}
         self._count: dict[str, int] = {}
@@ -175,9 +185,11 @@ class Sieve:
             return record
         told = self.reduced.get(record.topic, Reduced(how, record.topic))
         try:
+            if record.type == IMAGE and rule.compress != 'none':
+                self._check_free(compressed_topic(record.topic), rule)
             smaller = reduced(record, **how)
-        except (ValueError, MissingError) as error:
-            smaller, told.why = record, str(error)
+        except Exception as error:
+            smaller, told.why = record, str(error) or repr(error)
             told.left += 1
         if smaller is not record:
             told.topic = smaller.topic
@@ -187,6 +199,14 @@ class Sieve:
         if told.messages or told.left:
             self.reduced[record.topic] = told
         return smaller
+
+    def _check_free(self, topic: str, rule: Rule) -> None:
+        """Raises ValueError: images under a rule do not belong on a topic."""
+        own = self.rules.of(topic)
+        if topic in self._recorded:
+            raise ValueError(f'{topic} is recorded itself')
+        if own.exclude or (own.private and not rule.private):
+            raise ValueError(f'{topic} is {"excluded" if own.exclude else "private"} by a rule')
 
     def told(self) -> dict[str, Any]:
         """What became of the topics that are made smaller, as JSON data."""
@@ -220,6 +240,6 @@ def read_rules(path: str | Path) -> Rules:
     faults.check()
     if any(rule.reduction for rule in rules.values()):
         typestore()
-    if any(rule.compress != 'none' for rule in rules.values()):
+    if Rules(rules).compress:
         pillow()
     return Rules(rules)

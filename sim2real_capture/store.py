@@ -18,12 +18,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim2real_capture.clip import MANIFEST, check_name, sha256_of, sync, write_synced
+from sim2real_capture.clip import MANIFEST, PART, check_name, sha256_of, sync, write_synced
 from sim2real_capture.library import bag_name, parse_manifest
 from sim2real_core.errors import Fault, InputError, Sim2RealError
 
@@ -113,8 +113,20 @@ class Store:
     def recount(self) -> None:
         """Look at the folder again, as people may have deleted clips."""
         self._kept = sum(_weight(path) for path in self.folder.iterdir() if path.name[0] != '.')
-        arriving = {path: _read(path / MANIFEST) for path in self._incoming.glob('*/*')}
-        self._promised = {path: _promise(body) for path, body in arriving.items() if body}
+        self._promised = dict(self._arriving())
+
+    def _arriving(self) -> Iterator[tuple[Path, int]]:
+        """Folders of what is under way, and what each was promised; without what is torn."""
+        for path in self._incoming.glob('*/*'):
+            body = _read(path / MANIFEST)
+            if body is None:
+                continue
+            try:
+                parse_manifest(body)
+            except InputError:  # by a power cut: its sender begins anew
+                self._forget(path)
+            else:
+                yield path, _promise(body)
 
     def _fits(self, size: int) -> bool:
         used = self._kept + sum(self._promised.values())
@@ -126,6 +138,21 @@ class Store:
         for path in old:
             self._forget(path)
         return len(old)
+
+    def make_room(self, oldest: float) -> int:
+        """For the clip last turned away, drop what nobody went on sending; gives how many clips.
+
+        Args:
+            oldest: since this time [s, Unix]. What stood still for longest goes first, and no
+                more than must.
+        """
+        dropped = 0
+        for path in sorted(self._promised, key=_touched):
+            if self._fits(self._wanted) or _touched(path) >= oldest:
+                break
+            self._forget(path)
+            dropped += 1
+        return dropped
 
     def announce(self, robot: str, name: str, body: bytes) -> Mapping[str, int] | None:
         """A robot has a clip to send.
@@ -174,7 +201,9 @@ class Store:
             self._forget(path)
         self._forget(folder)
         folder.mkdir()
-        (folder / MANIFEST).write_bytes(body)
+        part = folder / f'{MANIFEST}{PART}'
+        part.write_bytes(body)
+        part.replace(folder / MANIFEST)  # never half of it, also when the disk is full
         self._promised[folder] = _promise(body)
         self._wanted = 0
 

@@ -69,9 +69,7 @@ class S3Transport:
 
     async def begin(self, clip: Outgoing) -> Mapping[str, int]:
         """How many bytes of each file are there."""
-        kept = await self._run(self._manifest, clip)
-        if kept not in (None, clip.manifest):
-            raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
+        await self._run(self._kept, clip)
         return {name: await self._run(self._reached, clip, name) for name in clip.sizes}
 
     async def append(self, clip: Outgoing, name: str, offset: int, block: bytes) -> int:
@@ -110,10 +108,12 @@ class S3Transport:
         where = self._where(clip, name)
         return self._there(self._client.head_object, **where, ChecksumMode='ENABLED')
 
-    def _manifest(self, clip: Outgoing) -> bytes | None:
-        """Of the clip that is there under this name, whole."""
+    def _kept(self, clip: Outgoing) -> bool:
+        """Whether the clip is there, whole; RefusedError when another has its name."""
         found = self._there(self._client.get_object, **self._where(clip, MANIFEST))
-        return bytes(found['Body'].read()) if found else None
+        if found and bytes(found['Body'].read()) != clip.manifest:
+            raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
+        return found is not None
 
     def _reached(self, clip: Outgoing, name: str) -> int:
         head = self._head(clip, name)
@@ -158,6 +158,7 @@ class S3Transport:
         self._client.complete_multipart_upload(**given, MultipartUpload={'Parts': parts})
 
     def _finish(self, clip: Outgoing) -> Clock | None:
+        self._kept(clip)  # the files of another are left alone
         found = []
         for name in clip.sizes:
             sent, start = time.time(), time.monotonic()
@@ -169,7 +170,7 @@ class S3Transport:
                 self._client.delete_object(**self._where(clip, name))
                 raise SpoiledError(f'{clip.clip}: {name} arrived with another hash')
         clock = min((c for c in found if c), key=lambda c: c.error, default=None)
-        if self._manifest(clip) is None:
+        if not self._kept(clip):
             if clock is not None:
                 self._put(clip, RECEIVED, arrival(clock, time.time()))
             self._put(clip, MANIFEST, clip.manifest)

@@ -82,11 +82,8 @@ class SftpTransport:
     async def begin(self, clip: Outgoing) -> Mapping[str, int]:
         """How many bytes of each file are there."""
         async with self._answering() as client:
-            kept = await self._read(client, posixpath.join(self._folder, clip.clip, MANIFEST))
-            if kept == clip.manifest:
+            if await self._kept(client, clip):
                 return clip.sizes
-            if kept is not None:
-                raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
             await client.makedirs(self._incoming(clip), exist_ok=True)
             return {name: await self._size(client, clip, name) for name in clip.sizes}
 
@@ -99,8 +96,7 @@ class SftpTransport:
     async def finish(self, clip: Outgoing) -> Clock | None:
         """Read back, compare, and let the clip appear."""
         async with self._answering() as client:
-            final = posixpath.join(self._folder, clip.clip)
-            if await client.exists(posixpath.join(final, MANIFEST)):
+            if await self._kept(client, clip):
                 return None
             incoming = self._incoming(clip)
             for name, wanted in clip.hashes.items():
@@ -109,9 +105,10 @@ class SftpTransport:
                     await client.remove(path)
                     raise SpoiledError(f'{clip.clip}: {name} arrived with another hash')
             clock = await self._put(client, posixpath.join(incoming, MANIFEST), clip.manifest)
-            note = arrival(clock, time.time())
-            await self._put(client, posixpath.join(incoming, RECEIVED), note)
-            await client.rename(incoming, final)
+            if clock is not None:
+                note = arrival(clock, time.time())
+                await self._put(client, posixpath.join(incoming, RECEIVED), note)
+            await client.rename(incoming, posixpath.join(self._folder, clip.clip))
             return clock
 
     async def close(self) -> None:
@@ -127,16 +124,26 @@ class SftpTransport:
 
     @contextlib.asynccontextmanager
     async def _answering(self) -> AsyncIterator[Any]:
-        """A connected client; what goes wrong with it ends the connection."""
+        """A connected client; what goes wrong with it ends the connection.
+
+        Keys are read at each connection; one that is being written is a ``ValueError``.
+        """
         try:
             if self._client is None:
                 self._connection = await self._ssh.connect(**self._options)
                 self._client = await self._connection.start_sftp_client()
             yield self._client
-        except (self._ssh.Error, OSError, asyncio.TimeoutError) as error:
+        except (self._ssh.Error, OSError, asyncio.TimeoutError, ValueError) as error:
             await self.close()
             reason = str(error) or f'no answer within {self._deadline:g} s'
             raise UnreachableError(f'{self.address}: {reason}') from error
+
+    async def _kept(self, client: Any, clip: Outgoing) -> bool:
+        """Whether the clip is there, whole; RefusedError when another has its name."""
+        kept = await self._read(client, posixpath.join(self._folder, clip.clip, MANIFEST))
+        if kept not in (None, clip.manifest):
+            raise RefusedError(f'{clip.clip}: {self.address}: another clip has this name')
+        return kept is not None
 
     async def _size(self, client: Any, clip: Outgoing, name: str) -> int:
         try:
@@ -152,15 +159,17 @@ class SftpTransport:
         async with client.open(path, 'r+b' if offset else 'wb') as stream:
             await stream.write(block, offset)
 
-    async def _put(self, client: Any, path: str, data: bytes) -> Clock:
-        """Write a small file; its time is that of the other machine."""
+    async def _put(self, client: Any, path: str, data: bytes) -> Clock | None:
+        """Write a small file; its time is that of the other machine, if it tells any."""
         async with client.open(path, 'wb') as stream:
             sent, start = time.time(), time.monotonic()
             await stream.write(data)
             trip = time.monotonic() - start
             await self._sync(stream)
         said = (await client.stat(path)).mtime
-        return Clock.read(float(said), sent, trip, 'file time', grain=GRAIN)
+        return (
+            None if said is None else Clock.read(float(said), sent, trip, 'file time', grain=GRAIN)
+        )
 
     async def _read(self, client: Any, path: str) -> bytes | None:
         try:

@@ -35,6 +35,7 @@ from sim2real_capture.transports import (
     open_transport,
     outgoing,
 )
+from sim2real_capture.watched import Mark
 from sim2real_core.errors import InputError
 
 STUCK = 3
@@ -256,7 +257,8 @@ class Uplink:
     ) -> None:
         self._spool = spool
         self._url, self._deadline = url, deadline
-        self._credentials, self._shown = credentials, credentials.mark()
+        self._credentials = credentials
+        self._shown: Mark | None = None  # they may have been changed since they were read
         self._transport = open_transport(url, credentials, deadline)
         self._on_shipped = on_shipped
         self._on_trouble = on_trouble
@@ -345,8 +347,8 @@ class Uplink:
 
     async def _renew(self) -> None:
         """Show what the files of the credentials say now."""
-        changed = self._credentials.mark()
-        if changed == self._shown:
+        changed = self._credentials.mark()  # before they are read: a change meanwhile is seen
+        if changed == self._shown or not self._credentials.source:
             return
         self._shown = changed
         try:
@@ -357,7 +359,6 @@ class Uplink:
             return
         await self._transport.close()
         self._credentials, self._transport = credentials, transport
-        self._shown = credentials.mark()
 
     def _next(self) -> ClipInfo | None:
         """The most urgent clip left."""

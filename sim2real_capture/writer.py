@@ -254,7 +254,7 @@ class ClipWriter:
 
     def _recover(self) -> None:
         try:
-            recovered, empty = recover(self._spool)
+            recovered, empty, failed = recover(self._spool)
         except OSError as error:
             self._report(Failed('', f'clips of an earlier run not recovered: {error}'))
             return
@@ -264,6 +264,9 @@ class ClipWriter:
         for folder in empty:
             clip = folder.name[: -len(PART)]
             self._report(Failed(clip, 'left without messages by an earlier run; removed'))
+        for folder, reason in failed:
+            clip = folder.name[: -len(PART)]
+            self._report(Failed(clip, f'of an earlier run, not recovered: {reason}'))
 
     def _idle(self) -> None:
         self._flush()
@@ -278,8 +281,9 @@ class ClipWriter:
             if found is None or path.parent.name.endswith(PART):
                 continue
             days = float(found[1]) if found[1] else self._private_days
-            if time.time() - path.stat().st_mtime > 86400.0 * days:
-                path.unlink()
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                if time.time() - path.stat().st_mtime > 86400.0 * days:
+                    path.unlink()
 
     def _make_room(self, event: Event) -> bool:
         """Delete clips until a whole new one, of this event, fits.
@@ -302,7 +306,10 @@ class ClipWriter:
             if room >= 0:
                 break
             room += sizes[info.clip]
-            discard(info.path)
+            try:
+                discard(info.path)
+            except FileNotFoundError:  # another process was faster
+                continue
             if info.shipped:
                 self.deleted += 1
             else:

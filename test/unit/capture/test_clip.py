@@ -113,7 +113,7 @@ def test_a_torn_journal_loses_the_torn_message_alone(
     journal.release()  # as the death of its process does
     with (journal.folder / JOURNAL).open('r+b') as stream:
         stream.truncate(ends[60] + cut)
-    recovered, empty = recover(tmp_path)
+    recovered, empty, _ = recover(tmp_path)
     assert [p.name for p in recovered] == ['clip-1'] and empty == []
     verify(recovered[0])
     info = clip_info(recovered[0])
@@ -131,13 +131,13 @@ def test_journals_without_messages_are_removed(tmp_path, context):
     (tmp_path / ('no-journal' + PART)).mkdir()
     (tmp_path / ('no-magic' + PART)).mkdir()
     (tmp_path / ('no-magic' + PART) / JOURNAL).write_bytes(b'')
-    recovered, empty = recover(tmp_path)
+    recovered, empty, _ = recover(tmp_path)
     assert recovered == [] and len(empty) == 3 and list(tmp_path.iterdir()) == []
 
 
 def test_what_a_living_process_records_is_left_alone(tmp_path, journal):
     journal.flush()
-    assert recover(tmp_path) == ([], [])
+    assert recover(tmp_path) == ([], [], [])
     journal.release()
     assert [p.name for p in recover(tmp_path)[0]] == ['clip-1']
 
@@ -154,9 +154,21 @@ def test_a_crash_while_sealing_is_made_good(tmp_path, journal, monkeypatch):
         patch.setattr(clip_module, '_publish', crash)
         with pytest.raises(KeyboardInterrupt):
             seal(journal.folder)
-    recovered, _ = recover(tmp_path)
+    recovered, *_ = recover(tmp_path)
     verify(recovered[0])
     assert clip_info(recovered[0]).end == 'complete'
+
+
+def test_one_that_cannot_be_recovered_does_not_hold_up_the_others(tmp_path, journal):
+    journal.flush()
+    journal.release()
+    (tmp_path / 'clip-0' / 'taken').mkdir(parents=True)
+    (tmp_path / 'clip-0.part').mkdir()
+    (tmp_path / 'clip-0.part' / MANIFEST).write_text('{}')
+    recovered, empty, failed = recover(tmp_path)
+    assert ([path.name for path in recovered], empty) == (['clip-1'], [])
+    assert [path.name for path, _ in failed] == ['clip-0.part']
+    assert (tmp_path / 'clip-0.part' / MANIFEST).is_file()
 
 
 def test_a_half_written_seal_is_done_again(tmp_path, journal):
@@ -164,7 +176,7 @@ def test_a_half_written_seal_is_done_again(tmp_path, journal):
     journal.release()
     (journal.folder / 'clip-1_0.mcap').write_bytes(b'half')
     (journal.folder / MANIFEST).write_text('{')
-    recovered, _ = recover(tmp_path)
+    recovered, *_ = recover(tmp_path)
     verify(recovered[0])
     assert clip_info(recovered[0]).messages == 201
 

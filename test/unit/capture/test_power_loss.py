@@ -168,7 +168,7 @@ def check(spool, marks, count):
     recover(spool)
     clips = {info.clip: info for info in list_clips(spool)}
     assert {path.name for path in spool.iterdir()} == set(clips)  # nothing is left half done
-    assert recover(spool) == ([], [])
+    assert recover(spool) == ([], [], [])
     for info in clips.values():
         verify(info.path)
         assert info.end in ('complete', 'recovered')

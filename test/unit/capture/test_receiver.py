@@ -3,8 +3,11 @@
 import hashlib
 import http.client
 import json
+import os
+import shutil
 import socket
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -16,6 +19,7 @@ from sim2real_capture.receiver import OFFSET
 from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.store import INCOMING, RECEIVED
 from sim2real_core.errors import InputError, MissingError
+from test.clips import copy_of
 
 
 @pytest.fixture
@@ -241,6 +245,30 @@ def wait_for(condition, seconds=10.0):
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(('hours', 'status'), [(0.5, 507), (2.0, 202)])
+def test_a_robot_that_never_came_back_takes_room_from_no_other(clip, tmp_path, hours, status):
+    """What it began is left where nobody wants the room, and for an hour."""
+    library, other = tmp_path / 'library', copy_of(clip, 'clip-2')
+    begun = library / INCOMING / 'gone' / 'clip-2'
+    begun.mkdir(parents=True)
+    shutil.copy(other / MANIFEST, begun)
+    size = sum(path.stat().st_size for path in clip.iterdir())
+    server = ReceiverServer(library, store_bytes=size + 1000)
+    try:
+        for path in (begun / MANIFEST, begun):
+            os.utime(path, 2 * (time.time() - 3600.0 * hours,))
+        server.receiver._counted = -1e9  # looked long ago
+        body = (clip / MANIFEST).read_bytes()
+        request = urllib.request.Request(f'{server.url}/clips/clip-1', body, method='PUT')
+        try:
+            assert urllib.request.urlopen(request, timeout=10).status == status
+        except urllib.error.HTTPError as error:
+            assert error.code == status
+        assert begun.exists() == (status == 507)
+    finally:
+        assert server.close(10.0)
 
 
 def test_a_folder_has_one_receiver(server, tmp_path):

@@ -80,6 +80,7 @@ def test_jpeg_is_near_and_far_smaller(store, ros_image):
         ({'thin': 2}, {'encoding': 'yuv422_yuy2', 'size': 2}, 'whole pixels'),
         ({'codec': 'png'}, {'encoding': 'rgba8', 'size': 3}, 'height, width'),
         ({'codec': 'png'}, {'height': 0}, 'height, width'),
+        ({'codec': 'jpeg'}, {'height': 1, 'width': 70000}, 'jpeg: '),
     ],
 )
 def test_a_picture_that_cannot_be_made_smaller_says_why(smaller, settings, picture, why):
@@ -147,6 +148,13 @@ def test_a_cloud_without_places_says_so(store):
     torn = record._replace(data=record.data[:-9])
     with pytest.raises(ValueError, match='no sensor_msgs/msg/PointCloud2'):
         reduced(torn, voxel=0.1)
+
+
+@pytest.mark.parametrize('names', ['xyabz', 'abcdexyz'])
+def test_a_cloud_whose_fields_do_not_fit_its_points_says_so(store, names):
+    record, _ = cloud(store, np.zeros((2, 3)), names=names)
+    with pytest.raises(ValueError, match='point_step'):
+        reduced(record, voxel=0.1)
 
 
 def test_what_no_rule_concerns_is_the_very_same(store, ros_image):

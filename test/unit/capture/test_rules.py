@@ -6,11 +6,12 @@ import pytest
 from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
 
+from sim2real_capture import rules as rules_module
 from sim2real_capture.clip import Context, Journal, private_name, recover, seal
 from sim2real_capture.library import read_manifest, verify
 from sim2real_capture.reduction import COMPRESSED, IMAGE
 from sim2real_capture.ring import Record
-from sim2real_capture.rules import Rule, Rules, read_rules
+from sim2real_capture.rules import Rule, Rules, Sieve, read_rules
 from sim2real_core.errors import InputError
 
 
@@ -65,7 +66,7 @@ def test_what_is_private_is_not_in_what_is_shipped_even_after_a_crash(
     made = journal(tmp_path, image, joint_state, event, RULES)
     if crashed:
         made.release()
-        ((clip,), _) = recover(tmp_path)
+        ((clip,), *_) = recover(tmp_path)
     else:
         made.close('complete')
         clip = seal(made.folder)
@@ -101,7 +102,7 @@ def test_a_clip_of_jpeg_images_is_a_bag_that_readers_read(
     if crashed:
         made.flush()
         made.release()
-        ((clip,), _) = recover(tmp_path)
+        ((clip,), *_) = recover(tmp_path)
     else:
         made.close('complete')
         clip = seal(made.folder)
@@ -136,6 +137,39 @@ def test_a_clip_of_jpeg_images_is_a_bag_that_readers_read(
         ]
     assert [message.header.stamp.sec for message in seen] == list(range(10))
     assert seen[0].format == 'rgb8; jpeg compressed bgr8'
+
+
+@pytest.mark.parametrize('error', [IndexError('beyond'), OSError('too wide'), MemoryError()])
+def test_whatever_goes_wrong_with_a_message_it_is_passed_as_it_is(monkeypatch, image, error):
+    def broken(record, **how):
+        raise error
+
+    monkeypatch.setattr(rules_module, 'reduced', broken)
+    sieve, record = Sieve(Rules({'a': Rule(thin=2)})), Record('/a', IMAGE, 0, image(0))
+    assert sieve.passed(record) is record
+    assert (sieve.reduced['/a'].left, sieve.reduced['/a'].why) == (1, str(error) or repr(error))
+
+
+@pytest.mark.parametrize(
+    ('own', 'why'),
+    [(Rule(), 'recorded'), (Rule(private=True), 'private'), (Rule(exclude=True), 'excluded')],
+)
+def test_pictures_do_not_go_where_other_messages_or_another_rule_are(
+    tmp_path, image, joint_state, event, own, why
+):
+    rules = {'*/compressed': own, 'camera/*': Rule(compress='jpeg')}
+    made = journal(tmp_path, image, joint_state, event, rules)
+    topic = '/camera/image_raw/compressed'
+    if why == 'recorded':  # by the robot, after the first pictures
+        made.message(Record(topic, COMPRESSED, 40 * 10**9, b'as the driver sent it'))
+    made.close('complete')
+    manifest = read_manifest(seal(made.folder))
+    made.release()
+    counts = {name: about['messages'] for name, about in manifest['topics'].items()}
+    others = {topic: 1} if why == 'recorded' else {}
+    assert counts == {'/camera/image_raw': 10, '/joint_states': 10, **others}
+    told = manifest['reduced']['/camera/image_raw']
+    assert (told['messages'], told['left']) == (0, 10) and f'{topic} is {why}' in told['why']
 
 
 def test_pictures_of_a_private_topic_stay_private_under_their_new_name(

@@ -1,6 +1,8 @@
 """The receiver's folder: how much may be in it."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -74,6 +76,22 @@ def test_room_comes_back_with_what_is_forgotten_or_deleted(shelf, clips):
     assert kept[1].is_dir()
 
 
+def test_room_is_taken_from_what_stood_still_for_longest_and_no_more_than_needed(shelf, clips):
+    for age, one in zip((10.0, 30.0, 20.0), clips, strict=False):
+        announce(shelf, one)
+        arriving = shelf.folder / INCOMING / 'arm7' / one.name
+        for path in (arriving / MANIFEST, arriving):
+            os.utime(path, (1000.0 - age, 1000.0 - age))
+    assert shelf.make_room(2000.0) == 0  # nobody was turned away
+    with pytest.raises(FullError):
+        announce(shelf, clips[3])
+    assert shelf.make_room(970.0) == 0  # none stood still that long
+    assert shelf.make_room(985.0) == 1 and not shelf.usage.full
+    left = {path.name for path in (shelf.folder / INCOMING / 'arm7').iterdir()}
+    assert left == {clips[0].name, clips[2].name}
+    announce(shelf, clips[3])
+
+
 def test_a_restart_counts_what_is_there(shelf, clips):
     keep(shelf, clips[0])
     announce(shelf, clips[1])
@@ -83,6 +101,29 @@ def test_a_restart_counts_what_is_there(shelf, clips):
     announce(again, clips[2])
     with pytest.raises(FullError):
         announce(again, clips[3])
+
+
+@pytest.mark.parametrize('torn', ['', '{"schema": 1, "cli', '{}', 'null'])
+def test_a_manifest_torn_by_a_power_cut_is_forgotten(shelf, clips, torn):
+    announce(shelf, clips[0])
+    announce(shelf, clips[1])
+    arriving = shelf.folder / INCOMING / 'arm7' / 'clip-2'
+    (arriving / MANIFEST).write_text(torn)
+    again = Store(shelf.folder, 1 << 20, shelf.usage.most)
+    assert not arriving.exists() and 0 < again.usage.used < shelf.usage.used
+    keep(again, clips[1])
+
+
+def test_an_announcement_the_disk_cuts_short_leaves_no_manifest(shelf, clips, monkeypatch):
+    def full(path, body):
+        path.open('wb').write(body[:9])
+        raise OSError(errno.ENOSPC, 'full')
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match='full'):
+        patch.setattr(type(clips[0]), 'write_bytes', full)
+        announce(shelf, clips[0])
+    assert not (shelf.folder / INCOMING / 'arm7' / clips[0].name / MANIFEST).exists()
+    keep(shelf, clips[0])
 
 
 def test_what_would_never_fit_is_refused_for_good(tmp_path, clip):

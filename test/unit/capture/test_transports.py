@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +181,35 @@ def test_s3_takes_no_other_clip_of_the_same_name(storage, clip):
     assert content(storage) == before
 
 
+async def overtaken(transport, clip, other):
+    """Deliver a clip; just before it is finished, another of its name is there."""
+    real = transport.finish
+
+    async def finish(sent):
+        await asyncio.to_thread(other)
+        return await real(sent)
+
+    transport.finish = finish
+    try:
+        return await deliver(clip, transport)
+    finally:
+        await transport.close()
+
+
+def renamed(clip, folder):
+    """Another clip of the same name."""
+    shutil.copytree(clip, folder / clip.name)
+    manifest = json.loads((clip / MANIFEST).read_text())
+    (folder / clip.name / MANIFEST).write_text(json.dumps({**manifest, 'end': 'changed'}))
+    return folder / clip.name
+
+
+def test_s3_acknowledges_no_other_clip_that_came_first(storage, clip, tmp_path):
+    url, other = 's3://failures', renamed(clip, tmp_path / 'other')
+    with pytest.raises(RefusedError, match='another clip'):
+        asyncio.run(overtaken(open_transport(url), clip, lambda: ship(other, url)))
+
+
 @pytest.mark.parametrize(
     ('bucket', 'secret', 'said'),
     [('nowhere', 'secret', 'NoSuchBucket'), ('failures', 'wrong', 'SignatureDoesNotMatch')],
@@ -247,6 +277,42 @@ def test_sftp_takes_no_other_clip_of_the_same_name(machine, clip):
     (store / 'clip-1' / MANIFEST).write_text('{}')
     with pytest.raises(RefusedError, match='another clip'):
         ship(clip, url, credentials=shown)
+
+
+def test_sftp_acknowledges_no_other_clip_that_came_first(machine, clip):
+    url, shown, store = machine
+    transport = open_transport(url, shown)
+    with pytest.raises(RefusedError, match='another clip'):
+        asyncio.run(overtaken(transport, clip, lambda: renamed(clip, store)))
+    assert json.loads((store / 'clip-1' / MANIFEST).read_text())['end'] == 'changed'
+
+
+def test_sftp_to_a_machine_that_tells_no_times_goes_without_a_clock(machine, clip, monkeypatch):
+    import asyncssh
+
+    url, shown, store = machine
+    real = asyncssh.SFTPClient.stat
+
+    async def timeless(*given, **named):
+        found = await real(*given, **named)
+        found.mtime = None
+        return found
+
+    monkeypatch.setattr(asyncssh.SFTPClient, 'stat', timeless)
+    assert ship(clip, url, credentials=shown).clock_offset is None
+    verify(store / 'clip-1')
+    assert not (store / 'clip-1' / RECEIVED).exists()
+
+
+def test_sftp_with_a_key_that_is_being_written_is_tried_again(machine, clip):
+    url, shown, _ = machine
+    key = Path(shown.key)
+    whole = key.read_bytes()
+    key.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnreachableError, match='sftp://'):
+        ship(clip, url, credentials=shown)
+    key.write_bytes(whole)
+    ship(clip, url, credentials=shown)
 
 
 def test_sftp_talks_to_no_machine_it_does_not_know(machine, clip, tmp_path):

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+from sim2real_capture import uplink as uplink_module
 from sim2real_capture.access import AccessFile, add_token
 from sim2real_capture.clip import SHIPPED
 from sim2real_capture.library import list_clips, read_manifest, verify
@@ -43,6 +44,15 @@ def deaf():
     """An address that takes connections and never answers."""
     with socket.create_server(('127.0.0.1', 0)) as listening:
         yield f'http://127.0.0.1:{listening.getsockname()[1]}'
+
+
+@pytest.fixture
+def port():
+    """Of this test alone: bound all the while, and refusing until the test listens to it."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(('127.0.0.1', 0))
+        yield reserved.getsockname()[1]
 
 
 @pytest.fixture
@@ -188,9 +198,7 @@ def test_what_matters_more_goes_first(clip):
     assert [i.clip for i in ranked] == ['c', 'd', 'b', 'a']
 
 
-def test_ships_when_the_receiver_comes_and_when_woken(start, clip, tmp_path):
-    with socket.create_server(('127.0.0.1', 0)) as reserved:
-        port = reserved.getsockname()[1]
+def test_ships_when_the_receiver_comes_and_when_woken(start, clip, tmp_path, port):
     uplink, reports = start(clip.parent, f'http://127.0.0.1:{port}')
     for _ in range(2):
         assert 'trying again in 0.0' in reports.get(timeout=WAIT)
@@ -238,10 +246,8 @@ def test_a_spool_drains_in_order_of_priority_and_is_emptied(start, server, clip,
     assert {i.clip for i in list_clips(tmp_path / 'library')} == set(told)
 
 
-def test_hours_offline_drain_in_order_of_priority(start, clip, tmp_path):
+def test_hours_offline_drain_in_order_of_priority(start, clip, tmp_path, port):
     """Clips of many hours, some sealed between tries, all deleted once they are acknowledged."""
-    with socket.create_server(('127.0.0.1', 0)) as reserved:
-        port = reserved.getsockname()[1]
     rng, detectors, wanted = random.Random(2), ('imu', 'collision', 'operator', 'drift'), []
 
     def seal(hour):
@@ -300,6 +306,33 @@ def test_credentials_that_change_are_shown_without_a_restart(start, clip, tmp_pa
         robot.write_text(f'token: {add_token(keys, "robots", "arm7")}')
         assert next(r for r in told if isinstance(r, Receipt)).clip == 'clip-1'
         assert uplink.alive
+    finally:
+        assert server.close(10.0)
+
+
+def test_credentials_that_change_while_they_are_read_are_shown_next(
+    start, clip, tmp_path, monkeypatch
+):
+    keys, robot = tmp_path / 'keys.yaml', tmp_path / 'robot.yaml'
+    robot.write_text('token: old')
+    shown = load_credentials(robot)
+    robot.write_text('token: older')  # before the uplink starts
+    later = [f'token: {add_token(keys, "robots", "arm7")}']
+
+    def load(path):
+        found = load_credentials(path)
+        if later:
+            robot.write_text(later.pop())
+        return found
+
+    monkeypatch.setattr(uplink_module, 'load_credentials', load)
+    server = ReceiverServer(tmp_path / 'library', access=AccessFile(keys))
+    try:
+        _, reports = start(clip.parent, server.url, credentials=shown)
+        told = [reports.get(timeout=WAIT)]
+        while not isinstance(told[-1], Receipt) and len(told) < 20:
+            told.append(reports.get(timeout=WAIT))
+        assert told[-1].clip == 'clip-1'
     finally:
         assert server.close(10.0)
 

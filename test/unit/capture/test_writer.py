@@ -1,6 +1,7 @@
 """The writing thread: what it seals, drops, refuses and makes room for."""
 
 import queue
+import shutil
 
 import pytest
 
@@ -61,9 +62,14 @@ def test_what_a_dead_process_left_is_sealed_first(make, tmp_path, context, event
     left.flush()
     left.release()
     (tmp_path / 'nothing.part').mkdir()
+    (tmp_path / 'again' / 'taken').mkdir(parents=True)
+    (tmp_path / 'again.part').mkdir()
+    (tmp_path / 'again.part' / 'manifest.json').write_text('{}')
     _, reports = make()
     assert reports.get(timeout=10) == Sealed(tmp_path / 'left', recovered=True)
-    assert isinstance(reports.get(timeout=10), Failed)
+    assert reports.get(timeout=10).clip == 'nothing'
+    failed = reports.get(timeout=10)
+    assert failed.clip == 'again' and 'not recovered' in failed.reason
     assert [(i.clip, i.end) for i in list_clips(tmp_path)] == [('left', 'recovered')]
 
 
@@ -141,6 +147,28 @@ def test_the_quota_deletes_what_was_shipped_and_refuses_the_rest(
     assert reports.get(timeout=10).folder.name == 'd'
     assert sorted(i.clip for i in list_clips(tmp_path)) == ['a', 'c', 'd'] and full.deleted == 1
     assert sha256_of(tmp_path / 'a' / 'a_0.mcap') == list_clips(tmp_path)[0].sha256
+
+
+def test_what_another_process_deletes_meanwhile_costs_no_clip(
+    make, tmp_path, event, joint_state, monkeypatch
+):
+    def raced(folder):
+        shutil.rmtree(folder)
+        real(folder)
+
+    real = writer_module.discard
+    monkeypatch.setattr(writer_module, 'discard', raced)
+    writer, reports = make()
+    writer.start('old', event, [joint_state(1.0, a=0.0)])
+    writer.finish('complete')
+    old = reports.get(timeout=10).folder
+    write_json(old / SHIPPED, {'receiver': 'http://there'})
+    (old / 'private.mcap').symlink_to('gone')  # listed, and not there when looked at
+    full, reports = make(clip_bytes=MIB, spool_bytes=MIB + 10)
+    full.start('new', event, [joint_state(1.0, a=0.0)])
+    full.finish('complete')
+    assert reports.get(timeout=10) == Sealed(tmp_path / 'new', (event,))
+    assert not old.exists() and full.deleted == full.lost == 0
 
 
 def test_the_caller_never_waits_for_a_large_spool(make, event, joint_state, monkeypatch):
