@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.duration import Duration
-from rclpy.node import Node, NodeNameNonExistentError
+from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -53,6 +53,7 @@ from sim2real_core.qos import LATCHED, RELIABLE, SENSOR_RELIABLE, recorder_qos
 
 CLOCK_PERIOD = 5_000_000  # [ns], 200 Hz
 START_TIMEOUT = 60.0  # [s] until the consumers are there
+KNOWN_WITHIN = 10.0  # [s]; who listens is told on a way of its own, and may be lost for good
 QUIET = 0.3  # [s] without anything new at the end
 NEEDED = frozenset(topic.type for topic in (ODOMETRY, IMU, IMAGE, GOAL))
 """Types of what a policy that listens to it cannot act without; a velocity goal is zero."""
@@ -245,8 +246,9 @@ class PlayerNode(Node):
                 for publisher in self._publishers_of.values()
             )
             heard &= sensor.get_subscription_count() >= len(self._consumers)
-            heard &= all(self._listens(name, sensor.topic_name) for name in self._consumers)
-            if heard and not missing:
+            known = all(self._listens(name, sensor.topic_name) for name in self._consumers)
+            known |= time.monotonic() > deadline - START_TIMEOUT + KNOWN_WITHIN
+            if heard and known and not missing:
                 return True
             if time.monotonic() > deadline:
                 names = ', '.join(sorted(missing or self._consumers))
@@ -264,19 +266,20 @@ class PlayerNode(Node):
             return
         faults = Faults()
         space = self.get_namespace()
-        for name, kinds in self.get_subscriber_names_and_types_by_node('policy', space):
-            if NEEDED.intersection(kinds) and not self.count_publishers(name):
+        for name, kinds in self.get_topic_names_and_types():
+            wanted = NEEDED.intersection(kinds) and self._listens('policy', name)
+            if wanted and not self.count_publishers(name):
                 mend = f'holds no {name.removeprefix(space).lstrip("/")} ({kinds[0]})'
                 faults.add('bag', self._config.bag, f'{mend}: the policy acts on it')
         faults.check()
 
     def _listens(self, node: str, topic: str) -> bool:
         """Whether it is known of a node that it listens to a topic."""
-        try:
-            heard = self.get_subscriber_names_and_types_by_node(node, self.get_namespace())
-        except NodeNameNonExistentError:
-            return False
-        return topic in dict(heard)
+        space = self.get_namespace()
+        return any(
+            (heard.node_name, heard.node_namespace) == (node, space)
+            for heard in self.get_subscriptions_info_by_topic(topic)
+        )
 
     def _wait_for_quiet(self, spin: Callable[[float], bool]) -> bool:
         """Until what the consumers said last has arrived."""
