@@ -1,5 +1,6 @@
 """Stacks of the real nodes: side by side, killed and stopped."""
 
+import contextlib
 import os
 import re
 import signal
@@ -211,10 +212,12 @@ def test_two_stacks_side_by_side(up, watcher, bundle):
     }
     assert outside <= OWN | {'/diagnostics'}
     for node in ALL:
-        # Its health was heard, but the graph may learn of it a moment later.
+        # Its health was heard, but the graph may learn of it and its topics a moment later.
         watcher.until(
             lambda node=node: (node, '/left') in watcher.node.get_node_names_and_namespaces(), node
         )
+        with contextlib.suppress(AssertionError):  # what lacks for good is said below
+            watcher.until(lambda node=node: as_the_catalog_says(watcher.node, node), node)
         check_against_catalog(watcher.node, node, '/left')
     # Each node follows the clock of its own namespace.
     clocks = watcher.node.get_subscriptions_info_by_topic('/left/clock')
@@ -222,6 +225,14 @@ def test_two_stacks_side_by_side(up, watcher, bundle):
 
     assert left.end(signal.SIGINT)[0] == 0, left.text
     assert right.end(signal.SIGTERM)[0] == 0, right.text
+
+
+def as_the_catalog_says(watcher, name):
+    try:
+        check_against_catalog(watcher, name, '/left')
+    except (AssertionError, KeyError):
+        return False
+    return True
 
 
 def check_against_catalog(watcher, name, namespace):
