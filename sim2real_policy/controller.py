@@ -335,7 +335,7 @@ class Controller:
         before = position if self._config.shadow and self._by_position else guard.command
         inputs['command'][0] = before
         observation = self._assembler.update(inputs)
-        if not math.isfinite(observation[0].dot(observation[0])):
+        if not _is_finite(observation[0]):
             self.fault = OVERFLOW
             self._forget()  # nor shall its histories keep it, or the action before
             guard.hold()
@@ -352,7 +352,7 @@ class Controller:
             guard.hold()
             return self._sent()
         lap()
-        if math.isfinite(action.dot(action)):  # else the guard shall see it as it is
+        if _is_finite(action):  # else the guard shall see it as it is
             action = self._action.limited(action)
         order = self._action.order(action, before)
         guard.apply(order, position, inputs['velocity'][0])
@@ -464,3 +464,11 @@ class Controller:
             self.fault = f'{self.guard.stopped}: {UNTIL_RESET}'
         self.command[:] = self.guard.command[self._order]
         return self.command
+
+
+def _is_finite(values: npt.NDArray[Any]) -> bool:
+    """Whether numbers (n,) are finite, and so small that the sum of their squares is.
+
+    ``vdot`` is twice as fast as ``isfinite``, and without a word about what overflows.
+    """
+    return math.isfinite(np.vdot(values, values))
