@@ -264,8 +264,10 @@ class Controller:
         fault = fault or self._plausible.fault(self.inputs, self._measured)
         if not fault:  # else damping would lead to where the robot cannot be
             self._position[:] = position
-        self.fault = self._unusable = fault or self._why_unheard()
-        if not self.fault:
+        self._unusable = fault or self._why_unheard()
+        if self._unusable:
+            self.fault = self._unusable  # else it stays what the last command made of it
+        else:
             if not self.ready:
                 self.guard.reset(position)
                 self._ramp = self._way(position) if self._starts else None
@@ -318,6 +320,7 @@ class Controller:
         position = inputs['position'][0]
         self.decided = False
         if self._unusable:
+            self.fault = self._unusable
             guard.stale(self._stamp - self._good - self._config.stale_after, self._position)
             return self._sent()
         if self._ramp is not None:

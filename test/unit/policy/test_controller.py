@@ -185,6 +185,22 @@ def test_a_non_finite_action_latches_until_released(rig):
     assert np.isfinite(made.seen[-1]).all()
 
 
+def test_what_holds_the_robot_is_said_between_two_commands_too(rig):
+    made = rig()
+    made.repeat(3)
+    assert made.controller.fault == ''
+    made.controller.guard.stop('a person')
+    made.repeat(1)
+    said = set()
+    for _ in range(8):  # joint states come four times as often as commands
+        made.sample(step=0.005)
+        said.add(made.controller.fault)
+    assert said == {'a person: stopped until reset'}
+    made.controller.release()
+    made.repeat(2)
+    assert made.controller.fault == ''
+
+
 def test_a_timer_acts_on_the_newest_sample(rig):
     made = rig(control='timer', stale_after=0.1)
     assert made.sample() is None
