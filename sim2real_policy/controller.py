@@ -404,6 +404,7 @@ class Controller:
             if self._config.control == 'timer' and math.isfinite(self._next):
                 self.missed += int((now - self._next) / period)
             self._next = now + period
+        self.stages.begin(now)
         if not stale:
             self.act()
             return True
