@@ -80,10 +80,12 @@ def tool_position(meta: BundleMetadata, profile: RobotProfile) -> Callable[[Arra
     """The ``tool`` of a :class:`Controller`, where the policy sees one.
 
     Raises:
+        InputError: the robot cannot run this policy; every reason.
         MissingError: pinocchio is not installed.
     """
     if 'tool' not in meta.observation.inputs:
         return None
+    check_robot(meta, profile)
     from sim2real_core.kinematics import Kinematics
 
     kinematics = Kinematics(profile)

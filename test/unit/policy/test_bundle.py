@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
+from sim2real_core.files import find
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import (
     BundleMetadata,
@@ -17,6 +18,7 @@ from sim2real_policy.bundle import (
     load_bundle,
     write_bundle,
 )
+from sim2real_policy.controller_parts import tool_position
 from sim2real_policy.guard import Limits
 from sim2real_policy.observation import Term
 from sim2real_policy.random_policy import random_policy
@@ -301,3 +303,11 @@ def test_a_type_that_is_not_float32_is_named(tmp_path, metadata, kind):
     with pytest.raises(InputError, match=r'must be tensor\(float\)') as caught:
         write_bundle(model, meta, tmp_path / 'a.onnx')
     assert fields(caught) == {'model.input'}
+
+
+def test_a_bundle_that_sees_the_tool_of_another_robot_is_refused_by_name(robot):
+    meta = load_bundle(find('policies', 'arm6', '.onnx')).meta
+    assert 'tool' in meta.observation.inputs
+    with pytest.raises(InputError) as caught:
+        tool_position(meta, robot())
+    assert {'bundle.robot', 'bundle.joints'} <= {fault.field for fault in caught.value.faults}
