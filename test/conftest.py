@@ -1,6 +1,7 @@
-"""Every test run has a ROS domain of its own, on this machine only."""
+"""Every file of tests has a ROS domain of its own, on this machine only."""
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,23 +10,41 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
-_reserved = contextlib.ExitStack()
 
 
 def pytest_configure(config):
-    """Reserve a free domain for as long as this process runs (each xdist worker has its own)."""
-    config.add_cleanup(_reserved.close)
+    """Stay on this machine, and off its screen."""
     os.environ['MPLBACKEND'] = 'Agg'
     if os.environ.get('ROS_DISTRO') == 'humble':
         os.environ['ROS_LOCALHOST_ONLY'] = '1'
     else:
         os.environ.pop('ROS_LOCALHOST_ONLY', None)  # deprecated, and would hide the next one
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def fixture_domain():
+    """Reserves a free domain: what a file leaves behind, or kills, is not seen by the next."""
     try:
         from domain_coordinator import domain_id
     except ImportError:
-        return  # no ROS here: the unit tests need none
-    os.environ['ROS_DOMAIN_ID'] = str(_reserved.enter_context(domain_id()))
+        yield  # no ROS here: the unit tests need none
+        return
+    with domain_id() as free:
+        os.environ['ROS_DOMAIN_ID'] = str(free)
+        yield
+    gc.collect()  # nodes that were not made, for wrong parameters
+    left = participants()
+    assert not left, f'{left} participants were not destroyed: on one machine 32 find each other'
+
+
+def participants():
+    """Of this process, in Fast DDS, counted by the threads that serve them."""
+    found = 0
+    for thread in Path('/proc/self/task').glob('*/comm'):
+        with contextlib.suppress(OSError):  # it has ended
+            found += thread.read_text().startswith('dds.ev')
+    return found
 
 
 def pytest_collection_modifyitems(items):
@@ -35,11 +54,6 @@ def pytest_collection_modifyitems(items):
         gazebo = 'gazebo' in file or 'gz' in file or file == 'test_classic_world.py'
         if gazebo or folder in (('node',), ('launch',)):
             item.add_marker(pytest.mark.xdist_group('processes'))
-
-
-def pytest_report_header(config):
-    """Name the domain, so that a test can be watched from outside."""
-    return f'ROS_DOMAIN_ID: {os.environ.get("ROS_DOMAIN_ID", "none")}'
 
 
 @pytest.fixture(scope='session', name='joint_states_in')

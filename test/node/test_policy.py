@@ -550,6 +550,24 @@ def test_a_terminated_process_stops_the_robot_first(world, tmp_path):
         process.wait()
 
 
+def test_nothing_of_a_policy_that_ended_is_seen_by_others(tmp_path):
+    given = {'bundle': write(tmp_path / 'p.onnx'), 'autostart': True}
+    context = rclpy.Context()
+    rclpy.init()
+    rclpy.init(context=context)
+    other = rclpy.create_node('other', context=context)
+    try:
+        node = PolicyNode(parameter_overrides=[Parameter(k, value=v) for k, v in given.items()])
+        World.until(lambda: other.count_publishers('policy/transition_event') == 1)
+        node.close()
+        node.destroy_node()
+        World.until(lambda: other.count_publishers('policy/transition_event') == 0)
+    finally:
+        other.destroy_node()
+        rclpy.shutdown(context=context)
+        rclpy.shutdown()
+
+
 def test_a_crash_of_the_control_cycle_ends_the_node(running):
     made = running()
 
