@@ -10,30 +10,44 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
+_reserved = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def own_domain():
+    """A ROS domain for this process and those it starts, and for nobody else meanwhile."""
+    try:
+        from domain_coordinator import domain_id
+    except ImportError:
+        yield  # no ROS here: the unit tests need none
+        return
+    before = {k: v for k, v in os.environ.items() if k == 'ROS_DOMAIN_ID'}
+    with domain_id() as free:
+        os.environ['ROS_DOMAIN_ID'] = str(free)
+        yield
+    del os.environ['ROS_DOMAIN_ID']
+    os.environ.update(before)
 
 
 def pytest_configure(config):
-    """Stay on this machine, and off its screen."""
+    """Stay on this machine, in a domain that nobody uses, and off its screen."""
+    config.add_cleanup(_reserved.close)
     os.environ['MPLBACKEND'] = 'Agg'
     if os.environ.get('ROS_DISTRO') == 'humble':
         os.environ['ROS_LOCALHOST_ONLY'] = '1'
     else:
         os.environ.pop('ROS_LOCALHOST_ONLY', None)  # deprecated, and would hide the next one
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    _reserved.enter_context(own_domain())  # for launch tests, which know no fixtures
 
 
 @pytest.fixture(scope='module', autouse=True)
 def fixture_domain():
-    """Reserves a free domain: what a file leaves behind, or kills, is not seen by the next."""
-    try:
-        from domain_coordinator import domain_id
-    except ImportError:
-        yield  # no ROS here: the unit tests need none
-        return
-    with domain_id() as free:
-        os.environ['ROS_DOMAIN_ID'] = str(free)
+    """What the tests of a file kill or leave behind is not seen by those of the next."""
+    with own_domain():
         yield
-    gc.collect()  # nodes that were not made, for wrong parameters
+    if participants():
+        gc.collect()  # nodes whose parameters were wrong
     left = participants()
     assert not left, f'{left} participants were not destroyed: on one machine 32 find each other'
 

@@ -85,7 +85,7 @@ class World:
 
     def randomize(self):
         """Call the service; the response and the draw that was published for it."""
-        assert self.client.wait_for_service(10)
+        assert self.client.wait_for_service(30)
         seen = len(self.draws)
         call = self.client.call_async(Trigger.Request())
         self.until(call.done)
@@ -210,7 +210,7 @@ def test_answers_of_others_and_rubbish_are_left_aside(world):
 
 def test_calls_at_once_are_answered_one_after_the_other(world):
     world = world()
-    assert world.client.wait_for_service(10)
+    assert world.client.wait_for_service(30)
     calls = [world.client.call_async(Trigger.Request()) for _ in range(4)]
     world.until(lambda: all(call.done() for call in calls))
     assert sorted(call.result().message.split(':')[0] for call in calls) == [
@@ -314,7 +314,7 @@ def test_a_constraint_that_cannot_be_satisfied_is_an_answer(world, tmp_path):
         f'constraints:\n  never: {VISCOUS} > 1.9999999\n'
     )
     world = world(space=str(path))
-    assert world.client.wait_for_service(10)
+    assert world.client.wait_for_service(30)
     call = world.client.call_async(Trigger.Request())
     world.until(call.done)
     assert not call.result().success
@@ -387,7 +387,7 @@ def test_with_the_embedded_simulator():
     try:
         World.until(lambda: draws)
         time.sleep(0.5)  # some simulated time passes
-        assert reset.wait_for_service(10)
+        assert reset.wait_for_service(30)
         call = reset.call_async(Trigger.Request())
         World.until(lambda: call.done() and len(draws) > 1)
     finally:

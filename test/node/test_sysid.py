@@ -95,7 +95,7 @@ class World:
         rclpy.try_shutdown()
 
 
-def wait(condition, timeout=10.0):
+def wait(condition, timeout=30.0):
     """Until the condition holds; fails after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not condition():
