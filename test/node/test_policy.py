@@ -562,6 +562,7 @@ def test_nothing_of_a_policy_that_ended_is_seen_by_others(tmp_path):
         node.close()
         node.destroy_node()
         World.until(lambda: other.count_publishers('policy/transition_event') == 0)
+        assert other.count_publishers('policy/transition_event') == 0
     finally:
         other.destroy_node()
         rclpy.shutdown(context=context)
