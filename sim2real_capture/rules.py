@@ -11,8 +11,7 @@
 Patterns are those of file names and match full topic names or their ends; the first that matches
 counts. Messages are made smaller when their clip is sealed, not while it is recorded. Images stay
 raw where ``<topic>/compressed`` is recorded itself, or excluded or private by a rule of its own.
-Sealing many images takes seconds, in which a new trigger's messages wait in memory: of what comes
-beyond 64 MiB (`writer.ClipWriter`), messages are dropped, and counted in their clip.
+Sealing many images takes seconds; a new clip is recorded meanwhile.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import pytest
 
 from sim2real_capture.access import Access, AccessFile, add_token, load_access
 from sim2real_capture.catalogue import labels
-from sim2real_capture.clip import MANIFEST, Context, Journal, seal
+from sim2real_capture.clip import MANIFEST, Context, Journal
+from sim2real_capture.clip_sealing import seal
 from sim2real_capture.plots import HEIGHT, MOST_POINTS, WIDTH, plot, ticks
 from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.ring import Record
