@@ -374,8 +374,9 @@ def _read(own: Mapping[str, Any], columns: Columns, paths: Sequence[Path]) -> Da
             shown = {
                 image.name: reread(
                     partial(_files, *places[number], column_of(image)),
-                    image.encoding,
+                    image,
                     known[image.name],
+                    places[number][0],
                 )
                 for image in images
             }
