@@ -291,7 +291,8 @@ def test_nothing_is_deleted_for_an_acknowledgement_of_another_hash(start, answer
     verify(clip)
 
 
-OFFSETS = b'{"offsets": {}}'
+MANY = b'1' + b'0' * 400
+WHOLE = b'{"offsets": {"clip-1_0.mcap": %b, "metadata.yaml": %b}}' % (MANY, MANY)
 
 
 @pytest.mark.parametrize(
@@ -300,11 +301,8 @@ OFFSETS = b'{"offsets": {}}'
         (b'<html lang=de>Bitte anmelden: G\xe4ste</html>', b''),  # a guest network's, in Latin 1
         (b'[' * 100_000, b''),
         (b'{"offsets": {"clip-1_0.mcap": -7}}', b'{}'),
-        (
-            b'{"offsets": {"clip-1_0.mcap": 1' + b'0' * 400 + b'}}',
-            b'{"time": 1' + b'0' * 400 + b'}',
-        ),
-        (OFFSETS, b'{"time": NaN}'),
+        (WHOLE, b'{"time": %b}' % MANY),
+        (WHOLE, b'{"time": NaN}'),
         (b'{"sha256": ["x"]}', b''),
         (None, b''),  # without an end
     ],
