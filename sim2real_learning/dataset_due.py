@@ -109,13 +109,10 @@ def drift(
 
 
 def _known(estimates: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Means and standard deviations of what was identified, as far as they are numbers."""
+    """Means and standard deviations of what was identified."""
     found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for estimate in estimates:
         for address, about in estimate.items():
-            if not isinstance(about, Mapping) or about.get('status') != 'identified':
-                continue
-            mean, std = about.get('mean'), about.get('std')
-            if isinstance(mean, (int, float)) and isinstance(std, (int, float)):
-                found[address].append((float(mean), float(std)))
+            if about['status'] == 'identified':
+                found[address].append((float(about['mean']), float(about['std'])))
     return found
