@@ -46,7 +46,8 @@ def decoders(
     }
     for entry in entries:
         if entry.kind == 'button':
-            found[resolve(entry.settings.topic)] = partial(presses, entry.settings.index)
+            topic = resolve(entry.settings.topic)
+            found[topic] = partial(presses, topic)
     return found
 
 
@@ -180,13 +181,13 @@ def changes(message: Any, stamp: float) -> Changes:
     return Changes(stamp, tuple(found))
 
 
-def presses(index: int, message: Any, stamp: float) -> tuple[Press, ...]:
-    """What a button says: sensor_msgs/Joy, std_msgs/Bool, or std_msgs/Empty for a short press."""
+def presses(topic: str, message: Any, stamp: float) -> tuple[Press, ...]:
+    """What buttons say: sensor_msgs/Joy, std_msgs/Bool, or std_msgs/Empty for a short press."""
     if hasattr(message, 'buttons'):
-        return (Press(stamp, index < len(message.buttons) and bool(message.buttons[index])),)
+        return tuple(Press(stamp, topic, i, bool(on)) for i, on in enumerate(message.buttons))
     if hasattr(message, 'data'):
-        return (Press(stamp, bool(message.data)),)
-    return Press(stamp, True), Press(stamp + 1e-6, False)
+        return (Press(stamp, topic, None, bool(message.data)),)
+    return Press(stamp, topic, None, True), Press(stamp + 1e-6, topic, None, False)
 
 
 def _finite(values: Sequence[float | None]) -> Array | None:

@@ -342,7 +342,8 @@ def known_of(manifest: Mapping[str, Any], source: str | Path) -> Known:
     if not isinstance(values, Mapping) or not all(map(_is_number, values.values())):
         faults.add('draw.values', values, 'must give a number for each address')
         draw, values = {}, {}
-    numbers = [draw.get(key) for key in ('seed', 'episode', 'environment')]
+    seed, episode, environment = (draw.get(key) for key in ('seed', 'episode', 'environment'))
+    numbers = (seed, episode, environment)
     if not all(number is None or type(number) is int for number in numbers):
         faults.add('draw', numbers, 'seed, episode and environment must be whole numbers')
     for address, about in estimate.items() if isinstance(estimate, Mapping) else (('', estimate),):
@@ -351,8 +352,9 @@ def known_of(manifest: Mapping[str, Any], source: str | Path) -> Known:
         if status is None or (sure and not all(_is_number(about.get(k)) for k in ('mean', 'std'))):
             faults.add(f'estimate.{address}', about, 'must give mean, std and status')
     faults.check()
-    episode = None if None in numbers else (numbers[0], numbers[1], numbers[2])
-    return Known(dict(values), episode, dict(estimate))
+    if seed is None or episode is None or environment is None:
+        return Known(dict(values), None, dict(estimate))
+    return Known(dict(values), (seed, episode, environment), dict(estimate))
 
 
 def _is_number(value: object) -> bool:
