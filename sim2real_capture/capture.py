@@ -139,9 +139,12 @@ class Capture:
 
     def record(self, topic: str, kind: str, data: bytes, now: int) -> None:
         """A message without a stamp to go by."""
+        self._hear(topic, now)
+        self.recorder.push(Record(topic, kind, self._clock.at(now), data))
+
+    def _hear(self, topic: str, now: int) -> None:
         if topic in self._heard:
             self._heard[topic] = now
-        self.recorder.push(Record(topic, kind, self._clock.at(now), data))
 
     def command(
         self, source: str, values: Array | None, now: int, stamp: int | None = None
@@ -179,6 +182,7 @@ class Capture:
         Returns:
             The events it gave rise to, each with the clip that records it.
         """
+        self._hear(record.topic, now)
         if record.stamp == self._sampled == 0:
             self._unmeasured = UNSTAMPED
             self.ignored += 1
@@ -245,7 +249,8 @@ class Capture:
             self.recorder.finish('time stood still')
         if not self._heard:
             return []
-        self._heard = {topic: heard or now for topic, heard in self._heard.items()}
+        # From now where it was never heard, or where time went back.
+        self._heard = {topic: min(heard or now, now) for topic, heard in self._heard.items()}
         ages = {topic: (now - heard) * 1e-9 for topic, heard in self._heard.items()}
         return self.detect(Ages(stamp * 1e-9, ages), stamp)
 

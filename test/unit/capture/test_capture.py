@@ -270,3 +270,27 @@ def test_a_folder_that_is_a_file_is_bad_input(profile, tmp_path, context):
     (tmp_path / 'spool').write_text('')
     with pytest.raises(InputError, match='folder = .*spool'):
         Capture(CaptureConfig(folder=str(tmp_path / 'spool')), profile, lambda: context, print)
+
+
+def test_silence_of_joint_states_and_of_commands(rig, tmp_path, joint_state):
+    (tmp_path / 'mine.yaml').write_text(
+        f'detectors: {{silence: {{topics: [{joint_state(0.0).topic}, /policy/action_applied], '
+        'longest: [0.3, 0.3]}}\n'
+    )
+    made = rig(detectors=str(tmp_path / 'mine.yaml'))
+
+    def watched(stamp):
+        return [event.detail for event, _ in made.capture.watch(round(stamp * S) + made.SKEW)]
+
+    assert watched(0.0) == []
+    for begin in np.arange(0.0, 2.0, 0.25):
+        made.run(begin, begin + 0.25)
+        assert watched(begin + 0.25) == []
+    made.run(2.0, 2.5, source='')
+    assert watched(2.5) == ['/policy/action_applied']
+    assert watched(3.0) == [joint_state(0.0).topic]
+    made.run(3.0, 3.1)
+    assert watched(3.1) == []
+    made.run(1.0, 1.1)  # time went back, by more than a pause
+    assert watched(1.1) == []
+    assert watched(1.6) == [f'{joint_state(0.0).topic} /policy/action_applied']
