@@ -85,7 +85,14 @@ class CaptureNode(Node):
         }
         if not config.paced:
             found[states] = self._on_joint_states
-        self._topics = RecordedTopics(self, found, self.capture.pin, frozenset({states}))
+        types: dict[str, tuple[str, ...]] = {
+            **{topic: decoder.types for topic, decoder in self._decoders.items()},
+            **dict.fromkeys(
+                (self._draw, self._estimate, self._diagnostics), (decoding.DIAGNOSTICS,)
+            ),
+            states: (JOINT_STATE,),
+        }
+        self._topics = RecordedTopics(self, found, self.capture.pin, frozenset({states}), types)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.25, self._topics.discover, clock=steady)
         self.create_timer(
@@ -114,7 +121,7 @@ class CaptureNode(Node):
         if topic in self._decoders:
             stamp = self.capture.at(now)
             message = deserialize_message(data, conversions.message_class(kind))
-            for signal in self._decoders[topic](message, stamp * 1e-9):
+            for signal in self._decoders[topic].signals(message, stamp * 1e-9):
                 self._announce(self.capture.detect(signal, stamp))
 
     def _on_command(self, source: str, topic: str, kind: str, data: bytes) -> None:
@@ -198,8 +205,8 @@ class CaptureNode(Node):
 
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         well, message, values = self.capture.status()
-        for topic, kind in self._topics.unknown.items():
-            well, message = False, f'{message}; {topic} not recorded: {kind} is not installed'
+        for topic, why in self._topics.unheard.items():
+            well, message = False, f'{message}; {topic} not recorded: {why}'
         values['topics_without_publisher'] = ' '.join(self._topics.waiting)
         return DiagnosticStatus.OK if well else DiagnosticStatus.WARN, message, values
 

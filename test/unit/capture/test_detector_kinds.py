@@ -200,7 +200,7 @@ def test_each_button_is_heard_by_its_own_detector(tmp_path):
     events = [
         (stamp, detector.name)
         for stamp, (topic, message) in enumerate(said)
-        for signal in heard[topic](message, float(stamp))
+        for signal in heard[topic].signals(message, float(stamp))
         for detector in made.active
         if detector.update(signal)
     ]
