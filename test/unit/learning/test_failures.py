@@ -127,6 +127,8 @@ def test_what_a_clip_knows_of_the_world_is_taken_over():
     assert (known.values, known.episode) == ({MASS: 1.5}, None)
     assert known.estimate == told['estimate']
     assert known_of({'draw': None, 'estimate': {}}, '') == Known({}, None, {})
+    heard_wrong = {'draw': {'error': 'no draw'}, 'estimate': {'error': 'no estimate'}}
+    assert known_of(heard_wrong, '') == Known({}, None, {})
 
 
 @pytest.mark.parametrize(
