@@ -338,6 +338,8 @@ def known_of(manifest: Mapping[str, Any], source: str | Path) -> Known:
     """
     faults = Faults(str(source))
     draw, estimate = manifest.get('draw') or {}, manifest.get('estimate') or {}
+    if isinstance(estimate, Mapping) and 'error' in estimate:  # what was heard was none
+        estimate = {}
     values = draw.get('values') or {} if isinstance(draw, Mapping) else None
     if not isinstance(values, Mapping) or not all(map(_is_number, values.values())):
         faults.add('draw.values', values, 'must give a number for each address')
