@@ -34,7 +34,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
-from sim2real_capture.access import OPEN, Access, AccessFile, Caller
+from sim2real_capture.access import ANYONE, OPEN, Access, AccessFile, Caller
 from sim2real_capture.catalogue import Catalogue
 from sim2real_capture.clip import check_name, lock_folder, make_folder
 from sim2real_capture.page import Page
@@ -210,7 +210,7 @@ class Receiver:
             if any(here[file] < entry['size'] for file, entry in files.items()):
                 return _answer(202, offsets=here)
             received = {
-                'robot': robot,
+                'robot': '' if robot == ANYONE else robot,
                 'at': datetime.now(timezone.utc).isoformat(timespec='milliseconds'),
                 'clock_offset': _number(request.headers.get(CLOCK_OFFSET)),
                 'clock_offset_error': _number(request.headers.get(CLOCK_ERROR)),

@@ -241,7 +241,11 @@ def ingest(
 
 def _check(base: Dataset, meta: BundleMetadata) -> None:
     faults = [
-        Fault(f'bundle.{name}', ours, f'the data set has {theirs}: begin another one')
+        Fault(
+            f'bundle.{name}',
+            ours,
+            f'the data set has {theirs}: give what fits it, or begin another one',
+        )
         for name, ours, theirs in (
             ('robot', meta.robot, base.robot),
             ('observation', meta.observation.labels, base.observation),

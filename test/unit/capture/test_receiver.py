@@ -88,6 +88,7 @@ def test_announced_then_sent_then_acknowledged(server, ask, clip, tmp_path):
     verify(info.path)
     received = json.loads((info.path / RECEIVED).read_text())
     assert received['clock_offset'] == 0.5 and received['clock_offset_error'] is None
+    assert received['robot'] == ''  # nobody had to say who they are
     assert waiting(tmp_path / 'library') == [] and server.receiver.received == 1
 
 
