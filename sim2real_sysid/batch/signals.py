@@ -152,9 +152,8 @@ def _motion(segment: Segment, bodies: Bodies, bandwidth: float) -> Motion:
     efforts = bodies.columns(states, np.column_stack([bodies.nominal, bodies.payload]))
     moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
     moving &= ~_stuck(segment)
-    return Motion(
-        segment, position, velocity, acceleration, efforts[:, :, 0], efforts[:, :, 1:], moving
-    )
+    rigid = efforts[:, :, 0] + bodies.followers.efforts(velocity)
+    return Motion(segment, position, velocity, acceleration, rigid, efforts[:, :, 1:], moving)
 
 
 def _stuck(segment: Segment) -> Flags:
