@@ -50,6 +50,9 @@ WEIGHTS = (30.0, 300.0, 3000.0)
 """Of what exceeds the limits, round by round."""
 AIM = 0.97
 """Share of the limits that the optimizer aims at, so that a little beyond is within them."""
+REACHES = (1.0, 0.25, 0.05)
+"""Of the limits, for the random motions it begins with: large ones are blocked on every side
+where joints turn far and the robot is in its own way."""
 CANDIDATES = 24  # random motions, of which the best is taken to begin with
 LEAST_SCALE = 0.2  # a motion that must be shrunk further is none
 
@@ -330,10 +333,18 @@ class _Search:
     # The search
 
     def run(self) -> Excitation:
-        """Optimize, shrink, check."""
+        """Optimize, shrink, check; once more from smaller motions where that finds none."""
+        for reach in REACHES:
+            begin, before = self._begin(reach)
+            best = self._optimized(begin)
+            found = self._shrunk(best)
+            if found is not None:
+                return self._finished(found, before)
+        raise self._no_room(best)
+
+    def _optimized(self, x: Array) -> Array:
         from scipy.optimize import minimize
 
-        x, before = self._begin()
         rounds, done = len(WEIGHTS), 0
         most = self._config.iterations
 
@@ -355,16 +366,16 @@ class _Search:
             )
             x, done = found.x.reshape(x.shape), (index + 1) * most
             self._progress((index + 1) / rounds, f'condition number {self._condition(x):.3g}')
-        return self._finished(self._shrunk(x), before)
+        return x
 
     def _condition(self, x: Array) -> float:
         return _spread(self.regressor.see(self._states(x, self._map)).regressor)[0]
 
-    def _begin(self) -> tuple[Array, float]:
-        """The best of random motions, each as large as its joints' own limits allow."""
+    def _begin(self, reach: float) -> tuple[Array, float]:
+        """The best of random motions, each a share of what its joints' own limits allow."""
         best, least, before = None, math.inf, math.inf
         for _ in range(CANDIDATES):
-            x = self._within(self._rng.normal(size=(len(self._start), self._free)))
+            x = reach * self._within(self._rng.normal(size=(len(self._start), self._free)))
             seen = self.regressor.see(states := self._states(x, self._map))
             excess = self._loads(states, seen)[0] + self._bounds(self._states(x, self._fine))[0]
             value = self._criterion(seen)[0] + WEIGHTS[0] * excess
@@ -387,24 +398,21 @@ class _Search:
         )
         return np.asarray(x / np.maximum(share, 1.0)[:, None])
 
-    def _shrunk(self, x: Array) -> Array:
+    def _shrunk(self, x: Array) -> Array | None:
         """The motion, as much smaller as it must be to keep every limit at every instant."""
         x, scale = self._within(x), 1.0
-        while not self._keeps(self._trajectory(x * scale)):
+        while self._broken(self._trajectory(x * scale)):
             scale *= 0.96
             if scale < LEAST_SCALE:
-                raise self._no_room()
+                return None
         return np.asarray(x * scale)
 
-    def _no_room(self) -> Sim2RealError:
-        words, pairs = '', self.clearance.pairs
-        if pairs:
-            gaps = self.clearance.distances(self._start, [pair.number for pair in pairs])
-            one, other = pairs[int(gaps.argmin())].links
-            words = f' ({one} and {other} are {1e3 * gaps.min():.0f} mm apart where it starts)'
+    def _no_room(self, x: Array) -> Sim2RealError:
+        broken = self._broken(self._trajectory(LEAST_SCALE * self._within(x)))
         return Sim2RealError(
-            f'no motion of {self._profile.name} within the limits was found{words}: give another '
-            'default_position, more room (box, clearance, share) or another seed'
+            f'no motion of {self._profile.name} within the limits was found: in the last one '
+            f'{broken}; give another default_position, more room (floor, box, clearance, share) '
+            'or another seed'
         )
 
     def _trajectory(self, x: Array) -> Trajectory:
@@ -421,15 +429,21 @@ class _Search:
         count = FINEST * self._count
         return States(*trajectory.at(np.arange(count) / count / self._frequency))
 
-    def _keeps(self, trajectory: Trajectory) -> bool:
-        """Whether every limit is kept, on the finest grid."""
+    def _broken(self, trajectory: Trajectory) -> str:
+        """What limit a motion breaks on the finest grid, in words; nothing if it keeps all."""
         poses = self._dense(trajectory).position
         tool = np.array([self._kinematics.position(pose) for pose in poses])
         if (tool < self._box[0]).any() or (tool > self._box[1]).any():
-            return False
-        if not self.clearance.bare and self.clearance.nearest(poses)[0] < 0.0:
-            return False
-        return max(values.max() for values in self.used(trajectory).values()) <= 1.0 + 1e-6
+            return 'the tool leaves its box'
+        if not self.clearance.bare:
+            lack, (one, other) = self.clearance.nearest(poses)
+            if lack < 0.0:
+                return f'{one} and {other} come {-1e3 * lack:.3g} mm too near'
+        for name, values in self.used(trajectory).items():
+            if values.max() > 1.0 + 1e-6:
+                joint = self._profile.joint_names[int(values.argmax())]
+                return f'joint {joint} takes {values.max():.4g} times its {name}'
+        return ''
 
     def used(self, trajectory: Trajectory) -> dict[str, Array]:
         """Largest share of what may be used, (nj,) each, of the motion or of its command."""
