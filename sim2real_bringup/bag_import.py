@@ -6,7 +6,7 @@ command, where the mapping has commands, and a ``sensor_msgs/JointState``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,26 @@ from sim2real_core.profile_sections import COMMAND_TYPES, Topics
 
 Array = npt.NDArray[np.float64]
 Stamps = npt.NDArray[np.int64]
+Progress = Callable[[float], None]
+TOLD = 10_000  # rows between words about them
 LATEST = 2.0**31  # [s], where a stamp's seconds overflow
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 IMU_TYPE = 'sensor_msgs/msg/Imu'
 
 
-def import_log(log: str | Path, mapping: str | Path, out: str | Path) -> dict[str, Any]:
+def import_log(
+    log: str | Path,
+    mapping: str | Path,
+    out: str | Path,
+    progress: Progress = lambda share: None,
+) -> dict[str, Any]:
     """Turn a measured log into a rosbag2 with MCAP storage; same input, same bytes.
 
     Args:
         log: CSV or MATLAB file.
         mapping: YAML file.
         out: folder of the bag; must not exist.
+        progress: told the share that is written.
 
     Returns:
         What is in the bag, as :func:`sim2real_bringup.bags.summary` gives it.
@@ -54,7 +62,7 @@ def import_log(log: str | Path, mapping: str | Path, out: str | Path) -> dict[st
     chosen = read_mapping(mapping)
     table = read_table(log)
     times, series = joint_series(table, chosen)
-    write_bag(out, chosen, times, series, imu_series(table, chosen, len(times)))
+    write_bag(out, chosen, times, series, imu_series(table, chosen, len(times)), progress)
     return summary(out)
 
 
@@ -201,6 +209,7 @@ def write_bag(
     times: Stamps,
     series: dict[str, Array],
     imu: Mapping[str, Array] | None = None,
+    progress: Progress = lambda share: None,
 ) -> None:
     """Write the series; see :func:`joint_series` and :func:`imu_series` for their shapes.
 
@@ -231,6 +240,8 @@ def write_bag(
         if imu:
             bag.topic(f'/{topics.imu}', IMU_TYPE)
         for k, time in enumerate(times.tolist()):
+            if k % TOLD == 0:
+                progress(k / len(times))
             stamp = stamp_type(*divmod(time, 10**9))
             head = header(stamp, '')
             if 'command' in series:  # in force while the sample is taken
