@@ -227,7 +227,7 @@ def test_the_way_down_is_the_derivative_of_the_cost(pendulum, interface):
     text = pendulum.path.read_text().replace('{}', '{stiffness: 60, damping: 9}')
     pendulum.path.write_text(f'{text}\ncommand: {{interface: {interface}}}')
     search = _Search(load_profile(pendulum.path), quick(), lambda share, words: None)
-    x = 3.0 * np.random.default_rng(0).normal(size=2 * search._free)
+    x = 3.0 * np.random.default_rng(0).normal(size=2 * search.basis.free)
     value, slope = search._cost(x, 10.0)
     assert value > 10.0
     for index in range(0, len(x), 3):
