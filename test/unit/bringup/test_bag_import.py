@@ -67,6 +67,16 @@ def test_nanoseconds_since_1970_are_kept_to_the_last(tmp_path):
     assert [time for time, _ in messages(tmp_path / 'bag', '/joint_states')] == stamps
 
 
+def test_a_bag_that_was_cut_off_says_how_to_mend_it(tmp_path):
+    (tmp_path / 'log.csv').write_text('t,q\n' + ''.join(f'{k},{k}\n' for k in range(2000)))
+    (tmp_path / 'mapping.yaml').write_text('time: {column: t}\njoints: {a: {position: q}}')
+    import_log(tmp_path / 'log.csv', tmp_path / 'mapping.yaml', tmp_path / 'bag')
+    file = tmp_path / 'bag' / 'bag.mcap'
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(InputError, match='mcap recover'), open_bag(tmp_path / 'bag'):
+        pass
+
+
 def test_stamps_in_a_wrong_unit_are_refused(tmp_path):
     with pytest.raises(InputError, match=r'time = 1\.7.*is the unit right'):
         series(tmp_path, 'time: {column: t}\njoints: {a: {position: q}}',
