@@ -289,7 +289,12 @@ def _usable(
     for one in raw:
         doubted, findings = believed(one, profile, body)
         notes += [f'{one.name}: {words}' for words in findings]
-        recording = clean(doubted, profile)
+        try:
+            recording = clean(doubted, profile)
+        except InputError as error:  # for lack of what was doubted: that is what must be mended
+            why = '; '.join(findings)
+            faults = [replace(f, mend=f'{f.mend}; {why}') for f in error.faults]
+            raise InputError(*faults) from error
         notes += [f'{one.name}: {note}' for note in recording.notes]
         recordings.append(recording)
     return recordings, notes

@@ -218,16 +218,8 @@ def _motion(segment: Segment, bodies: Bodies, bandwidth: float) -> Motion:
     moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
     moving &= ~_stuck(segment)
     rows = _rows_of(segment.period, bandwidth or _widest(segment.period))
-    return Motion(
-        segment,
-        rows,
-        position,
-        velocity,
-        acceleration,
-        efforts[:, :, 0],
-        efforts[:, :, 1:],
-        moving,
-    )
+    rigid, payload = efforts[:, :, 0] + bodies.followers.efforts(velocity), efforts[:, :, 1:]
+    return Motion(segment, rows, position, velocity, acceleration, rigid, payload, moving)
 
 
 def _stuck(segment: Segment) -> Flags:
