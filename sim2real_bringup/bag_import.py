@@ -6,7 +6,7 @@ command, where the mapping has commands, and a ``sensor_msgs/JointState``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,27 @@ from sim2real_core.errors import Fault, Faults
 from sim2real_core.profile_sections import COMMAND_TYPES, Topics
 
 Array = npt.NDArray[np.float64]
+Stamps = npt.NDArray[np.int64]
+Progress = Callable[[float], None]
+TOLD = 10_000  # rows between words about them
+LATEST = 2.0**31  # [s], where a stamp's seconds overflow
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 IMU_TYPE = 'sensor_msgs/msg/Imu'
 
 
-def import_log(log: str | Path, mapping: str | Path, out: str | Path) -> dict[str, Any]:
+def import_log(
+    log: str | Path,
+    mapping: str | Path,
+    out: str | Path,
+    progress: Progress = lambda share: None,
+) -> dict[str, Any]:
     """Turn a measured log into a rosbag2 with MCAP storage; same input, same bytes.
 
     Args:
         log: CSV or MATLAB file.
         mapping: YAML file.
         out: folder of the bag; must not exist.
+        progress: told the share that is written.
 
     Returns:
         What is in the bag, as :func:`sim2real_bringup.bags.summary` gives it.
@@ -52,15 +62,15 @@ def import_log(log: str | Path, mapping: str | Path, out: str | Path) -> dict[st
     chosen = read_mapping(mapping)
     table = read_table(log)
     times, series = joint_series(table, chosen)
-    write_bag(out, chosen, times, series, imu_series(table, chosen, len(times)))
+    write_bag(out, chosen, times, series, imu_series(table, chosen, len(times)), progress)
     return summary(out)
 
 
-def joint_series(table: Table, mapping: LogMapping) -> tuple[Array, dict[str, Array]]:
+def joint_series(table: Table, mapping: LogMapping) -> tuple[Stamps, dict[str, Array]]:
     """Joint-side series in SI units.
 
     Returns:
-        Times (n,) [ns, integers], and per quantity (``position``, ``velocity``, ``effort``,
+        Times (n,) [ns], and per quantity (``position``, ``velocity``, ``effort``,
         ``command``; those that the mapping has) an array (n, nj) in message order.
 
     Raises:
@@ -148,7 +158,10 @@ def _column(table: Table, name: str, field: str, faults: Faults) -> Array | None
     values = table.find(name)
     path = tuple(field.split('.'))
     if values is None:
-        faults.add(f'{field}.column', name, f'{table.path} has: {table.known()}', path=path)
+        mend = f'{table.path} has: {table.known()}'
+        if name in table.texts:
+            mend = f'{table.path} has no numbers there, but {table.texts[name]}'
+        faults.add(f'{field}.column', name, mend, path=path)
         return None
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
@@ -159,21 +172,28 @@ def _column(table: Table, name: str, field: str, faults: Faults) -> Array | None
     return values
 
 
-def _times(table: Table, mapping: LogMapping, rows: int, faults: Faults) -> Array:
+def _times(table: Table, mapping: LogMapping, rows: int, faults: Faults) -> Stamps:
     """Stamps [ns], not negative and increasing."""
     time = mapping.time
     if time.column:
         column = _column(table, time.column, 'time', faults)
         if column is None:
-            return np.zeros(rows)
+            return np.zeros(rows, dtype=np.int64)
         seconds = column * TIME_UNITS[time.unit]
     else:
         seconds = np.arange(rows) / time.rate
-    stamps: Array = np.round((seconds + time.start) * 1e9)
-    if len(stamps) and stamps[0] < 0:
-        faults.add(
-            'time', float(seconds[0]), 'must not be negative; give time.start', path=('time',)
-        )
+    begun = seconds + time.start
+    if begun.min(initial=0.0) < 0:
+        mend = 'must not be negative; give time.start'
+        faults.add('time', float(begun.min()), mend, path=('time',))
+    if begun.max(initial=0.0) >= LATEST:
+        mend = f'seconds must be below {LATEST:.0f} (is the unit right?)'
+        faults.add('time', float(begun.max()), mend, path=('time',))
+        return np.zeros(rows, dtype=np.int64)
+    stamps = np.round(begun * 1e9).astype(np.int64)
+    exact = table.integers.get(time.column)
+    if exact is not None:
+        stamps = exact * round(1e9 * TIME_UNITS[time.unit]) + round(1e9 * time.start)
     still = np.flatnonzero(np.diff(stamps) <= 0)
     if still.size:
         k = int(still[0]) + 1
@@ -186,9 +206,10 @@ def _times(table: Table, mapping: LogMapping, rows: int, faults: Faults) -> Arra
 def write_bag(
     out: str | Path,
     mapping: LogMapping,
-    times: Array,
+    times: Stamps,
     series: dict[str, Array],
     imu: Mapping[str, Array] | None = None,
+    progress: Progress = lambda share: None,
 ) -> None:
     """Write the series; see :func:`joint_series` and :func:`imu_series` for their shapes.
 
@@ -218,7 +239,9 @@ def write_bag(
             bag.topic(command, command_type)
         if imu:
             bag.topic(f'/{topics.imu}', IMU_TYPE)
-        for k, time in enumerate(times.astype(np.int64).tolist()):
+        for k, time in enumerate(times.tolist()):
+            if k % TOLD == 0:
+                progress(k / len(times))
             stamp = stamp_type(*divmod(time, 10**9))
             head = header(stamp, '')
             if 'command' in series:  # in force while the sample is taken

@@ -143,6 +143,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         mend = f'not a readable rosbag2: {str(error) or type(error).__name__}'
+        if 'end magic' in mend:
+            mend += ' It was cut off: mend it with `mcap recover`, or record it again.'
         raise InputError(Fault('bag', str(path), mend)) from error
 
 

@@ -15,7 +15,8 @@ replaced by what a data sheet or the identification says:
   where twice the armature is the limit.
 - Acceleration limit: full speed in 0.2 s, or half of what the effort limit gives when that is
   less.
-- Default pose: zero where the limits leave 5 % of the range on each side, else mid-range.
+- Default pose: zero or mid-range, or the nearest pose that is free of the floor and of itself
+  (:mod:`sim2real_bringup.default_pose`).
 - Sensor noise: 5e-5 rad (1e-5 m), 0.1 % of the speed limit, 0.5 % of the effort limit.
 """
 
@@ -25,20 +26,21 @@ import json
 import math
 import os
 import re
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
+from sim2real_bringup.default_pose import POSES, DefaultPose, default_pose, random_poses
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.kinematics import Coordinates, build_model
 from sim2real_core.profile import RobotProfile, profile_from_yaml
 from sim2real_core.profile_sections import GuardTimes
 from sim2real_core.urdf import MOVABLE, Urdf, UrdfJoint, read_urdf, resolve_mesh
 from sim2real_core.yaml_file import YamlFile, parse_yaml
-from sim2real_randomizer.keyed import uniforms
 from sim2real_randomizer.space import space_from_yaml
 
 GUARD = GuardTimes.table()
@@ -46,10 +48,8 @@ ROTOR_ACCELERATION = {True: 500.0, False: 50.0}  # rotation [rad/s^2], translati
 LOAD_SHARE = 0.1
 SERVO = 2 * math.pi * 5.0  # rad/s
 FULL_SPEED = 0.2  # s
-EDGE = 0.05  # of a joint's range
 ENCODER = {True: 5e-5, False: 1e-5}  # rad, m
 WHEEL_SPEED = 10.0  # rad/s, of a continuous joint without limits
-POSES = 64
 TOOL = re.compile(
     r'(^|[_/-])(tcp|tool|ee|end_effector|grasp|flange)(_?(frame|link|point|tip))?\d*$', re.I
 )
@@ -76,9 +76,15 @@ class Drive:
     values: dict[str, float]
 
 
-def init_robot(
-    urdf_path: str | Path, out_dir: str | Path, name: str | None = None
-) -> tuple[Path, Path]:
+class Made(NamedTuple):
+    """Files of a robot, and where it stands."""
+
+    profile: Path
+    space: Path
+    pose: DefaultPose
+
+
+def init_robot(urdf_path: str | Path, out_dir: str | Path, name: str | None = None) -> Made:
     """Write a profile and a randomization space for a robot.
 
     Args:
@@ -87,7 +93,7 @@ def init_robot(
         name: of the robot; the URDF's when None.
 
     Returns:
-        Paths of the profile and of the space; both load without faults.
+        What was made; profile and space load without faults.
 
     Raises:
         InputError: the URDF cannot be used; every fault is named with its line. Or a file is
@@ -104,8 +110,10 @@ def init_robot(
     for path in (profile_path, space_path):
         if path.exists():
             raise InputError(Fault('out', str(path), 'exists; move it away or choose a name'))
-    drives = choose(urdf)
-    texts = {profile_path: profile_text(urdf, drives, name, out_dir)}
+    bare = profile_from_yaml(YamlFile(urdf.path, {'urdf': urdf.path.name}, {}))
+    pose = default_pose(bare, turns=wheeled(urdf))
+    drives = choose(urdf, bare, pose)
+    texts = {profile_path: profile_text(urdf, drives, pose, name, out_dir)}
     try:
         profile = profile_from_yaml(parse_yaml(texts[profile_path], profile_path))
         texts[space_path] = space_text(profile, drives)
@@ -122,7 +130,7 @@ def init_robot(
                 path.unlink()
         mend = f'give a folder that can be written to ({error})'
         raise InputError(Fault('out', str(out_dir), mend)) from error
-    return profile_path, space_path
+    return Made(profile_path, space_path, pose)
 
 
 def _of_the_urdf(fault: Fault, urdf: Urdf) -> Fault:
@@ -220,11 +228,11 @@ def chain(urdf: Urdf, link: str) -> list[str]:
     return found
 
 
-def choose(urdf: Urdf) -> list[Drive]:
-    """Gains, limits and noise of every actuated joint; see the module's text."""
+def choose(urdf: Urdf, bare: RobotProfile, pose: DefaultPose) -> list[Drive]:
+    """Gains, limits, noise and pose of every actuated joint; see the module's text."""
     drives = []
-    inertia = largest_inertia(urdf)
-    for joint in urdf.movable:
+    inertia = largest_inertia(bare)
+    for joint, position in zip(urdf.movable, pose.position):
         turns, moved = joint.type != 'prismatic', inertia[joint.name]
         rotor = ROTOR_ACCELERATION[turns]
         velocity = joint.velocity if math.isfinite(joint.velocity) else WHEEL_SPEED
@@ -237,7 +245,7 @@ def choose(urdf: Urdf) -> list[Drive]:
             'stiffness': total * SERVO**2 if stiff else 0.0,
             'damping': (2 if stiff else 1) * total * SERVO,
             'acceleration': min(velocity / FULL_SPEED, 0.5 * effort / total),
-            'default_position': default_position(joint),
+            'default_position': position,
             'position_noise': ENCODER[turns],
             'velocity_noise': 1e-3 * velocity,
             'effort_noise': 5e-3 * effort,
@@ -252,19 +260,7 @@ def wheeled(urdf: Urdf) -> bool:
     return all(joint.type == 'continuous' for joint in urdf.movable)
 
 
-def default_position(joint: UrdfJoint) -> float:
-    """Zero where that is well within the limits, else mid-range [rad or m]; a short number."""
-    if joint.type == 'continuous':
-        return 0.0
-    edge = EDGE * (joint.upper - joint.lower)
-    if joint.lower + edge <= 0 <= joint.upper - edge:
-        return 0.0
-    middle = 0.5 * (joint.lower + joint.upper)
-    short = (float(f'{middle:.{digits}g}') for digits in range(3, 17))
-    return next((number for number in short if joint.lower < number < joint.upper), middle)
-
-
-def largest_inertia(urdf: Urdf) -> dict[str, float]:
+def largest_inertia(bare: RobotProfile) -> dict[str, float]:
     """Largest diagonal element of the mass matrix for each actuated joint, over many poses.
 
     Returns:
@@ -272,18 +268,12 @@ def largest_inertia(urdf: Urdf) -> dict[str, float]:
     """
     import pinocchio  # build_model says how to get it
 
-    bare = profile_from_yaml(YamlFile(urdf.path, {'urdf': urdf.path.name}, {}))
     model = build_model(bare)
     data = model.createData()
     coordinates = Coordinates(model, bare)
     largest = np.zeros(len(bare.joints))
-    for pose in range(POSES):
-        u = np.array([float(uniforms(0, name, 0, pose)) for name in bare.joint_names])
-        endless = np.isinf(bare.array('upper'))
-        lower = np.where(endless, 0.0, bare.array('lower'))
-        upper = np.where(endless, 2 * math.pi, bare.array('upper'))
-        q = coordinates.configuration(lower + u * (upper - lower))
-        half = pinocchio.crba(model, data, q)
+    for position in random_poses(bare, POSES):
+        half = pinocchio.crba(model, data, coordinates.configuration(position))
         full = np.triu(half) + np.triu(half, 1).T  # only the upper half is always filled
         largest = np.maximum(largest, np.diag(coordinates.map.T @ full @ coordinates.map))
     return dict(zip(bare.joint_names, largest.tolist()))
@@ -308,7 +298,9 @@ def links(urdf: Urdf) -> dict[str, str]:
     }
 
 
-def profile_text(urdf: Urdf, drives: list[Drive], name: str, out_dir: Path) -> str:
+def profile_text(
+    urdf: Urdf, drives: list[Drive], pose: DefaultPose, name: str, out_dir: Path
+) -> str:
     """The profile's file."""
     near = os.path.commonpath([urdf.path, out_dir]) != os.path.sep
     path = os.path.relpath(urdf.path, out_dir) if near else str(urdf.path)
@@ -347,6 +339,7 @@ def profile_text(urdf: Urdf, drives: list[Drive], name: str, out_dir: Path) -> s
         f'# damped at {SERVO / (2 * math.pi):g} Hz in the heaviest pose'
         + (' (here: the velocity loop).' if wheels else '.'),
         '# armature: rotor inertia seen at the joint, a guess from effort limit and load.',
+        *textwrap.wrap(f'# default_position: {pose.text}.', 95, subsequent_indent='# '),
         'joints:',
     ]
     for drive in drives:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from sim2real_core.errors import Fault, Faults, InputError
 
 Array = npt.NDArray[np.float64]
 DELIMITERS = (';', '\t', ',')
+EXACT = 2**53  # integers up to here are exact in floating point
+_SEPARATOR = re.compile(r'"?sep=([;,\t])"?', re.IGNORECASE)
+_INTEGER = re.compile(r'[+-]?\d{1,18}|[+-]?[1-8]\d{18}')
 _INDEXED = re.compile(r'(.+)\[(\d+)\]')
 
 
@@ -25,14 +29,23 @@ class Table:
         path: the file.
         columns: name to values (n,).
         lines: line of the file of each row, None where the file has no lines.
+        integers: columns of integers that floating point rounds, like nanoseconds since 1970.
+        texts: columns without any number, and what their first cell holds.
     """
 
     def __init__(
-        self, path: Path, columns: Mapping[str, Array], lines: list[int] | None = None
+        self,
+        path: Path,
+        columns: Mapping[str, Array],
+        lines: list[int] | None = None,
+        integers: Mapping[str, npt.NDArray[np.int64]] | None = None,
+        texts: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
         self.columns = dict(columns)
         self.lines = lines
+        self.integers = dict(integers or {})
+        self.texts = dict(texts or {})
 
     def find(self, name: str) -> Array | None:
         """A column (n,), or ``matrix[2]``: the third column of a matrix; None when not there."""
@@ -63,9 +76,10 @@ def read_table(path: str | Path) -> Table:
     """Read ``.csv`` (also ``.tsv``, ``.txt``) or ``.mat``.
 
     CSV: separated by semicolons, tabs, commas or blanks; names in the first line (columns are
-    numbered from 0 when it holds numbers); lines that start with ``#`` or ``%`` are comments,
-    the last of them before the data may hold the names; a decimal comma is understood where
-    commas do not separate. MATLAB: fields of structures are ``log.q``, columns of a matrix
+    numbered from 0 when it holds numbers), units perhaps in the second; lines that start with
+    ``#`` or ``%`` are comments, the last of them before the data may hold the names; a decimal
+    comma is understood where commas do not separate, and what a spreadsheet puts in front (a byte
+    order mark, ``sep=;``). MATLAB: fields of structures are ``log.q``, columns of a matrix
     ``q[0]``.
 
     Raises:
@@ -124,16 +138,15 @@ def _collect(value: Any, name: str, found: dict[str, Array]) -> None:
 
 
 def _read_csv(path: Path) -> Table:
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Fault('file', str(path), f'not a readable text ({error})')) from error
+    text = _text(path)
     lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    told = _SEPARATOR.fullmatch(lines[0][1].strip()) if lines else None
+    lines = lines[1:] if told else lines
     comments = [(i, line) for i, line in lines if line.lstrip()[0] in '#%']
     data = [(i, line) for i, line in lines if line.lstrip()[0] not in '#%']
     if len(data) < 2:
         raise InputError(Fault('file', str(path), 'holds no rows of numbers'))
-    delimiter = _delimiter(data[0][1])
+    delimiter = told[1] if told else _delimiter(data[0][1])
     decimal = delimiter != ','
 
     def split(line: str) -> list[str]:
@@ -148,7 +161,37 @@ def _read_csv(path: Path) -> Table:
         names = named if len(named) == len(names) else [str(i) for i in range(len(names))]
     else:
         data = data[1:]
+        if all(_number(cell, decimal) is None for cell in split(data[0][1])):
+            data = data[1:]  # units
+    if not data:
+        raise InputError(Fault('file', str(path), 'holds no rows of numbers'))
+    values = _plain(data, delimiter, decimal, len(names))
+    if values is not None and len(set(names)) == len(names):
+        return Table(path, dict(zip(names, values.T)), [i for i, _ in data])
     return _rows(path, names, [(i, split(line)) for i, line in data], decimal)
+
+
+def _plain(
+    data: list[tuple[int, str]], delimiter: str | None, decimal: bool, width: int
+) -> Array | None:
+    """Rows of nothing but numbers, ten times as fast; None for what asks for a closer look."""
+    text = [line.replace(',', '.') if decimal else line for _, line in data]
+    try:
+        values = np.loadtxt(text, delimiter=delimiter, ndmin=2, comments=None)
+    except ValueError:
+        return None
+    exact = values.shape[1] == width and bool((np.abs(values) <= EXACT).all())
+    return values if exact else None
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return data.decode('utf-16' if wide else 'utf-8-sig')
+    except (OSError, UnicodeDecodeError) as error:
+        mend = f'not a readable text; save it as CSV in UTF-8 ({error})'
+        raise InputError(Fault('file', str(path), mend)) from error
 
 
 def _delimiter(line: str) -> str | None:
@@ -187,7 +230,14 @@ def _rows(path: Path, names: list[str], rows: list[tuple[int, list[str]]], decim
         if name in columns:
             faults.found.append(Fault(name, cell, 'must be a number', str(path), line))
     faults.check()
-    return Table(path, columns, [line for line, _ in rows])
+    large = [(name, j) for j, name in enumerate(names) if (np.abs(values[:, j]) > EXACT).any()]
+    integers = {
+        name: np.array([int(cells[j]) for _, cells in rows])
+        for name, j in large
+        if all(_INTEGER.fullmatch(cells[j]) for _, cells in rows)
+    }
+    texts = {name: f'{cell} in line {line}' for name, (line, cell) in bad.items()}
+    return Table(path, columns, [line for line, _ in rows], integers, texts)
 
 
 def _with_comma(cell: str) -> float | None:

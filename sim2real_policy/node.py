@@ -156,11 +156,12 @@ class PolicyNode(LifecycleNode):
             self._source.runtime.close()
 
     def close(self) -> None:
-        """Stop the robot and say goodbye."""
+        """Stop the robot, say goodbye, and drop what rclpy leaves to the garbage collector."""
         if self._state == 'active':
             self.trigger_deactivate()
         self._disconnect()
         self._health.close()
+        self._state_machine.destroy_when_not_in_use()
 
     # In the thread of the loop
 

@@ -20,6 +20,7 @@ Places = npt.NDArray[np.intp]
 POSES = 32  # random ones
 WEIGHS = 1e-6  # share of the most that gravity changes with a joint, below which it does not
 TINY = 1e-6  # [N*m/rad or N/m], at the least
+CREEP = 1e-3  # share of the speed limit, below which a follower's dry friction grows with it
 
 
 def payload_urdf(text: str, link: str) -> str:
@@ -65,8 +66,39 @@ def check_base(profile: RobotProfile) -> None:
             joint = into.get(joint.parent)
 
 
+class Followers:
+    """Friction of joints that follow others (mimic), as the URDF has it, at those they follow.
+
+    Nobody measures a follower by itself: what it takes is known, or else it would count as
+    friction of its leader. The simulators have it, too.
+
+    Args:
+        profile: the robot.
+    """
+
+    def __init__(self, profile: RobotProfile) -> None:
+        coupling = profile.coupling
+        rubs = [
+            coupling.moves(name) and name not in profile.joint_names for name in coupling.names
+        ]
+        self._map = coupling.map[rubs]
+        joints = [profile.urdf.joints[n] for n, follows in zip(coupling.names, rubs) if follows]
+        self._viscous = np.array([joint.damping for joint in joints])
+        self._coulomb = np.array([joint.friction for joint in joints])
+        fastest = profile.array('velocity')
+        fastest = np.where(np.isfinite(fastest), fastest, 1.0)
+        self._slow = CREEP * np.abs(self._map) @ fastest
+
+    def efforts(self, velocity: Array) -> Array:
+        """Efforts (..., nj) at velocities (..., nj) of the actuated joints."""
+        rates = velocity @ self._map.T
+        own = self._viscous * rates + self._coulomb * np.tanh(rates / self._slow)
+        return np.asarray(own @ self._map)
+
+
 class RigidBody:
-    """Efforts that the URDF's rigid bodies ask for; friction and armature are not in it.
+    """Efforts that the URDF's rigid bodies ask for; armature and the joints' own friction are not
+    in it, that of :class:`Followers` is.
 
     Args:
         profile: the robot.
@@ -93,6 +125,7 @@ class RigidBody:
         self._data = self._model.createData()
         self._loaded = self._model.copy()  # with a kilogram more of payload
         self._coordinates = Coordinates(self._model, profile)
+        self._followers = Followers(profile)
         bodies = list(self._model.inertias)[1:]
         self._inertias = np.concatenate([body.toDynamicParameters() for body in bodies])
         unit = pinocchio.buildModelFromXML(payload_urdf(profile.urdf.text, profile.payload_link))
@@ -153,10 +186,10 @@ class RigidBody:
             states: (n, 3, nj) positions [rad or m], velocities and accelerations.
 
         Returns:
-            (n, nj, 1 + 4): nominal inverse dynamics [N*m or N]; its derivative with respect to
-            the mass of the payload link, whose inertia scales along [per kg]; and with respect to
-            a first moment of mass in the axes x, y, z of that link [per kg*m], as its centre of
-            mass moves.
+            (n, nj, 1 + 4): nominal inverse dynamics and friction of followers [N*m or N]; its
+            derivative with respect to the mass of the payload link, whose inertia scales along
+            [per kg]; and with respect to a first moment of mass in the axes x, y, z of that link
+            [per kg*m], as its centre of mass moves.
         """
         coordinates, found = self._coordinates, []
         rates = states[:, 1:] @ coordinates.map.T
@@ -166,7 +199,9 @@ class RigidBody:
         terms = np.array(found).reshape(-1, len(self._inertias))
         known = np.column_stack([self._inertias, self._payload])
         columns = (terms @ known).reshape(len(states), self._model.nv, -1)
-        return np.asarray(coordinates.map.T @ columns)
+        columns = np.asarray(coordinates.map.T @ columns)
+        columns[:, :, 0] += self._followers.efforts(states[:, 1])
+        return columns
 
     def efforts(self, position: Array, velocity: Array, acceleration: Array) -> Array:
         """Efforts of the nominal bodies, and what one more kilogram of payload adds.

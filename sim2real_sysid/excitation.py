@@ -33,9 +33,10 @@ from sim2real_core.dynamics import Loop
 from sim2real_core.errors import Faults, Sim2RealError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import RobotProfile
-from sim2real_core.trajectory import DIGITS, Series, Trajectory
+from sim2real_core.trajectory import DIGITS, Trajectory
 from sim2real_sysid.clearance import Clearance
 from sim2real_sysid.dynamics import check_base
+from sim2real_sysid.excitation_basis import Basis
 from sim2real_sysid.excitation_config import ExcitationConfig
 from sim2real_sysid.excitation_limits import MARGIN, limits_of
 from sim2real_sysid.torque_regressor import STATES, Seen, States, TorqueRegressor
@@ -43,13 +44,14 @@ from sim2real_sysid.torque_regressor import STATES, Seen, States, TorqueRegresso
 Array = npt.NDArray[np.float64]
 Progress = Callable[[float, str], None]
 
-INSTANTS = 8  # per period of the highest harmonic
-FINE = 4  # times as many, where only poses and speeds matter
-FINEST = 12  # times as many in the end
+FINEST = 12  # times as many instants in the end
 WEIGHTS = (30.0, 300.0, 3000.0)
 """Of what exceeds the limits, round by round."""
 AIM = 0.97
 """Share of the limits that the optimizer aims at, so that a little beyond is within them."""
+REACHES = (1.0, 0.25, 0.05)
+"""Of the limits, for the random motions it begins with: large ones are blocked on every side
+where joints turn far and the robot is in its own way."""
 CANDIDATES = 24  # random motions, of which the best is taken to begin with
 LEAST_SCALE = 0.2  # a motion that must be shrunk further is none
 
@@ -150,7 +152,7 @@ class _Search:
         self._box = np.array(config.box).reshape(2, 3)
         self._kinematics = Kinematics(profile)
         self._check_start(default)
-        self._basis()
+        self.basis = Basis(limits, self._start, config.harmonics, self._frequency)
 
     def _random_states(self, count: int) -> States:
         limits, nj = self._limits, len(self._start)
@@ -179,74 +181,21 @@ class _Search:
             faults.add('box', self._config.box, f'must hold the start, at {at} m')
         faults.check()
 
-    # The motion as a linear function of free numbers
-
-    def _basis(self) -> None:
-        """What the free numbers of each joint do to its harmonics, and those at each instant.
-
-        A harmonic counts as much as the limits let it be large. Velocity and acceleration at the
-        start, sums over the harmonics, are kept zero by an orthogonal basis of what they leave
-        free.
-        """
-        h = self._config.harmonics
-        harmonics = np.arange(1, h + 1)
-        limits = self._limits
-        w = 2.0 * math.pi * self._frequency * harmonics
-        size = np.minimum(limits.half[:, None], limits.velocity[:, None] / w)
-        size = np.minimum(size, limits.acceleration[:, None] / w**2) / math.sqrt(h)
-        self._to_sin = np.array([_free(row * harmonics) * row[:, None] for row in size])
-        self._to_cos = np.array([_free(row * harmonics**2) * row[:, None] for row in size])
-        self._free = 2 * (h - 1)
-        self._count = INSTANTS * h
-        self._map, self._fine = self._maps(self._count), self._maps(FINE * self._count)
-
-    def _maps(self, count: int) -> list[Array]:
-        """Positions from the start, velocities and accelerations: (nj, count, m) each."""
-        harmonics = np.arange(1, self._config.harmonics + 1)
-        w = 2.0 * math.pi * self._frequency * harmonics
-        phase = np.outer(2.0 * math.pi * np.arange(count) / count, harmonics)
-        cos, sin = np.cos(phase), np.sin(phase)
-        return [
-            np.concatenate([s @ self._to_sin, c @ self._to_cos], axis=2)
-            for s, c in ((sin, cos - 1.0), (w * cos, -w * sin), (-(w**2) * sin, -(w**2) * cos))
-        ]
-
-    def _states(self, x: Array, maps: list[Array]) -> States:
-        q, v, a = (np.einsum('jnm,jm->nj', part, x) for part in maps)
-        return States(q + self._start, v, a)
-
-    def _series(self, x: Array) -> Series:
-        """The series, rounded as its file is; at time 0 it is still at the start."""
-        m = self._free // 2
-        sin = np.einsum('jhm,jm->jh', self._to_sin, x[:, :m])
-        cos = np.einsum('jhm,jm->jh', self._to_cos, x[:, m:])
-        sin, cos = np.round(sin, DIGITS), np.round(cos, DIGITS)
-        return Series(np.round(self._start - cos.sum(axis=1), DIGITS), cos, sin)
-
-    def _rates(self, command: Array, order: int) -> Array:
-        """Derivative of a periodic signal (n, nj) with respect to time."""
-        n = len(command)
-        rate = 2.0 * math.pi * self._frequency * np.fft.rfftfreq(n, 1.0 / n)
-        spectrum = np.fft.rfft(command, axis=0) * ((1j * rate) ** order)[:, None]
-        if order % 2:
-            spectrum[-1] = 0.0  # the highest frequency of an even count has no odd derivative
-        return np.fft.irfft(spectrum, n, axis=0)
-
     # The objective
 
     def _cost(self, flat: Array, weight: float) -> tuple[float, Array]:
         """Objective plus weighted excess, and its derivative."""
-        x = flat.reshape(len(self._start), self._free)
-        states, fine = self._states(x, self._map), self._states(x, self._fine)
+        x = flat.reshape(len(self._start), self.basis.free)
+        states, fine = self.basis.states(x), self.basis.states(x, fine=True)
         seen = self.regressor.see(states)
         value, to_regressor = self._criterion(seen)
         loads, position, velocity, effort, dry = self._loads(states, seen)
         bounds, *own = self._bounds(fine)
         pulled = self.regressor.pull(states, seen, to_regressor, weight * effort, weight * dry)
         slopes = [
-            (self._map, (weight * position, weight * velocity)),
-            (self._map, pulled),
-            (self._fine, [weight * part for part in own]),
+            (self.basis.coarse, (weight * position, weight * velocity)),
+            (self.basis.coarse, pulled),
+            (self.basis.fine, [weight * part for part in own]),
         ]
         slope = sum(
             np.einsum('jnm,nj->jm', part, mine)
@@ -299,11 +248,11 @@ class _Search:
         command = loop.command(states.position, states.velocity, seen.effort)
         to_command = np.zeros_like(command)
         for order, (middle, limit) in enumerate(limits.derivatives[loop.order :]):
-            value = self._rates(command, order) - middle
+            value = self.basis.rates(command, order) - middle
             over, slope = _hinge(np.where(loop.pull > 0, value, 0.0), limit)
             total += over
             # A derivative with respect to time is its own adjoint, but for its sign.
-            to_command += (-1) ** order * self._rates(slope, order)
+            to_command += (-1) ** order * self.basis.rates(slope, order)
         to_position, to_velocity = np.zeros_like(command), loop.pull * loop.damping * to_command
         (to_velocity if loop.order else to_position)[:] += to_command
         return total, to_position, to_velocity, to_dry + loop.pull * to_command, to_dry
@@ -330,10 +279,18 @@ class _Search:
     # The search
 
     def run(self) -> Excitation:
-        """Optimize, shrink, check."""
+        """Optimize, shrink, check; once more from smaller motions where that finds none."""
+        for reach in REACHES:
+            begin, before = self._begin(reach)
+            best = self._optimized(begin)
+            found = self._shrunk(best)
+            if found is not None:
+                return self._finished(found, before)
+        raise self._no_room(best)
+
+    def _optimized(self, x: Array) -> Array:
         from scipy.optimize import minimize
 
-        x, before = self._begin()
         rounds, done = len(WEIGHTS), 0
         most = self._config.iterations
 
@@ -355,56 +312,41 @@ class _Search:
             )
             x, done = found.x.reshape(x.shape), (index + 1) * most
             self._progress((index + 1) / rounds, f'condition number {self._condition(x):.3g}')
-        return self._finished(self._shrunk(x), before)
+        return x
 
     def _condition(self, x: Array) -> float:
-        return _spread(self.regressor.see(self._states(x, self._map)).regressor)[0]
+        return _spread(self.regressor.see(self.basis.states(x)).regressor)[0]
 
-    def _begin(self) -> tuple[Array, float]:
-        """The best of random motions, each as large as its joints' own limits allow."""
+    def _begin(self, reach: float) -> tuple[Array, float]:
+        """The best of random motions, each a share of what its joints' own limits allow."""
         best, least, before = None, math.inf, math.inf
         for _ in range(CANDIDATES):
-            x = self._within(self._rng.normal(size=(len(self._start), self._free)))
-            seen = self.regressor.see(states := self._states(x, self._map))
-            excess = self._loads(states, seen)[0] + self._bounds(self._states(x, self._fine))[0]
+            free = self._rng.normal(size=(len(self._start), self.basis.free))
+            x = reach * self.basis.within(free)
+            seen = self.regressor.see(states := self.basis.states(x))
+            excess = self._loads(states, seen)[0]
+            excess += self._bounds(self.basis.states(x, fine=True))[0]
             value = self._criterion(seen)[0] + WEIGHTS[0] * excess
             if value < least:
                 best, least, before = x, value, _spread(seen.regressor)[0]
         assert best is not None  # a sum of squares is less than infinity
         return best, before
 
-    def _within(self, x: Array) -> Array:
-        """Each joint shrunk to its own limits of position, velocity and acceleration."""
-        limits, (q, v, a) = self._limits, self._states(x, self._fine)
-        away = q - self._start
-        share = np.maximum.reduce(
-            [
-                (away / (limits.upper - self._start)).max(axis=0),
-                (away / (limits.lower - self._start)).max(axis=0),
-                (np.abs(v) / limits.velocity).max(axis=0),
-                (np.abs(a) / limits.acceleration).max(axis=0),
-            ]
-        )
-        return np.asarray(x / np.maximum(share, 1.0)[:, None])
-
-    def _shrunk(self, x: Array) -> Array:
+    def _shrunk(self, x: Array) -> Array | None:
         """The motion, as much smaller as it must be to keep every limit at every instant."""
-        x, scale = self._within(x), 1.0
-        while not self._keeps(self._trajectory(x * scale)):
+        x, scale = self.basis.within(x), 1.0
+        while self._broken(self._trajectory(x * scale)):
             scale *= 0.96
             if scale < LEAST_SCALE:
-                raise self._no_room()
+                return None
         return np.asarray(x * scale)
 
-    def _no_room(self) -> Sim2RealError:
-        words, pairs = '', self.clearance.pairs
-        if pairs:
-            gaps = self.clearance.distances(self._start, [pair.number for pair in pairs])
-            one, other = pairs[int(gaps.argmin())].links
-            words = f' ({one} and {other} are {1e3 * gaps.min():.0f} mm apart where it starts)'
+    def _no_room(self, x: Array) -> Sim2RealError:
+        broken = self._broken(self._trajectory(LEAST_SCALE * self.basis.within(x)))
         return Sim2RealError(
-            f'no motion of {self._profile.name} within the limits was found{words}: give another '
-            'default_position, more room (box, clearance, share) or another seed'
+            f'no motion of {self._profile.name} within the limits was found: in the last one '
+            f'{broken}; give another default_position, more room (floor, box, clearance, share) '
+            'or another seed'
         )
 
     def _trajectory(self, x: Array) -> Trajectory:
@@ -414,22 +356,28 @@ class _Search:
             joints=self._profile.joint_names,
             duration=self._config.duration,
             base_frequency=self._frequency,
-            position=self._series(x),
+            position=self.basis.series(x),
         )
 
     def _dense(self, trajectory: Trajectory) -> States:
-        count = FINEST * self._count
+        count = FINEST * self.basis.count
         return States(*trajectory.at(np.arange(count) / count / self._frequency))
 
-    def _keeps(self, trajectory: Trajectory) -> bool:
-        """Whether every limit is kept, on the finest grid."""
+    def _broken(self, trajectory: Trajectory) -> str:
+        """What limit a motion breaks on the finest grid, in words; nothing if it keeps all."""
         poses = self._dense(trajectory).position
         tool = np.array([self._kinematics.position(pose) for pose in poses])
         if (tool < self._box[0]).any() or (tool > self._box[1]).any():
-            return False
-        if not self.clearance.bare and self.clearance.nearest(poses)[0] < 0.0:
-            return False
-        return max(values.max() for values in self.used(trajectory).values()) <= 1.0 + 1e-6
+            return 'the tool leaves its box'
+        if not self.clearance.bare:
+            lack, (one, other) = self.clearance.nearest(poses)
+            if lack < 0.0:
+                return f'{one} and {other} come {-1e3 * lack:.3g} mm too near'
+        for name, values in self.used(trajectory).items():
+            if values.max() > 1.0 + 1e-6:
+                joint = self._profile.joint_names[int(values.argmax())]
+                return f'joint {joint} takes {values.max():.4g} times its {name}'
+        return ''
 
     def used(self, trajectory: Trajectory) -> dict[str, Array]:
         """Largest share of what may be used, (nj,) each, of the motion or of its command."""
@@ -484,12 +432,6 @@ class _Search:
             f'{pair} touch at the start and are not watched' for pair in self.clearance.touching
         ]
         return notes
-
-
-def _free(row: Array) -> Array:
-    """Orthonormal basis (h, h - 1) of what a linear condition ``row @ x = 0`` leaves free."""
-    _, _, axes = np.linalg.svd(row[None])
-    return np.asarray(axes[1:].T)
 
 
 def _hinge(value: Array, limit: Array) -> tuple[float, Array]:

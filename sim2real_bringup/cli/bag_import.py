@@ -48,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
     from sim2real_bringup.cli.bag_info import show
     from sim2real_core.files import find
 
-    result = import_log(args.log, find('bags', args.mapping), args.out)
+    with _common.progress({'import': f'importing {args.log}'}) as tell:
+        tell('import', 0.0)
+        mapping = find('bags', args.mapping)
+        result = import_log(args.log, mapping, args.out, lambda share: tell('import', share))
     _common.finish(args, result)
     show(result)
     return 0

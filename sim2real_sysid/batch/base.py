@@ -207,7 +207,9 @@ def _fitted(
         parts.append(np.concatenate([*added, motion.decimated(each)], axis=2))
     added_all = np.concatenate(parts)
     # What the URDF's bodies and rotors ask for is what their base parameters do.
-    data = regression.about(_Combinations(nominal), added_all, added_all @ nominal)
+    following = [m.decimated(bodies.followers.efforts(m.velocity)) for m in regression.motions]
+    rigid = added_all @ nominal + np.concatenate(following)
+    data = regression.about(_Combinations(nominal), added_all, rigid)
     return solve(data, shape, values)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.kinematics import Coordinates, build_model
+from sim2real_sysid.dynamics import Followers
 from sim2real_sysid.torque_regressor import inertial_rpy
 
 if TYPE_CHECKING:
@@ -213,6 +214,7 @@ class Bodies:
             fixed to.
         nominal: (10 nb,) dynamic parameters in the bodies' frames, as the URDF has them.
         payload: (10 nb, 10) what the payload link's dynamic parameters add to them.
+        followers: friction beside them.
 
     Raises:
         MissingError: pinocchio is not installed.
@@ -225,6 +227,7 @@ class Bodies:
         self._regressor = pinocchio.computeJointTorqueRegressor
         self._data = self._model.createData()
         self._coordinates = Coordinates(self._model, profile)
+        self.followers = Followers(profile)
         inertias = list(self._model.inertias)[1:]
         self.nominal = np.concatenate([body.toDynamicParameters() for body in inertias])
         child = {joint.name: joint.child for joint in profile.urdf.joints.values()}

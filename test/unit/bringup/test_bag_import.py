@@ -57,6 +57,39 @@ def test_emps(tmp_path):
     assert topics[:2] == ['/position_controller/commands', '/joint_states']
 
 
+def test_nanoseconds_since_1970_are_kept_to_the_last(tmp_path):
+    stamps = [1_700_000_000_123_456_789, 1_700_000_000_123_456_790]
+    rows = ''.join(f'{stamp},{k}\n' for k, stamp in enumerate(stamps))
+    (tmp_path / 'log.csv').write_text('t,q\n' + rows)
+    text = 'time: {column: t, unit: ns}\njoints: {a: {position: q}}'
+    (tmp_path / 'mapping.yaml').write_text(text)
+    import_log(tmp_path / 'log.csv', tmp_path / 'mapping.yaml', tmp_path / 'bag')
+    assert [time for time, _ in messages(tmp_path / 'bag', '/joint_states')] == stamps
+
+
+def test_a_bag_that_was_cut_off_says_how_to_mend_it(tmp_path):
+    (tmp_path / 'log.csv').write_text('t,q\n' + ''.join(f'{k},{k}\n' for k in range(2000)))
+    (tmp_path / 'mapping.yaml').write_text('time: {column: t}\njoints: {a: {position: q}}')
+    import_log(tmp_path / 'log.csv', tmp_path / 'mapping.yaml', tmp_path / 'bag')
+    file = tmp_path / 'bag' / 'bag.mcap'
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(InputError, match='mcap recover'), open_bag(tmp_path / 'bag'):
+        pass
+
+
+def test_stamps_in_a_wrong_unit_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r'time = 1\.7.*is the unit right'):
+        series(tmp_path, 'time: {column: t}\njoints: {a: {position: q}}',
+               t=[1.7e18, 1.7e18 + 1e6], q=[0, 1])  # fmt: skip
+
+
+def test_a_column_of_text_is_named(tmp_path):
+    (tmp_path / 'log.csv').write_text('t;q\n0;1.000,5\n1;1.001,5\n')
+    (tmp_path / 'mapping.yaml').write_text('time: {column: t}\njoints: {a: {position: q}}')
+    with pytest.raises(InputError, match=r'no numbers there, but 1\.000,5 in line 2'):
+        import_log(tmp_path / 'log.csv', tmp_path / 'mapping.yaml', tmp_path / 'bag')
+
+
 def test_units_gears_and_currents(tmp_path):
     text = """
     time: {rate: 100, start: 5.0}

@@ -139,7 +139,7 @@ def made(tmp_path):
         path.write_text(text)
         if 'door.stl' in text:
             write_mesh(path.parent)
-        profile_path, space_path = init_robot(path, tmp_path / 'out', **arguments)
+        profile_path, space_path, _ = init_robot(path, tmp_path / 'out', **arguments)
         profile = load_profile(profile_path)
         return profile, load_space(space_path, profile)
 

@@ -28,6 +28,8 @@ def csv(tmp_path, text, name='log.csv'):
         ('% made by hand\n0 1\n1 2\n', {'0': [0, 1], '1': [1, 2]}),
         ('\ufefft,q\r\n\r\n0,1\r\n1,2\r\n', {'t': [0, 1], 'q': [1, 2]}),
         ('t,"joint, left"\n0,1\n1,2\n', {'t': [0, 1], 'joint, left': [1, 2]}),
+        ('sep=;\nt;q\n0;1,5\n1;2\n', {'t': [0, 1], 'q': [1.5, 2]}),
+        ('t;q\n[s];[rad]\n0;1,5\n1;2\n', {'t': [0, 1], 'q': [1.5, 2]}),
         ('t,note,q\n0,start,1\n1,,2\n', {'t': [0, 1], 'q': [1, 2]}),
     ],
 )
@@ -36,6 +38,17 @@ def test_csv(tmp_path, text, columns):
     assert set(table.columns) == set(columns)
     for name, values in columns.items():
         np.testing.assert_array_equal(table.find(name), values)
+
+
+def test_text_of_a_spreadsheet_may_be_wide(tmp_path):
+    (tmp_path / 'log.csv').write_bytes('t\tq\r\n0\t1\r\n1\t2\r\n'.encode('utf-16'))
+    np.testing.assert_array_equal(read_table(tmp_path / 'log.csv').find('q'), [1, 2])
+
+
+def test_another_encoding_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / 'log.csv').write_bytes('t,Größe\n0,1\n1,2\n'.encode('latin-1'))
+    with pytest.raises(InputError, match='save it as CSV in UTF-8'):
+        read_table(tmp_path / 'log.csv')
 
 
 def test_every_bad_column_is_named_with_its_line(tmp_path):

@@ -298,3 +298,12 @@ def test_a_floating_base_is_refused_by_name(robot):
     with pytest.raises(InputError, match='unsupported: identification needs a base') as raised:
         fit(load_profile(robot), [], LEAST_SQUARES)
     assert raised.value.faults[0].value == 'floating'
+
+
+def test_when_all_is_doubted_the_reason_is_said(log):
+    profile, _, record = log
+    degrees = dataclasses.replace(raw_of(record), position=np.degrees(record.position))
+    with pytest.raises(
+        InputError, match=r'position of every joint .*check the unit \(degrees\?\)'
+    ):
+        fit(profile, [degrees], LEAST_SQUARES)

@@ -93,6 +93,22 @@ def test_followers_of_followers_load_their_leader(profile_of):
         assert nominal == pytest.approx([slope], rel=1e-6)
 
 
+def test_friction_of_a_follower_is_known_and_the_simulator_has_it(profile_of):
+    simulator_module = pytest.importorskip('sim2real_sim.mujoco_simulator')
+    mimic = '<mimic joint="lead" multiplier="-2"/>'
+    urdf = GRIPPER.replace(mimic, f'{mimic}<dynamics damping="0.7" friction="0.4"/>')
+    urdf = urdf.replace('"-3" upper="3"', '"-99" upper="99"').replace('effort="1"', 'effort="9"')
+    urdf = urdf.replace('axis xyz="0 1 0"', 'axis xyz="0 0 1"')  # gravity does nothing
+    profile = profile_of(urdf, ('lead',), payload_link='b', command='{interface: effort}')
+    speed = np.array([0.8])
+    effort = RigidBody(profile).efforts(np.zeros(1), speed, np.zeros(1))[0]
+    assert effort == pytest.approx([4 * 0.7 * 0.8 + 2 * 0.4])
+    simulator = simulator_module.MujocoSimulator(profile, contacts=False)
+    simulator.command(effort)
+    simulator.step(12_000)  # ten time constants
+    assert simulator.state()[1][0] == pytest.approx(speed, rel=0.01)
+
+
 def test_continuous_joint(wheel, profile_of):
     state = np.array([[2.0, -0.4], [1.0, 0.3], [0.5, -2.0]])
     around = state + np.array([[2 * np.pi, 0], [0, 0], [0, 0]])

@@ -157,8 +157,38 @@ def test_a_box_too_small_to_move_in_is_said():
     profile = load_profile('arm6')
     start = Kinematics(profile).position(profile.array('default_position'))
     box = tuple(map(float, (*(start - 1e-4), *(start + 1e-4))))
-    with pytest.raises(Sim2RealError, match=r'no motion of arm6 .* apart where it starts'):
+    with pytest.raises(Sim2RealError, match=r'no motion of arm6 .* the tool leaves its box'):
         excite(profile, quick(box=box, iterations=1))
+
+
+PILLARS = """<robot name="pillars">
+  <link name="base">
+    <collision><origin xyz="0 0.4 0.5"/><geometry><box size="0.1 0.1 1"/></geometry></collision>
+    <collision><origin xyz="0 -0.4 0.5"/><geometry><box size="0.1 0.1 1"/></geometry></collision>
+  </link>
+  <link name="post"><inertial><mass value="1"/>
+    <inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial></link>
+  <link name="arm"><inertial><origin xyz="0.3 0 0"/><mass value="1"/>
+    <inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial>
+    <collision><origin xyz="0.4 0 0"/><geometry><box size="0.4 0.05 0.05"/></geometry></collision>
+  </link>
+  <joint name="turn" type="revolute"><parent link="base"/><child link="post"/>
+    <origin xyz="0 0 0.5"/><axis xyz="0 0 1"/>
+    <limit lower="-40" upper="40" velocity="9" effort="90"/></joint>
+  <joint name="tilt" type="revolute"><parent link="post"/><child link="arm"/>
+    <axis xyz="0 1 0"/><limit lower="-0.1" upper="0.1" velocity="9" effort="90"/></joint>
+</robot>"""
+
+
+def test_a_joint_that_is_blocked_when_it_turns_far_moves_less(profile_of, monkeypatch):
+    profile = profile_of(PILLARS, ('turn', 'tilt'), payload_link='arm')
+    found = excite(profile, quick())
+    motion = dense(found)
+    assert found.clearance > 0.0
+    assert 0.1 < np.abs(motion.position[:, 0]).max() < 1.3, 'between the pillars'
+    monkeypatch.setattr('sim2real_sysid.excitation.REACHES', (1.0,))
+    with pytest.raises(Sim2RealError, match='base and arm come .* mm too near'):
+        excite(profile, quick())
 
 
 def test_one_axis_is_a_robot_too():
@@ -197,7 +227,7 @@ def test_the_way_down_is_the_derivative_of_the_cost(pendulum, interface):
     text = pendulum.path.read_text().replace('{}', '{stiffness: 60, damping: 9}')
     pendulum.path.write_text(f'{text}\ncommand: {{interface: {interface}}}')
     search = _Search(load_profile(pendulum.path), quick(), lambda share, words: None)
-    x = 3.0 * np.random.default_rng(0).normal(size=2 * search._free)
+    x = 3.0 * np.random.default_rng(0).normal(size=2 * search.basis.free)
     value, slope = search._cost(x, 10.0)
     assert value > 10.0
     for index in range(0, len(x), 3):
