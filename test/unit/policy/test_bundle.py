@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.errors import InputError
-from sim2real_core.files import find
+from sim2real_core.profile import load_profile
 from sim2real_policy.action import Action
 from sim2real_policy.bundle import (
     BundleMetadata,
@@ -305,9 +305,9 @@ def test_a_type_that_is_not_float32_is_named(tmp_path, metadata, kind):
     assert fields(caught) == {'model.input'}
 
 
-def test_a_bundle_that_sees_the_tool_of_another_robot_is_refused_by_name(robot):
-    meta = load_bundle(find('policies', 'arm6', '.onnx')).meta
+def test_a_bundle_that_sees_the_tool_of_another_robot_is_refused_by_name(metadata):
+    meta = metadata()
     assert 'tool' in meta.observation.inputs
     with pytest.raises(InputError) as caught:
-        tool_position(meta, robot())
+        tool_position(meta, load_profile('arm6'))
     assert {'bundle.robot', 'bundle.joints'} <= {fault.field for fault in caught.value.faults}
