@@ -23,6 +23,8 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.yaml_file import read_yaml
 
 S = 10**9
+SHORTEST = 0.01
+"""Of an episode [s]: no detector says anything within less."""
 
 
 class BagEpisode:
@@ -65,11 +67,12 @@ class BagEpisode:
 
             takes = {entry.scorer(robot, resolve).takes for entry in self._entries}
             decode = decoding.decoders(takes, self._entries, robot, resolve)
-            sources = {
-                resolve('policy/action_applied'): 'applied',
-                resolve(robot.command.topic): 'sent',
-            }
-            wanted = {sensor, *sources, *decode} & set(bag.topics)
+            applied, sent = resolve('policy/action_applied'), resolve(robot.command.topic)
+            sources = {applied: 'applied', sent: 'sent'}
+            types = {topic: decoder.types for topic, decoder in decode.items()}
+            types |= {applied: ('sensor_msgs/msg/JointState',), sent: (robot.command.type,)}
+            found = bag.topics
+            wanted = {sensor} | {t for t in types if t in found and found[t].type in types[t]}
             hears = _Hearing(robot)
             for record in bag.messages(wanted, *self._span):
                 message = store.deserialize_cdr(record.data, record.type)
@@ -78,7 +81,9 @@ class BagEpisode:
                 elif record.topic in sources:
                     hears.command(sources[record.topic], message, record.time)
                 else:
-                    yield from decode[record.topic](message, hears.clock.at(record.time) / S)
+                    yield from decode[record.topic].signals(
+                        message, hears.clock.at(record.time) / S
+                    )
 
 
 class _Hearing:
@@ -127,8 +132,10 @@ def read_episodes(
             bag as one episode.
 
     Raises:
-        InputError: a path that holds no bag, or none of this robot.
+        InputError: a path that holds no bag, or none of this robot; a length that is too short.
     """
+    if 0 < length < SHORTEST:
+        raise InputError(Fault('episode', length, f'at least {SHORTEST:g} s; 0 cuts no bag'))
     found = [bag for path in paths for bag in _bags(Path(path).expanduser())]
     if not length:
         return [BagEpisode(bag, profile, entries) for bag in found]

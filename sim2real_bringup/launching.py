@@ -200,7 +200,9 @@ def check_alone(profile: RobotProfile, namespace: str, look: float = LOOK) -> No
 
 def _who(end: Any) -> str:
     """The node of an endpoint; its name may not be known yet, though the endpoint is."""
-    return 'another node' if end.node_name == '_NODE_NAME_UNKNOWN_' else str(end.node_name)
+    from sim2real_core.graph_ros import is_named
+
+    return str(end.node_name) if is_named(end) else 'another node'
 
 
 def _gazebo(what: str, world: str) -> list[Any]:

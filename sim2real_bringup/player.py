@@ -46,6 +46,7 @@ from sim2real_capture.decoding import joint_values
 from sim2real_core import node as core
 from sim2real_core.errors import Fault, Faults, InputError, Sim2RealError
 from sim2real_core.files import write_json
+from sim2real_core.graph_ros import NAMED_WITHIN, is_named, lacking
 from sim2real_core.messages import estimate_from_message, event_from_message, to_time
 from sim2real_core.pacing import PaceKeeper
 from sim2real_core.profile import load_profile
@@ -53,7 +54,6 @@ from sim2real_core.qos import LATCHED, RELIABLE, SENSOR_RELIABLE, recorder_qos
 
 CLOCK_PERIOD = 5_000_000  # [ns], 200 Hz
 START_TIMEOUT = 60.0  # [s] until the consumers are there
-KNOWN_WITHIN = 10.0  # [s]; who listens is told on a way of its own, and may be lost for good
 QUIET = 0.3  # [s] without anything new at the end
 NEEDED = frozenset(topic.type for topic in (ODOMETRY, IMU, IMAGE, GOAL))
 """Types of what a policy that listens to it cannot act without; a velocity goal is zero."""
@@ -246,8 +246,9 @@ class PlayerNode(Node):
                 for publisher in self._publishers_of.values()
             )
             heard &= sensor.get_subscription_count() >= len(self._consumers)
-            known = all(self._listens(name, sensor.topic_name) for name in self._consumers)
-            known |= time.monotonic() > deadline - START_TIMEOUT + KNOWN_WITHIN
+            listeners = self.get_subscriptions_info_by_topic(sensor.topic_name)
+            known = not lacking(self._consumers, listeners)
+            known |= time.monotonic() > deadline - START_TIMEOUT + NAMED_WITHIN
             if heard and known and not missing:
                 return True
             if time.monotonic() > deadline:
@@ -267,19 +268,15 @@ class PlayerNode(Node):
         faults = Faults()
         space = self.get_namespace()
         for name, kinds in self.get_topic_names_and_types():
-            wanted = NEEDED.intersection(kinds) and self._listens('policy', name)
-            if wanted and not self.count_publishers(name):
+            if not NEEDED.intersection(kinds) or self.count_publishers(name):
+                continue
+            # Of those who are played to nobody else listens to what nobody publishes.
+            listeners = self.get_subscriptions_info_by_topic(name)
+            here = [end for end in listeners if end.node_namespace == space or not is_named(end)]
+            if not lacking({'policy'}, here, guess=True):
                 mend = f'holds no {name.removeprefix(space).lstrip("/")} ({kinds[0]})'
                 faults.add('bag', self._config.bag, f'{mend}: the policy acts on it')
         faults.check()
-
-    def _listens(self, node: str, topic: str) -> bool:
-        """Whether it is known of a node that it listens to a topic."""
-        space = self.get_namespace()
-        return any(
-            (heard.node_name, heard.node_namespace) == (node, space)
-            for heard in self.get_subscriptions_info_by_topic(topic)
-        )
 
     def _wait_for_quiet(self, spin: Callable[[float], bool]) -> bool:
         """Until what the consumers said last has arrived."""

@@ -32,7 +32,7 @@ import yaml
 from sim2real_capture.clip import check_name
 from sim2real_capture.library import is_sha256
 from sim2real_capture.watched import mark
-from sim2real_core.errors import Faults, InputError
+from sim2real_core.errors import Fault, Faults, InputError
 
 ROLES = ('robots', 'viewers')
 ANYONE = 'anyone'
@@ -205,6 +205,8 @@ def revoke(path: Path, name: str) -> bool:
 
 
 def _save(path: Path, data: Mapping[str, Any]) -> None:
+    if path.exists() and not path.is_file():
+        raise InputError(Fault('credentials', str(path), 'must be a file'))
     part = path.with_name(path.name + '.part')
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w') as stream:

@@ -139,9 +139,17 @@ class Capture:
 
     def record(self, topic: str, kind: str, data: bytes, now: int) -> None:
         """A message without a stamp to go by."""
+        self._hear(topic, now)
+        self._keep(Record(topic, kind, self._clock.at(now), data))
+
+    def _keep(self, record: Record) -> None:
+        """Record it, unless a rule excludes its topic, which detectors may hear all the same."""
+        if not self.rules.of(record.topic).exclude:
+            self.recorder.push(record)
+
+    def _hear(self, topic: str, now: int) -> None:
         if topic in self._heard:
             self._heard[topic] = now
-        self.recorder.push(Record(topic, kind, self._clock.at(now), data))
 
     def command(
         self, source: str, values: Array | None, now: int, stamp: int | None = None
@@ -179,17 +187,18 @@ class Capture:
         Returns:
             The events it gave rise to, each with the clip that records it.
         """
+        self._hear(record.topic, now)
         if record.stamp == self._sampled == 0:
             self._unmeasured = UNSTAMPED
             self.ignored += 1
-            self.recorder.push(record._replace(stamp=self._clock.at(now)))
+            self._keep(record._replace(stamp=self._clock.at(now)))
             return []
         self._unmeasured = fault
         if self._clock.sample(record.stamp, now):
             self.recorder.clock_went_back()
             self._sampled = -1
             self._commands.clear()
-        self.recorder.push(record)
+        self._keep(record)
         stamp = record.stamp
         command, self._sampled = self._commands.in_force(stamp, self._sampled), stamp
         if measured is None:
@@ -217,8 +226,8 @@ class Capture:
             if event is not None:
                 raised.append(event)
             told = curve.add(detector.score, stamp, event is not None)
-            if told is not None and not self.rules.of(told.topic).exclude:
-                self.recorder.push(told)
+            if told is not None:
+                self._keep(told)
         return [(event, self.recorder.trigger(event, stamp)) for event in raised]
 
     def at(self, now: int) -> int:
@@ -245,7 +254,8 @@ class Capture:
             self.recorder.finish('time stood still')
         if not self._heard:
             return []
-        self._heard = {topic: heard or now for topic, heard in self._heard.items()}
+        # From now where it was never heard, or where time went back.
+        self._heard = {topic: min(heard or now, now) for topic, heard in self._heard.items()}
         ages = {topic: (now - heard) * 1e-9 for topic, heard in self._heard.items()}
         return self.detect(Ages(stamp * 1e-9, ages), stamp)
 

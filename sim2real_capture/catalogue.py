@@ -134,7 +134,7 @@ class Catalogue:
 
         Args:
             label: only those with this one; None takes all.
-            text: only those with this in id, robot, detectors or detail.
+            text: only those with this in id, robot, profile, detectors or detail.
             first: how many to skip.
             most: how many at most; -1 takes all.
         """
@@ -245,7 +245,8 @@ def _where(label: str | None, text: str) -> tuple[str, list[str]]:
         parts.append('label = ?')
         values.append(label)
     if text:
-        parts.append("instr(lower(clip || ' ' || robot || ' ' || detectors || ' ' || detail), ?)")
+        columns = " || ' ' || ".join(('clip', 'robot', 'profile', 'detectors', 'detail'))
+        parts.append(f'instr(lower({columns}), ?)')
         values.append(text.lower())
     return ('WHERE ' + ' AND '.join(parts) if parts else ''), values
 

@@ -162,6 +162,10 @@ class ReceiverConfig(Config):
 
 def check_address(url: str, faults: Faults, field: str) -> None:
     """Add a fault when this is the address of no transport."""
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of brackets or ports that are none
+        fits = False
+    if not fits:
         faults.add(field, url, 'must be like http://127.0.0.1:8378, s3://bucket or sftp://host')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from functools import cache
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -12,6 +13,7 @@ from sim2real_core.errors import InputError
 from sim2real_core.messages import draw_from_message, estimate_from_message
 
 
+@cache
 def message_class(type_name: str) -> Any:
     """The class of ``package/msg/Name``, or None where the package is not installed."""
     package, _, name = type_name.split('/')

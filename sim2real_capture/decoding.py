@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,21 @@ if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
 
 Array = npt.NDArray[np.float64]
-Decoder = Callable[[Any, float], tuple[Signal, ...]]
 QUANTITIES = ('position', 'velocity', 'effort')
+DIAGNOSTICS = 'diagnostic_msgs/msg/DiagnosticArray'
+BUTTONS = ('sensor_msgs/msg/Joy', 'std_msgs/msg/Bool', 'std_msgs/msg/Empty')
+
+
+class Decoder(NamedTuple):
+    """What to make of a topic's messages.
+
+    Attributes:
+        types: of messages that it can read; others may go by the same name.
+        signals: makes signals of a message and its stamp [s].
+    """
+
+    types: tuple[str, ...]
+    signals: Callable[[Any, float], tuple[Signal, ...]]
 
 
 def decoders(
@@ -33,20 +46,23 @@ def decoders(
         resolve: makes topic names full.
 
     Returns:
-        Full topic name to what makes signals of a message and its stamp [s].
+        By full topic name.
     """
-    made: tuple[tuple[type, str, Callable[[Any, float], Signal]], ...] = (
-        (ImuSample, robot.topics.imu, imu_sample),
-        (Seen, 'policy/observation', seen),
-        (Statuses, '/diagnostics', statuses),
-        (Changes, 'sysid/estimate', changes),
+    made: tuple[tuple[type, str, str, Callable[[Any, float], Signal]], ...] = (
+        (ImuSample, robot.topics.imu, 'sensor_msgs/msg/Imu', imu_sample),
+        (Seen, 'policy/observation', 'std_msgs/msg/Float64MultiArray', seen),
+        (Statuses, '/diagnostics', DIAGNOSTICS, statuses),
+        (Changes, 'sysid/estimate', DIAGNOSTICS, changes),
     )
-    found: dict[str, Decoder] = {
-        resolve(topic): partial(_single, make) for kind, topic, make in made if kind in takes
+    found = {
+        resolve(topic): Decoder((name,), partial(_single, make))
+        for kind, topic, name, make in made
+        if kind in takes
     }
     for entry in entries:
         if entry.kind == 'button':
-            found[resolve(entry.settings.topic)] = partial(presses, entry.settings.index)
+            topic = resolve(entry.settings.topic)
+            found[topic] = Decoder(BUTTONS, partial(presses, topic))
     return found
 
 
@@ -180,13 +196,13 @@ def changes(message: Any, stamp: float) -> Changes:
     return Changes(stamp, tuple(found))
 
 
-def presses(index: int, message: Any, stamp: float) -> tuple[Press, ...]:
-    """What a button says: sensor_msgs/Joy, std_msgs/Bool, or std_msgs/Empty for a short press."""
+def presses(topic: str, message: Any, stamp: float) -> tuple[Press, ...]:
+    """What buttons say: sensor_msgs/Joy, std_msgs/Bool, or std_msgs/Empty for a short press."""
     if hasattr(message, 'buttons'):
-        return (Press(stamp, index < len(message.buttons) and bool(message.buttons[index])),)
+        return tuple(Press(stamp, topic, i, bool(on)) for i, on in enumerate(message.buttons))
     if hasattr(message, 'data'):
-        return (Press(stamp, bool(message.data)),)
-    return Press(stamp, True), Press(stamp + 1e-6, False)
+        return (Press(stamp, topic, None, bool(message.data)),)
+    return Press(stamp, topic, None, True), Press(stamp + 1e-6, topic, None, False)
 
 
 def _finite(values: Sequence[float | None]) -> Array | None:

@@ -10,7 +10,7 @@ jumped, so each interval counts by how certain it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,10 @@ Array = npt.NDArray[np.float64]
 
 MOST = 40000
 """Intervals that are learned from, drawn evenly from all."""
+RUN = 7
+"""Intervals over whose means is regressed: in a single one the noise of the velocities is as large
+as what the acceleration changes, and a regression makes too little of features with noise. No
+multiple of the samples between two commands, as a rule: means over these hide what each does."""
 ROUNDS = 4
 """Rounds of weighted least squares: weights and variances in turn."""
 FEATURES = 6
@@ -155,12 +159,15 @@ class FrictionResidual:
         """See :class:`~sim2real_capture.detectors_learned.LearningScorer`."""
         self.learned = {}
         known, doubts = self._drawn(recordings, rng)
-        certainty = np.ones(known.shape[:2])
+        means, each = known.mean(axis=1), doubts.reshape(-1, *doubts.shape[2:])
+        spread = np.ones(known.shape[:3])
         for _ in range(ROUNDS):
-            weights = ridge(np.einsum('nj,njf,njg->jfg', certainty, known, known))
-            residual = known[..., -1] - np.einsum('njf,jf->nj', known[..., :-1], weights)
-            variance = _variance(residual**2, doubts, certainty)
-            certainty = 1.0 / np.einsum('njd,dj->nj', doubts, variance)
+            certainty = 1.0 / spread.mean(axis=1)
+            weights = ridge(np.einsum('nj,njf,njg->jfg', certainty, means, means))
+            residual = known[..., -1] - np.einsum('nkjf,jf->nkj', known[..., :-1], weights)
+            square, weight = (a.reshape(-1, a.shape[-1]) for a in (residual**2, 1.0 / spread))
+            variance = _variance(square, each, weight)
+            spread = np.einsum('nkjd,dj->nkj', doubts, variance)
         self.learned = {'weights': weights, 'variance': variance}
 
     def load(self, learned: Learned) -> None:
@@ -172,28 +179,45 @@ class FrictionResidual:
     def _drawn(
         self, recordings: Sequence[Recording], rng: np.random.Generator
     ) -> tuple[Array, Array]:
-        """Features and effort (n, nj, FEATURES + 1), doubts (n, nj, 3), of intervals drawn evenly.
+        """Features and effort (n, RUN, nj, FEATURES + 1), doubts (n, RUN, nj, 3), of n runs.
 
-        By reservoir sampling (Vitter 1985, R), so that features are made of few that are not kept.
+        Drawn evenly by reservoir sampling (Vitter 1985, R), so that features are made of few that
+        are not kept.
         """
         drawn: list[tuple[Array, Array]] = []
         joints = len(self.elements)
-        for index, interval in enumerate(through(self, recordings, self._interval)):
-            most = max(1, MOST * joints // interval.effort.size)
+        for index, run in enumerate(self._runs(recordings)):
+            most = max(1, MOST * joints // (RUN * run[0].effort.size))
             place = index if index < most else int(rng.integers(index + 1))
             if place >= most:
                 continue
-            known = np.concatenate([interval.features(), interval.effort[..., None]], axis=-1)
-            doubts = np.moveaxis(interval.doubts, 0, -1)
-            row = known.reshape(-1, joints, FEATURES + 1), doubts.reshape(-1, joints, 3)
+            known = np.stack(
+                [np.concatenate([i.features(), i.effort[..., None]], axis=-1) for i in run],
+                axis=-3,
+            )
+            doubts = np.stack([np.moveaxis(i.doubts, 0, -1) for i in run], axis=-3)
+            row = (
+                known.reshape(-1, RUN, joints, FEATURES + 1),
+                doubts.reshape(-1, RUN, joints, 3),
+            )
             if place < len(drawn):
                 drawn[place] = row
             else:
                 drawn.append(row)
         if not drawn:
-            mend = 'give joint states with position, velocity and effort'
+            mend = f'give joint states with position, velocity and effort, {RUN + 1} in a row'
             raise InputError(Fault('recordings', 'nothing', mend))
         return tuple(np.concatenate(rows) for rows in zip(*drawn))  # type: ignore[return-value]
+
+    def _runs(self, recordings: Sequence[Recording]) -> Iterator[list[Interval]]:
+        """Intervals that follow each other, ``RUN`` at a time."""
+        for recording in recordings:
+            run: list[Interval] = []
+            for interval in through(self, [recording], self._interval):
+                run.append(interval)
+                if len(run) == RUN:
+                    yield run
+                    run = []
 
 
 def _variance(square: Array, doubts: Array, certainty: Array) -> Array:

@@ -286,7 +286,9 @@ KINDS = {
     'external_error': Kind(ErrorSettings, lambda s, robot, _: ExternalError(s.ignore), least=None),
     'parameter_change': Kind(Settings, lambda s, robot, _: ParameterChange(), least=None),
     'silence': Kind(SilenceSettings, _silence, least=None),
-    'button': Kind(ButtonSettings, lambda s, robot, _: Button(), least=None),
+    'button': Kind(
+        ButtonSettings, lambda s, robot, resolve: Button(resolve(s.topic), s.index), least=None
+    ),
     'mahalanobis': Kind(Settings, lambda s, robot, _: Mahalanobis()),
     'nearest': Kind(NearestSettings, lambda s, robot, _: Nearest(s.neighbours, s.kept)),
     'distillation': Kind(DistillationSettings, lambda s, robot, _: Distillation(s.width)),

@@ -173,17 +173,27 @@ class Silence:
 
 
 class Button:
-    """An operator's button: 1 while it is pressed."""
+    """An operator's button: 1 while it is pressed.
+
+    Args:
+        topic: full name.
+        index: which of those of a Joy.
+    """
 
     takes = Press
     elements = ('button',)
     suggested = HALF
 
+    def __init__(self, topic: str, index: int = 0) -> None:
+        self._topic, self._index = topic, index
+
     def reset(self) -> None:
         """See :class:`~sim2real_capture.detectors.Scorer`; it has no history."""
 
-    def score(self, press: Press) -> Array:
-        """See :class:`~sim2real_capture.detectors.Scorer`."""
+    def score(self, press: Press) -> Array | None:
+        """See :class:`~sim2real_capture.detectors.Scorer`; nothing of other buttons."""
+        if press.topic != self._topic or press.index not in (None, self._index):
+            return None
         return np.array([float(press.pressed)])
 
 

@@ -75,17 +75,28 @@ class CaptureNode(Node):
         if config.paced:
             subscribe_raw(self, states, JOINT_STATE, deep, self._on_joint_states)
         self._first = CommandsFirst(self, made, config.commander) if config.paced else None
-        named = {'', *map(self.resolve_topic_name, (*streams, states))}
+        named = set(map(self.resolve_topic_name, (*streams, states)))
         told = profile.topics
         others = (told.imu, told.odometry, told.goal, told.velocity_goal, *config.topics)
         found: dict[str, OnMessage] = {
             topic: self._on_message
-            for topic in (*others, *self._decoders, *self.capture.watched)
-            if self._recorded(topic) not in named
+            for topic in (
+                *filter(self._recorded, others),
+                *self._decoders,
+                *self.capture.watched,
+            )
+            if self.resolve_topic_name(topic) not in named
         }
         if not config.paced:
             found[states] = self._on_joint_states
-        self._topics = RecordedTopics(self, found, self.capture.pin, frozenset({states}))
+        types: dict[str, tuple[str, ...]] = {
+            **{topic: decoder.types for topic, decoder in self._decoders.items()},
+            **dict.fromkeys(
+                (self._draw, self._estimate, self._diagnostics), (decoding.DIAGNOSTICS,)
+            ),
+            states: (JOINT_STATE,),
+        }
+        self._topics = RecordedTopics(self, found, self.capture.pin, frozenset({states}), types)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.25, self._topics.discover, clock=steady)
         self.create_timer(
@@ -94,16 +105,15 @@ class CaptureNode(Node):
         lacks = self._first.lacks if self._first is not None else lambda: ''
         self._health = Health(self, self._status, lacks)
 
-    def _recorded(self, topic: str) -> str:
-        """Full name of a topic; nothing when rules exclude it."""
-        name = self.resolve_topic_name(topic)
-        return '' if self.capture.rules.of(name).exclude else name
+    def _recorded(self, topic: str) -> bool:
+        """Whether rules let a topic be recorded."""
+        return not self.capture.rules.of(self.resolve_topic_name(topic)).exclude
 
     def _now(self) -> int:
         return int(self.get_clock().now().nanoseconds)
 
     def _on_message(self, topic: str, kind: str, data: bytes) -> None:
-        if topic in (self._draw, self._estimate):
+        if topic in (self._draw, self._estimate) and self._recorded(topic):
             self._latest[topic] = data
         elif topic == self._diagnostics and b'content_hash' in data:
             health = deserialize_message(data, DiagnosticArray)
@@ -114,7 +124,7 @@ class CaptureNode(Node):
         if topic in self._decoders:
             stamp = self.capture.at(now)
             message = deserialize_message(data, conversions.message_class(kind))
-            for signal in self._decoders[topic](message, stamp * 1e-9):
+            for signal in self._decoders[topic].signals(message, stamp * 1e-9):
                 self._announce(self.capture.detect(signal, stamp))
 
     def _on_command(self, source: str, topic: str, kind: str, data: bytes) -> None:
@@ -198,8 +208,8 @@ class CaptureNode(Node):
 
     def _status(self) -> tuple[bytes, str, dict[str, object]]:
         well, message, values = self.capture.status()
-        for topic, kind in self._topics.unknown.items():
-            well, message = False, f'{message}; {topic} not recorded: {kind} is not installed'
+        for topic, why in self._topics.unheard.items():
+            well, message = False, f'{message}; {topic} not recorded: {why}'
         values['topics_without_publisher'] = ' '.join(self._topics.waiting)
         return DiagnosticStatus.OK if well else DiagnosticStatus.WARN, message, values
 

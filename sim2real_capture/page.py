@@ -29,6 +29,8 @@ from sim2real_core.errors import Fault, InputError, Sim2RealError
 
 TEMPLATES = Path(__file__).with_name('templates')
 PER_PAGE = 100
+PATIENCE = 10.0
+"""With a label that does not arrive [s]."""
 MARGIN = 4.0
 """Shown before the first event and after the last [s]."""
 MOST_SHARE = 4.0
@@ -127,8 +129,8 @@ class Page:
         if request.content_type != 'application/json':  # what a foreign form cannot send
             raise InputError(Fault('Content-Type', request.content_type, 'application/json'))
         try:
-            said = await request.json()
-        except (ValueError, RecursionError) as error:
+            said = await asyncio.wait_for(request.json(), PATIENCE)
+        except (ValueError, LookupError, RecursionError) as error:
             raise InputError(Fault('json', str(error), 'send {"label": ...}')) from error
         label = said.get('label') if isinstance(said, dict) else None
         if not isinstance(label, str):

@@ -30,11 +30,11 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
-from sim2real_capture.access import OPEN, Access, AccessFile, Caller
+from sim2real_capture.access import ANYONE, OPEN, Access, AccessFile, Caller
 from sim2real_capture.catalogue import Catalogue
 from sim2real_capture.clip import check_name, lock_folder, make_folder
 from sim2real_capture.page import Page
@@ -154,6 +154,8 @@ class Receiver:
             return _answer(507, error=str(error))
         except asyncio.TimeoutError:
             return _answer(408, error=f'nothing came for {STALL:g} s')
+        except (web.RequestPayloadError, ConnectionError) as error:  # cut off, or no HTTP
+            return _answer(400, error=str(error))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -163,7 +165,7 @@ class Receiver:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Lets in who may, and what this page sent rather than another one in the same browser."""
         caller = self._caller(request)
-        host = urlsplit(f'//{request.host}').hostname or ''
+        host = _place(f'//{request.host}').hostname
         if self._access.now().open and host not in LOOPBACK:
             self.refused += 1
             return _answer(403, error='without credentials only this machine is served')
@@ -175,7 +177,7 @@ class Receiver:
                 answer.headers['WWW-Authenticate'] = 'Basic realm="sim2real"'
             return answer
         origin = request.headers.get('Origin')
-        if origin and urlsplit(origin).netloc != request.host:
+        if origin and _place(origin).netloc != request.host:
             self.refused += 1
             return _answer(403, error='asked by the page of another site')
         return await handler(request)
@@ -208,7 +210,7 @@ class Receiver:
             if any(here[file] < entry['size'] for file, entry in files.items()):
                 return _answer(202, offsets=here)
             received = {
-                'robot': robot,
+                'robot': '' if robot == ANYONE else robot,
                 'at': datetime.now(timezone.utc).isoformat(timespec='milliseconds'),
                 'clock_offset': _number(request.headers.get(CLOCK_OFFSET)),
                 'clock_offset_error': _number(request.headers.get(CLOCK_ERROR)),
@@ -262,6 +264,14 @@ class Receiver:
                 return _answer(401, error='revoked meanwhile')
             upload.write(block)
         return web.Response(status=204, headers={OFFSET: str(upload.offset)})
+
+
+def _place(url: str) -> SplitResult:
+    """What a header says of a place; nothing where that is no address."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit('')
 
 
 def _is_clip_put(request: web.Request) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import threading
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from sim2real_capture.access import OPEN, Access, AccessFile
 from sim2real_capture.config import ReceiverConfig
@@ -18,6 +20,15 @@ from sim2real_capture.receiver import CLIP_BYTES, LOOPBACK, Receiver
 from sim2real_core.errors import Fault, Faults, InputError, MissingError
 
 CLEANUP = 1.0  # [s] for requests that are being served when the server is closed
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error is the receiver's own, not of somebody who speaks no HTTP (answered)."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+LOG = logging.getLogger(__name__)
+LOG.addFilter(_is_ours)
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,10 @@ class ReceiverServer:
     @contextlib.asynccontextmanager
     async def _serving(self, host: str, port: int) -> AsyncIterator[None]:
         self.receiver = Receiver(*self._given)
-        runner = web.AppRunner(self.receiver.app(), access_log=None)
+        # Nothing is unpacked: a few kilobytes could become gigabytes.
+        runner = web.AppRunner(
+            self.receiver.app(), access_log=None, auto_decompress=False, logger=LOG
+        )
         try:
             await runner.setup()
             site = web.TCPSite(runner, host, port, ssl_context=self._tls)

@@ -9,10 +9,10 @@
       points: {ring_bytes: 67108864, every: 3, voxel: 0.05}
 
 Patterns are those of file names and match full topic names or their ends; the first that matches
-counts. Messages are made smaller when their clip is sealed, not while it is recorded. Images stay
-raw where ``<topic>/compressed`` is recorded itself, or excluded or private by a rule of its own.
-Sealing many images takes seconds, in which a new trigger's messages wait in memory: of what comes
-beyond 64 MiB (`writer.ClipWriter`), messages are dropped, and counted in their clip.
+counts. Detectors hear what they need also where it is excluded. Messages are made smaller when
+their clip is sealed, not while it is recorded: that takes seconds where there are many images, in
+which a new clip is recorded. Images stay raw where ``<topic>/compressed`` is recorded itself, or
+excluded or private by a rule of its own.
 """
 
 from __future__ import annotations

@@ -83,9 +83,18 @@ class Changes:
 
 @dataclass(frozen=True)
 class Press:
-    """A button of the operator, pressed or not."""
+    """A button of the operator.
+
+    Attributes:
+        stamp: when [s].
+        topic: full name of the one that told it.
+        index: which of several; None where there is but one.
+        pressed: or not.
+    """
 
     stamp: float
+    topic: str
+    index: int | None
     pressed: bool
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ class RecordedTopics:
         topics: name, relative or absolute, to what is called with full topic name, type name
             and the serialized message.
         deep: those of them whose messages are small and come often.
+        types: those that are read, to the types that can be; publishers of others are not heard.
         on_latched: called with the name of a topic all of whose publishers are transient local.
     """
 
@@ -34,24 +35,32 @@ class RecordedTopics:
         topics: Mapping[str, OnMessage],
         on_latched: Callable[[str], None],
         deep: frozenset[str] = frozenset(),
+        types: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._node = node
         self._on_latched = on_latched
         self._topics = {node.resolve_topic_name(topic): take for topic, take in topics.items()}
         self._deep = {node.resolve_topic_name(topic) for topic in deep}
+        self._types = {node.resolve_topic_name(t): kinds for t, kinds in (types or {}).items()}
         self._subscriptions: dict[str, Any] = {}
-        self.unknown: dict[str, str] = {}  # topic -> type that is not installed here
+        self.unheard: dict[str, str] = {}
+        """Topic to why none of its messages is recorded, though there are publishers."""
 
     @property
     def waiting(self) -> list[str]:
         """Topics nobody publishes yet."""
-        return [n for n in self._topics if n not in self._subscriptions and n not in self.unknown]
+        return [n for n in self._topics if n not in self._subscriptions and n not in self.unheard]
 
     def discover(self) -> None:
         """Subscribe to what has appeared since; call it now and then."""
         for name, take in self._topics.items():
-            offers = self._node.get_publishers_info_by_topic(name)
-            if not offers or name in self.unknown:
+            wanted, every = self._types.get(name), self._node.get_publishers_info_by_topic(name)
+            offers = [o for o in every if wanted is None or o.topic_type in wanted]
+            if every and not offers:
+                self.unheard[name] = (
+                    f'{every[0].topic_type} instead of {" or ".join(wanted or ())}'
+                )
+            if not offers:
                 continue
             offered = [offer.qos_profile for offer in offers]
             qos = offered_qos(offered, DEPTH) if name in self._deep else offered_qos(offered)
@@ -64,9 +73,10 @@ class RecordedTopics:
             kind = offers[0].topic_type
             subscription = subscribe_raw(self._node, name, kind, qos, take)
             if subscription is None:
-                self.unknown[name] = kind
+                self.unheard[name] = f'{kind} is not installed'
                 continue
             self._subscriptions[name] = subscription
+            self.unheard.pop(name, None)
             if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
                 self._on_latched(name)
 

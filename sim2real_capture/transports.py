@@ -187,6 +187,8 @@ def load_credentials(path: str | Path) -> Credentials:
             faults.add(str(key), '...', f'unknown; known: {", ".join(known)}')
         elif not isinstance(value, str):
             faults.add(str(key), type(value).__name__, 'must be a text')
+        elif key == 'token' and not (value.isascii() and value.isprintable()):
+            faults.add(str(key), '...', 'must be one line of ASCII characters')
         elif key != 'token' and not (file.parent / Path(value).expanduser()).is_file():
             faults.add(str(key), value, 'must be a file')
     faults.check()

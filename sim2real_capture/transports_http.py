@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Mapping
@@ -27,6 +28,10 @@ LEAST, MOST = 1 << 14, 4 << 20
 """A request's bytes: the fewer the slower the way, so that each is answered soon."""
 QUICK, SLOW = 0.5, 3.0
 """A request answered sooner [s] lets the next one be larger, one answered later smaller."""
+LAST = 253402300800
+"""No clock shows more [s]: the year 10000."""
+LONGEST = 1 << 20
+"""Bytes of an answer; a receiver's are far shorter."""
 PROBES = 4
 """Requests of which the quickest gives the clock's offset."""
 
@@ -109,9 +114,10 @@ class HttpTransport:
             sent, start = time.time(), time.monotonic()
             _, answer, _ = await self._ask('GET', '/time')
             trip = time.monotonic() - start
-            if not isinstance(answer.get('time'), (int, float)):
+            said = answer.get('time')
+            if not isinstance(said, (int, float)) or not abs(said) < LAST:
                 raise ShipError(f'{self.address}: does not say its time: {answer}')
-            found.append(Clock.read(float(answer['time']), sent, trip, 'round trip'))
+            found.append(Clock.read(float(said), sent, trip, 'round trip'))
         return min(found, key=lambda clock: clock.error)
 
     async def _ask(
@@ -126,6 +132,7 @@ class HttpTransport:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=self._deadline),
+                auto_decompress=False,  # nothing was asked for that could be packed
                 connector=aiohttp.TCPConnector(ssl=self._tls) if self._tls else None,
             )
         address = self.address + path
@@ -155,11 +162,15 @@ def _kind(status: int, method: str) -> type[ShipError]:
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """What an answer says; under ``error`` how it begins, where that is not a JSON object."""
+    text = b''
+    while len(text) < LONGEST and (block := await response.content.read(LONGEST - len(text))):
+        text += block
     try:
-        answer = await response.json()
-    except (aiohttp.ContentTypeError, ValueError):
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
         answer = None
-    return answer if isinstance(answer, dict) else {'error': (await response.text())[:200]}
+    return answer if isinstance(answer, dict) else {'error': text[:200].decode(errors='replace')}
 
 
 def _check(clip: Outgoing, answer: Mapping[str, Any]) -> None:

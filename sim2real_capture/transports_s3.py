@@ -33,7 +33,7 @@ from sim2real_capture.transports import (
     UnreachableError,
     arrival,
 )
-from sim2real_core.errors import MissingError
+from sim2real_core.errors import Fault, InputError, MissingError
 
 PART = 5 << 20
 """Bytes of a part: what is cut off within one goes again. S3 wants no smaller ones, but last."""
@@ -48,6 +48,7 @@ class S3Transport:
 
     Raises:
         MissingError: boto3 is not installed.
+        InputError: what boto3 is told elsewhere (profile, endpoint) will not do.
     """
 
     def __init__(self, url: str, deadline: float) -> None:
@@ -64,7 +65,11 @@ class S3Transport:
         self._errors = (BotoCoreError, ClientError)
         retries = {'total_max_attempts': 1}  # the uplink tries again itself
         settings = Config(connect_timeout=deadline, read_timeout=deadline, retries=retries)
-        self._client = Session().client('s3', config=settings)  # the keys there are now
+        try:
+            self._client = Session().client('s3', config=settings)  # the keys there are now
+        except (BotoCoreError, ValueError) as error:
+            mend = f'mend what AWS_... variables or its files say ({error})'
+            raise InputError(Fault('receiver', url, mend)) from error
         self._uploads: dict[str, str] = {}
 
     async def begin(self, clip: Outgoing) -> Mapping[str, int]:

@@ -1,4 +1,8 @@
-"""Writes clips in a thread of its own, so that a slow disk never holds up the robot's messages."""
+"""Writes clips in threads of its own, so that a slow disk never holds up the robot's messages.
+
+One thread writes journals, another seals those that ended: making images smaller may take seconds,
+in which the messages of a new clip go to its journal.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from sim2real_capture.clip import (
-    PART,
-    PRIVATE,
-    Context,
-    Journal,
-    check_name,
-    discard,
-    make_folder,
-    recover,
-    seal,
-)
+from sim2real_capture.clip import PART, PRIVATE, Context, Journal, check_name, discard, make_folder
+from sim2real_capture.clip_sealing import recover, seal
 from sim2real_capture.library import list_clips
 from sim2real_capture.ring import OVERHEAD, Record
 from sim2real_core.errors import InputError
@@ -132,12 +127,17 @@ class ClipWriter:
         self.deleted = 0  # acknowledged clips deleted to make room
         self.lost = 0  # others
         self._journal: Journal | None = None
+        self._ended: queue.Queue[tuple[Journal, tuple[Event, ...]] | None] = queue.Queue()
         self._events: list[Event] = []
         self._dropped_before = 0
         self._synced = 0.0
         make_folder(spool)
-        self._thread = threading.Thread(target=self._run, name='clip writer', daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._guarding, args=(run,), name=name, daemon=True)
+            for name, run in (('clip writer', self._write), ('clip sealer', self._seal))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def start(self, clip: str, event: Event, records: Sequence[Record]) -> None:
         """Begin a clip; one that the quota leaves no room for is reported as failed."""
@@ -164,19 +164,28 @@ class ClipWriter:
         self._queue.put(_Finish(reason, self.dropped))
 
     def close(self, timeout: float) -> bool:
-        """Write what waits and end the thread.
+        """Write what waits and end the threads.
 
         Args:
-            timeout: how long to wait for it [s].
+            timeout: how long to wait for them [s].
 
         Returns:
-            False when it did not end in time; the next start recovers what was left.
+            False when they did not end in time; the next start recovers what was left.
         """
         self._queue.put(None)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self) -> None:
+    def _guarding(self, run: Callable[[], None]) -> None:
+        """A thread's whole life."""
+        try:
+            run()
+        except BaseException as error:
+            self._report(Failed('', 'the clip writer died', error))
+
+    def _write(self) -> None:
         try:
             self._recover()
             while True:
@@ -188,9 +197,9 @@ class ClipWriter:
                 if item is None:
                     break
                 self._guarded(self._take, item)
-            self._guarded(self._seal, _Finish('node stopped', self.dropped))
-        except BaseException as error:
-            self._report(Failed('', 'the clip writer died', error))
+            self._guarded(self._end, _Finish('node stopped', self.dropped))
+        finally:
+            self._ended.put(None)
 
     def _guarded(self, step: Callable[..., None], *given: object) -> None:
         """Run a step; a disk that fails ends the clip, not the thread."""
@@ -218,7 +227,7 @@ class ClipWriter:
                 self._journal.message(item.records.popleft())
             self._synced = 0.0  # what came before the trigger goes to the disk at once
         elif isinstance(item, _Finish):
-            self._seal(item)
+            self._end(item)
         elif isinstance(item, Event):
             if self._journal:
                 self._events.append(item)
@@ -239,18 +248,27 @@ class ClipWriter:
             if to_disk:
                 self._synced = time.monotonic()
 
-    def _seal(self, end: _Finish) -> None:
-        journal, self._journal = self._journal, None
-        if journal is None:
+    def _end(self, end: _Finish) -> None:
+        if self._journal is None:
             return
-        try:
-            journal.close(end.reason, end.dropped - self._dropped_before)
-            self._report(Sealed(seal(journal.folder), tuple(self._events)))
-        except InputError as error:
-            shutil.rmtree(journal.folder)
-            self._report(Failed(journal.clip, str(error)))
-        finally:
-            journal.release()
+        self._journal.close(end.reason, end.dropped - self._dropped_before)
+        self._ended.put((self._journal, tuple(self._events)))
+        self._journal = None
+
+    def _seal(self) -> None:
+        """Seal clips that ended, one after the other."""
+        while (ended := self._ended.get()) is not None:
+            journal, events = ended
+            try:
+                self._report(Sealed(seal(journal.folder), events))
+            except InputError as error:
+                shutil.rmtree(journal.folder, ignore_errors=True)
+                self._report(Failed(journal.clip, str(error)))
+            except OSError as error:  # left as it is, to be recovered at the next start
+                self._report(Failed(journal.clip, str(error)))
+            finally:
+                journal.release()
+                self._ended.task_done()
 
     def _recover(self) -> None:
         try:
@@ -292,7 +310,9 @@ class ClipWriter:
         the least worthy and oldest first.
         """
         self._forget_private()
-        room = self._spool_bytes - self._clip_bytes - _size(self._spool)
+        if self._room() < 0:
+            self._ended.join()  # what is being sealed lies here twice meanwhile
+        room = self._room()
         if room >= 0:
             return True
         clips, new = list_clips(self._spool), self._rank((event.detector,))
@@ -318,6 +338,10 @@ class ClipWriter:
                     Failed(info.clip, f'deleted unshipped for a clip of {event.detector}')
                 )
         return True
+
+    def _room(self) -> int:
+        """Bytes that are left when another whole clip was written."""
+        return self._spool_bytes - self._clip_bytes - _size(self._spool)
 
     def _rank(self, detectors: Sequence[str]) -> int:
         """Place of a clip's worthiest trigger; 0 is the first."""

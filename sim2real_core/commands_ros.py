@@ -7,6 +7,7 @@ their own and may be slower than that joint state.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from sim2real_core.graph_ros import NAMED_WITHIN, lacking
 from sim2real_core.messages import to_seconds
 from sim2real_core.pacing import parse
 from sim2real_core.qos import ANSWERS
@@ -43,6 +45,7 @@ class CommandsFirst:
         self._free: deque[tuple[float, float]] = deque(maxlen=SPANS)
         self._asked: float | None = None
         self._connected = not commander
+        self._perhaps = math.inf  # since when it may be connected [s]
         self._subscriptions = list(subscriptions)
         if commander:
             pace = node.create_subscription(Header, 'pace', self._on_pace, ANSWERS)
@@ -60,12 +63,15 @@ class CommandsFirst:
     def lacks(self) -> str:
         """Whose commands would not be heard yet; ``''`` when connected."""
         if self._commander and not self._connected:
-            topics = [subscription.topic_name for subscription in self._subscriptions]
-            publishers = map(self._node.get_publishers_info_by_topic, topics)
-            self._connected = all(
-                any(publisher.node_name == self._commander for publisher in those)
-                for those in publishers
-            )
+            now, wanted = time.monotonic(), {self._commander}
+            publishers = [
+                self._node.get_publishers_info_by_topic(subscription.topic_name)
+                for subscription in self._subscriptions
+            ]
+            if not any(lacking(wanted, those, guess=True) for those in publishers):
+                self._perhaps = min(self._perhaps, now)
+            named = not any(lacking(wanted, those) for those in publishers)
+            self._connected = named or now >= self._perhaps + NAMED_WITHIN
         return '' if self._connected else f'commands of {self._commander}'
 
     def heard(self, stamp: float) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MOST = 300
+"""Characters of a value that a message shows."""
+
 
 class Sim2RealError(Exception):
     """Base of all errors this suite raises on purpose; ``exit_code`` is the command's status."""
@@ -32,7 +35,10 @@ class Fault:
 
     def __str__(self) -> str:
         place = self.file + (f':{self.line}' if self.line else '')
-        return f'{place + ": " if place else ""}{self.field} = {self.value!r}: {self.mend}'
+        value = repr(self.value)
+        if len(value) > MOST:  # a whole file, say
+            value = f'{value[:MOST]}...'
+        return f'{place + ": " if place else ""}{self.field} = {value}: {self.mend}'
 
 
 class InputError(Sim2RealError):

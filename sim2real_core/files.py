@@ -70,13 +70,17 @@ def find(kind: str, name: str | Path, suffix: str = '.yaml') -> Path:
 def write_json(path: str | Path, data: Any) -> None:
     """Write JSON whole or not at all (temporary file, then rename).
 
-    What is not a finite number is ``null``: JSON has no other word for it.
+    What is not a finite number is ``null``: JSON has no other word for it. A device or a pipe is
+    written to and stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_finite(data), indent=2, sort_keys=True, allow_nan=False) + '\n'
+    if path.exists() and not path.is_file():  # /dev/null must stay what it is
+        path.write_text(text, encoding='utf-8')
+        return
     part = path.with_name(path.name + '.part')
-    text = json.dumps(_finite(data), indent=2, sort_keys=True, allow_nan=False)
-    part.write_text(text + '\n', encoding='utf-8')
+    part.write_text(text, encoding='utf-8')
     part.replace(path)
 
 

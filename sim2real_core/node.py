@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -94,6 +96,7 @@ class Health:
                     f'{peer} has not been heard for {now - heard:.1f} s: dead or stuck'
                 )
         level, message, values = self._status()
+        values = {**values, 'peers': ' '.join(sorted(self._heard))}
         lacking = self._lacks()
         if lacking:
             level, message = DiagnosticStatus.WARN, f'{WAITING}{lacking}'
@@ -170,7 +173,7 @@ def main(
 
     Args:
         make_node: makes the node.
-        args: command line, ``sys.argv`` when None.
+        args: command line; None: that of the process, which has nothing else to do.
         spin: spins it until the event is set.
     """
     # The kernel gives a signal to any thread (NumPy's own ones too), and Python's handlers run
@@ -192,7 +195,8 @@ def main(
         def wait_for_signal() -> None:
             if reader.recv(1):  # nothing: this function is over
                 stop.set()
-                wake.trigger()
+                with contextlib.suppress(rclpy_implementation.InvalidHandle):  # it ended by itself
+                    wake.trigger()
 
         threading.Thread(target=wait_for_signal, daemon=True).start()
         spin(node, stop)
@@ -210,7 +214,10 @@ def main(
         status = _close(node) or status
         rclpy.try_shutdown()
         signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
+        # Where this is the whole program, the interpreter ends next: a late second signal (a
+        # terminal and launch both send one) must not make a clean end look like a kill.
+        last = dict.fromkeys(SIGNALS, signal.SIG_IGN) if args is None else before
+        for number, handler in last.items():
             signal.signal(number, handler)
     return status
 

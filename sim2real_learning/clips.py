@@ -8,6 +8,7 @@ are whole nanoseconds, because two floats of one instant since 1970 need not be 
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from sim2real_capture import catalogue
 from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import find_clip, list_clips, show_clip, unsealed_folders
-from sim2real_core.errors import Fault, InputError
+from sim2real_core.errors import Fault, Faults, InputError
 from sim2real_core.joint_states import concerns, is_late
 from sim2real_core.profile import RobotProfile
 
@@ -308,6 +309,60 @@ def _pair(status: Any, key: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was known of the world when a clip was recorded.
+
+    Attributes:
+        values: of its draw, by address; empty on a robot.
+        episode: seed, episode and environment of that draw, where it says them.
+        estimate: ``{address: {mean, std, status}}``; empty when there was none.
+    """
+
+    values: Mapping[str, float]
+    episode: tuple[int, int, int] | None
+    estimate: Mapping[str, Any]
+
+
+def known_of(manifest: Mapping[str, Any], source: str | Path) -> Known:
+    """What a manifest, or a case of a data set, tells of the world.
+
+    Args:
+        manifest: as JSON gave it.
+        source: where it came from, for messages.
+
+    Raises:
+        InputError: its draw or estimate is not what capture writes.
+    """
+    faults = Faults(str(source))
+    draw, estimate = manifest.get('draw') or {}, manifest.get('estimate') or {}
+    if isinstance(estimate, Mapping) and 'error' in estimate:  # what was heard was none
+        estimate = {}
+    values = draw.get('values') or {} if isinstance(draw, Mapping) else None
+    if not isinstance(values, Mapping) or not all(map(_is_number, values.values())):
+        faults.add('draw.values', values, 'must give a number for each address')
+        draw, values = {}, {}
+    seed, episode, environment = (draw.get(key) for key in ('seed', 'episode', 'environment'))
+    numbers = (seed, episode, environment)
+    if not all(number is None or type(number) is int for number in numbers):
+        faults.add('draw', numbers, 'seed, episode and environment must be whole numbers')
+    for address, about in estimate.items() if isinstance(estimate, Mapping) else (('', estimate),):
+        status = about.get('status') if isinstance(about, Mapping) else None
+        sure = status == 'identified'
+        if status is None or (sure and not all(_is_number(about.get(k)) for k in ('mean', 'std'))):
+            faults.add(f'estimate.{address}', about, 'must give mean, std and status')
+    faults.check()
+    if seed is None or episode is None or environment is None:
+        return Known(dict(values), None, dict(estimate))
+    return Known(dict(values), (seed, episode, environment), dict(estimate))
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, float) or abs(value) <= sys.float_info.max
 
 
 def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:

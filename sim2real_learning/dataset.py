@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from sim2real_capture.catalogue import LABELS, severity
+from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import bag_name, clip_info
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
-from sim2real_learning.clips import Clip, read_clip
+from sim2real_learning.clips import Clip, known_of, read_clip
 from sim2real_learning.clips_episodes import Derived, Episode, derive
 from sim2real_learning.dataset_similarity import SIMILAR, nearest, signature
 from sim2real_learning.network import Network
@@ -240,7 +241,11 @@ def ingest(
 
 def _check(base: Dataset, meta: BundleMetadata) -> None:
     faults = [
-        Fault(f'bundle.{name}', ours, f'the data set has {theirs}: begin another one')
+        Fault(
+            f'bundle.{name}',
+            ours,
+            f'the data set has {theirs}: give what fits it, or begin another one',
+        )
         for name, ours, theirs in (
             ('robot', meta.robot, base.robot),
             ('observation', meta.observation.labels, base.observation),
@@ -267,6 +272,7 @@ def _case(
     """Read one clip; whatever is wrong with it is told, and the others go on."""
     try:
         clip = read_clip(folder, profile)
+        world = known_of(clip.manifest, folder / MANIFEST)
         policy = _policy_of(clip, policies)
         derived = derive(clip, profile, policy)
     except InputError as error:
@@ -287,7 +293,7 @@ def _case(
         detail=str(clip.event.get('detail', '')),
         severity=1.0 if worst is None else worst,
         failed=round(float(clip.event.get('stamp', 0.0)) * 1e9),
-        estimate=dict(clip.manifest.get('estimate') or {}),
+        estimate=world.estimate,
         episodes=derived.episodes,
     )
     return case, Fate(clip.name, True, lost, frames)

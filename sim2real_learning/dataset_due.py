@@ -113,6 +113,6 @@ def _known(estimates: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[float
     found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for estimate in estimates:
         for address, about in estimate.items():
-            if isinstance(about, Mapping) and about.get('status') == 'identified':
+            if about['status'] == 'identified':
                 found[address].append((float(about['mean']), float(about['std'])))
     return found

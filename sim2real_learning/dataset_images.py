@@ -6,6 +6,7 @@ An image that several frames show is encoded once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,20 +115,28 @@ def together(parts: Sequence[Statistics]) -> Statistics:
     return {**outer, 'mean': mean, 'std': np.sqrt(square), 'count': counted}
 
 
-def reread(files: Callable[[], Iterator[bytes]], encoding: str, sha256: str) -> Pictures:
+def reread(
+    files: Callable[[], Iterator[bytes]], image: ImageInput, sha256: str, source: Path
+) -> Pictures:
     """Images of a data set on disk, decoded when they are asked for.
 
     Args:
         files: reads them, frame by frame.
-        encoding: of the input.
+        image: the input they are for.
         sha256: that they must have.
+        source: the file they lie in, for messages; reading raises an ``InputError`` that names it
+            where one is damaged.
     """
 
     def again() -> Iterator[Pixels]:
         before, pixels = b'', np.zeros(0)
-        for data in files():
-            if data != before:
-                before, pixels = data, decoded(data, encoding)
-            yield pixels
+        try:
+            for data in files():
+                if data != before:
+                    before, pixels = data, decoded(data, image.encoding)
+                yield pixels
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            mend = f'damaged after it was written: take it from a copy, or export anew ({error})'
+            raise InputError(Fault(column_of(image), source.name, mend, str(source))) from error
 
     return Pictures(sha256, again)

@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.files import write_json
+from sim2real_learning.clips import known_of
 from sim2real_learning.clips_episodes import Episode
 from sim2real_learning.dataset import SCHEMA, Case, Dataset
 from sim2real_learning.dataset_images import (
@@ -374,13 +375,15 @@ def _read(own: Mapping[str, Any], columns: Columns, paths: Sequence[Path]) -> Da
             shown = {
                 image.name: reread(
                     partial(_files, *places[number], column_of(image)),
-                    image.encoding,
+                    image,
                     known[image.name],
+                    places[number][0],
                 )
                 for image in images
             }
             parts.append(Episode(about['clip'], part['stamp'], **wide, images=shown))
             number += 1
+        known_of(about, OWN)
         case = {**about, 'detectors': tuple(about['detectors']), 'episodes': tuple(parts)}
         cases.append(Case(**case))
     return replace(dataset, cases=tuple(cases))

@@ -20,9 +20,11 @@ import numpy.typing as npt
 from scipy import stats
 
 from sim2real_capture.catalogue import severity
+from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import read_manifest
 from sim2real_core.errors import InputError
 from sim2real_core.records import Draw
+from sim2real_learning.clips import Known, known_of
 from sim2real_learning.metrics import bootstrap_interval, success_interval
 
 Array = npt.NDArray[np.float64]
@@ -191,7 +193,8 @@ def read_failures(
     known: dict[str, Path] = {}
     for folder in folders:
         try:
-            failure = _failure(read_manifest(folder), labels)
+            manifest = read_manifest(folder)
+            failure = _failure(manifest, known_of(manifest, folder / MANIFEST), labels)
         except InputError as error:
             skipped[str(folder)] = str(error)
             continue
@@ -236,11 +239,9 @@ def report(
     )
 
 
-def _failure(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> Failure:
+def _failure(manifest: Mapping[str, Any], world: Known, labels: Mapping[str, str]) -> Failure:
     events = manifest['events']
     worst = severity(events)
-    draw = manifest.get('draw') or {}
-    numbered = all(key in draw for key in ('seed', 'episode', 'environment'))
     return Failure(
         clip=str(manifest['clip']),
         created=str(manifest['created']),
@@ -248,9 +249,9 @@ def _failure(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> Failure:
         detectors=tuple(dict.fromkeys(str(event['detector']) for event in events)),
         details=tuple(dict.fromkeys(str(event.get('detail', '')) for event in events)),
         severity=math.nan if worst is None else worst,
-        values=dict(draw.get('values') or {}),
-        episode=(draw['seed'], draw['episode'], draw['environment']) if numbered else None,
-        estimate=dict(manifest.get('estimate') or {}),
+        values=world.values,
+        episode=world.episode,
+        estimate=world.estimate,
     )
 
 

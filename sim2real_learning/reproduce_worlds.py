@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sim2real_learning.clips import Clip
+from sim2real_capture.clip import MANIFEST
+from sim2real_learning.clips import Clip, known_of
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,20 @@ def worlds_of(clip: Clip, given: Sequence[tuple[float, str, float]] = ()) -> lis
     Args:
         clip: what was recorded.
         given: hypotheses: time after the alarm [s], address and value; on top of all else.
+
+    Raises:
+        InputError: the clip's draw or estimate is not what capture writes.
     """
+    known = known_of(clip.manifest, clip.folder / MANIFEST)
     begin = int(clip.states.stamp[0])
     draws = list(clip.draws)
     if not draws or draws[0][0] > begin:
         # Before the first that was heard it was nominal, or as the clip says for all of it.
-        told = {} if draws else (clip.manifest.get('draw') or {}).get('values') or {}
-        draws = [(begin, told), *draws]
+        draws = [(begin, {} if draws else known.values), *draws]
     estimate = {
-        address: float(known['mean'])
-        for address, known in (clip.manifest.get('estimate') or {}).items()
-        if isinstance(known, Mapping) and known.get('status') == 'identified'
+        address: float(about['mean'])
+        for address, about in known.estimate.items()
+        if about['status'] == 'identified'
     }
     worlds = [World('nominal', ((begin, {}),))]
     drawn = any(values for _, values in draws)

@@ -107,7 +107,11 @@ def read_network(source: str, told: Description) -> TorchNetwork:
     if not _is_torchscript(path):
         weights, described = _checkpoint(path)
         return rebuilt(weights, told.over(described), source)
-    module: Any = torch.jit.load(str(path), map_location='cpu')  # type: ignore[no-untyped-call]
+    try:
+        module: Any = torch.jit.load(str(path), map_location='cpu')  # type: ignore[no-untyped-call]
+    except Exception as error:  # as of torch.load
+        mend = f'give TorchScript as torch.jit.save writes it ({_first_line(error)})'
+        raise InputError(Fault('source', source, mend)) from error
     module.eval()
     if any(name.endswith(('hidden_state', 'cell_state')) for name, _ in module.named_buffers()):
         # It keeps its state in itself, where no runtime can reset it: that is taken out.
@@ -129,16 +133,18 @@ def _checkpoint(path: Path) -> tuple[Weights, Description]:
     try:
         found = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch has no error of its own for what it cannot read
-        why = (str(error) or type(error).__name__).splitlines()[0]
         mend = (
             'give TorchScript, a checkpoint of rsl-rl, or FILE.py:FUNCTION; a pickled module is '
-            f'not read, it could run anything ({why})'
+            f'not read, it could run anything ({_first_line(error)})'
         )
         raise InputError(Fault('source', str(path), mend)) from error
     found = found if isinstance(found, dict) else {}
     for key in ('actor_state_dict', 'model_state_dict', 'student_state_dict'):
         if key in found:
-            weights = {**found[key], **(found.get('obs_norm_state_dict') or {})}
+            weights = {
+                **_weights(found, key, path),
+                **_weights(found, 'obs_norm_state_dict', path),
+            }
             break
     else:
         has = ', '.join(map(str, found))
@@ -146,8 +152,30 @@ def _checkpoint(path: Path) -> tuple[Weights, Description]:
         raise InputError(Fault('source', str(path), mend))
     if 'metadata' not in found:
         return weights, Description()
-    described = describe(BundleMetadata.from_properties(found['metadata'], file=str(path)))
+    properties = found['metadata']
+    texts = properties.items() if isinstance(properties, dict) else [(0, 0)]
+    if not all(isinstance(text, str) for pair in texts for text in pair):
+        raise InputError(Fault('metadata', properties, 'must be a mapping of texts', str(path)))
+    described = describe(BundleMetadata.from_properties(properties, file=str(path)))
     return weights, Description({**described.values, 'network': {'activation': 'elu'}})
+
+
+def _weights(found: Mapping[str, Any], key: str, path: Path) -> Weights:
+    """Weights of a checkpoint under a key; none when it is left out."""
+    given, faults = found.get(key) or {}, Faults(str(path))
+    if not isinstance(given, dict):
+        faults.add(key, given, 'must be a mapping from names to tensors')
+        given = {}
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            faults.add(f'{key}.{name}', value, 'must be a tensor')
+    faults.check()
+    return given
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def rebuilt(weights: Weights, told: Description, file: str) -> TorchNetwork:
@@ -167,26 +195,32 @@ def rebuilt(weights: Weights, told: Description, file: str) -> TorchNetwork:
     actor = next((name for name in ACTORS if f'{name}0.weight' in weights), '')
     memory = next((name for name in MEMORIES if f'{name}weight_ih_l0' in weights), '')
     normalizer = next((n for n in NORMALIZERS if f'{n}_mean' in weights), None)
-    used = [p for p in (actor, memory) if p]
-    used += [f'{normalizer}_'] if normalizer is not None else []
+    used = [rf'{re.escape(actor)}\d+\.(weight|bias)'] if actor else []
+    used += [rf'{re.escape(memory)}(weight|bias)_[ih]h_l\d+'] if memory else []
+    used += [rf'{re.escape(normalizer)}_\w+'] if normalizer is not None else []
     for name in weights:
-        if not name.startswith(tuple(used)) and not NEEDLESS.match(name):
+        if not any(re.fullmatch(one, name) for one in used) and not NEEDLESS.match(name):
             mend = 'is no part that can be rebuilt: give TorchScript or FILE.py:FUNCTION'
             faults.add('source', name, mend)
     if not actor:
         faults.add('source', sorted(weights), f'has no layers {" or ".join(ACTORS)}0.weight')
     network = told.values.get('network') or {}
+    if not isinstance(network, Mapping):
+        faults.add('network', network, 'must be a mapping, like {activation: elu}')
+        faults.check()
     activation = str(network.get('activation', ''))
     if not activation:
         faults.add('network.activation', None, f'a checkpoint does not say it: {HOW}')
     faults.check()
-    numbers = sorted({int(n[len(actor) :].split('.')[0]) for n in weights if n.startswith(actor)})
-    layers = [(weights[f'{actor}{n}.weight'], weights[f'{actor}{n}.bias']) for n in numbers]
+    recurrent = _memory(weights, memory, faults) if memory else None
+    layers = _layers(weights, actor, recurrent, faults)
+    if normalizer is not None and f'{normalizer}_std' not in weights:
+        faults.add('source', f'{normalizer}_std', 'is missing')
+    faults.check()
     outputs = layers[-1][0].shape[0]
     if network.get('distribution') == 'heteroscedastic':
         outputs //= 2  # the second half is the deviation
     values: dict[str, Any] = {}
-    recurrent = _memory(weights, memory) if memory else None
     if recurrent is not None:
         shape = [recurrent.num_layers, 1, recurrent.hidden_size]
         letters = 'hc' if isinstance(recurrent, torch.nn.LSTM) else 'h'
@@ -203,17 +237,51 @@ def rebuilt(weights: Weights, told: Description, file: str) -> TorchNetwork:
     return TorchNetwork(module, told.over(Description(values)))
 
 
-def _memory(weights: Weights, prefix: str) -> torch.nn.RNNBase:
+def _memory(weights: Weights, prefix: str, faults: Faults) -> torch.nn.RNNBase | None:
     """The recurrent layer of some weights: an LSTM has four gates, a GRU three."""
     own = {
         name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)
     }
-    hidden = own['weight_hh_l0'].shape[1]
-    kind = {4: torch.nn.LSTM, 3: torch.nn.GRU}[own['weight_hh_l0'].shape[0] // hidden]
+    seen, kept = (own.get(f'weight_{name}_l0', torch.empty(0)).shape for name in ('ih', 'hh'))
+    kinds = {4: torch.nn.LSTM, 3: torch.nn.GRU}
+    gates = kept[0] // max(kept[1], 1) if len(seen) == len(kept) == 2 else 0
+    if gates not in kinds:
+        mend = 'must be (4 n, n) of an LSTM, or (3 n, n) of a GRU, beside weight_ih_l0'
+        faults.add('source', f'{prefix}weight_hh_l0: {tuple(kept)}', mend)
+        return None
     layers = sum(name.startswith('weight_ih_l') for name in own)
-    made = kind(own['weight_ih_l0'].shape[1], hidden, layers)
-    made.load_state_dict(own)
+    made = kinds[gates](seen[1], kept[1], layers)
+    try:
+        made.load_state_dict(own)
+    except RuntimeError as error:  # says which, line by line
+        why = ' '.join(str(error).split())
+        faults.add('source', prefix, f'must be one {type(made).__name__} ({why})')
     return made
+
+
+def _layers(
+    weights: Weights, prefix: str, memory: torch.nn.RNNBase | None, faults: Faults
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Weight and bias of each linear layer, of which each takes what the one before gives."""
+    found, width = [], memory.hidden_size if memory is not None else None
+    numbered = (re.match(rf'{re.escape(prefix)}(\d+)\.', name) for name in weights)
+    for number in sorted({int(one.group(1)) for one in numbered if one}):
+        names = [f'{prefix}{number}.{part}' for part in ('weight', 'bias')]
+        lacking = [name for name in names if name not in weights]
+        for name in lacking:
+            faults.add('source', name, 'is missing')
+        if lacking:
+            break
+        weight, bias = (weights[name] for name in names)
+        takes = width or weight.shape[-1:].numel()
+        if weight.shape != (bias.numel(), takes) or bias.ndim != 1:
+            shapes = f'{names[0]}: {tuple(weight.shape)}, bias: {tuple(bias.shape)}'
+            mend = f'must be (n, {takes}) and (n,): layers that follow each other'
+            faults.add('source', shapes, mend)
+            break
+        found.append((weight, bias))
+        width = len(weight)
+    return found
 
 
 def _from_function(path: Path, function: str) -> torch.nn.Module:
@@ -223,9 +291,13 @@ def _from_function(path: Path, function: str) -> torch.nn.Module:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made = getattr(module, function, None)
-    network = made() if callable(made) else None
+    try:
+        spec.loader.exec_module(module)
+        made = getattr(module, function, None)
+        network = made() if callable(made) else None
+    except Exception as error:  # whatever somebody's own code raises
+        why = f'{type(error).__name__}: {_first_line(error)}'
+        raise InputError(Fault('source', f'{path}:{function}', f'it fails: {why}')) from error
     if not isinstance(network, torch.nn.Module):
         mend = 'must be a function without arguments that returns a torch module'
         raise InputError(Fault('source', f'{path}:{function}', mend))

@@ -68,6 +68,8 @@ def check_agreement(difference: float) -> float:
     Raises:
         Sim2RealError: it is not.
     """
+    if difference == np.inf:
+        raise Sim2RealError('the network gives actions that are not finite, or the bundle does')
     if not difference <= PARITY:
         raise Sim2RealError(
             f'the bundle differs from the network by {difference:.1e}, more than {PARITY:g}'

@@ -129,6 +129,10 @@ class PolicyConfig(Config):
         for name in ('workspace_low', 'workspace_high'):
             if len(getattr(self, name)) != 3:
                 faults.add(name, getattr(self, name), 'must be x, y and z')
+        for axis, low, high in zip('xyz', self.workspace_low, self.workspace_high):
+            if not low < high:
+                mend = f'{axis} must be less than that of workspace_high ({high:g})'
+                faults.add('workspace_low', low, mend)
         if self.bundle and self.trajectory:
             faults.add('trajectory', self.trajectory, 'give a bundle or a trajectory, not both')
         if self.paced is True and self.control == 'timer':

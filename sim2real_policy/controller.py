@@ -264,8 +264,10 @@ class Controller:
         fault = fault or self._plausible.fault(self.inputs, self._measured)
         if not fault:  # else damping would lead to where the robot cannot be
             self._position[:] = position
-        self.fault = self._unusable = fault or self._why_unheard()
-        if not self.fault:
+        self._unusable = fault or self._why_unheard()
+        if self._unusable:
+            self.fault = self._unusable  # else it stays what the last command made of it
+        else:
             if not self.ready:
                 self.guard.reset(position)
                 self._ramp = self._way(position) if self._starts else None
@@ -318,6 +320,7 @@ class Controller:
         position = inputs['position'][0]
         self.decided = False
         if self._unusable:
+            self.fault = self._unusable
             guard.stale(self._stamp - self._good - self._config.stale_after, self._position)
             return self._sent()
         if self._ramp is not None:
@@ -335,7 +338,7 @@ class Controller:
         before = position if self._config.shadow and self._by_position else guard.command
         inputs['command'][0] = before
         observation = self._assembler.update(inputs)
-        if not math.isfinite(observation[0].dot(observation[0])):
+        if not _is_finite(observation[0]):
             self.fault = OVERFLOW
             self._forget()  # nor shall its histories keep it, or the action before
             guard.hold()
@@ -352,7 +355,7 @@ class Controller:
             guard.hold()
             return self._sent()
         lap()
-        if math.isfinite(action.dot(action)):  # else the guard shall see it as it is
+        if _is_finite(action):  # else the guard shall see it as it is
             action = self._action.limited(action)
         order = self._action.order(action, before)
         guard.apply(order, position, inputs['velocity'][0])
@@ -401,6 +404,7 @@ class Controller:
             if self._config.control == 'timer' and math.isfinite(self._next):
                 self.missed += int((now - self._next) / period)
             self._next = now + period
+        self.stages.begin(now)
         if not stale:
             self.act()
             return True
@@ -464,3 +468,11 @@ class Controller:
             self.fault = f'{self.guard.stopped}: {UNTIL_RESET}'
         self.command[:] = self.guard.command[self._order]
         return self.command
+
+
+def _is_finite(values: npt.NDArray[Any]) -> bool:
+    """Whether numbers (n,) are finite, and so small that the sum of their squares is.
+
+    ``vdot`` is twice as fast as ``isfinite``, and without a word about what overflows.
+    """
+    return math.isfinite(np.vdot(values, values))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from typing import Any, Protocol
 
 from sim2real_core.errors import Fault, InputError, MissingError, Sim2RealError
 from sim2real_policy.bundle import Bundle
+from sim2real_policy.config import PolicyConfig
 from sim2real_policy.stages import FOLDER, STAGES, settings
 
 COPY_WITHIN, BUILD_WITHIN, CHECK_WITHIN, QUICK = 600.0, 3600.0, 900.0, 30.0  # [s]
@@ -80,7 +82,7 @@ class Ssh:
     options: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
-        if not self.host or self.host.startswith('-') or any(c.isspace() for c in self.host):
+        if not re.fullmatch(r'[^-\s]\S*', self.host) or self.host.endswith('@'):
             raise InputError(Fault('host', self.host, 'give [user@]host'))
 
     def run(self, script: str, given: bytes = b'', within: float = QUICK) -> Answer:
@@ -131,6 +133,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise InputError(Fault('stage', self.stage, f'must be one of {", ".join(STAGES)}'))
+        # What the node there would refuse is refused here.
+        PolicyConfig(**settings(self.stage, self.speed, self.workspace))
 
     @property
     def digest(self) -> str:

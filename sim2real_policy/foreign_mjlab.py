@@ -154,6 +154,9 @@ def _processing(
             bounds = np.multiply(clip, scale[0] if scale else 1.0)
             more['clip'] = np.clip(np.sort(bounds), -ENDLESS, ENDLESS).tolist()
         if history and history != [0.0]:
+            if len(history) != 1 or not history[0].is_integer():
+                faults.add(HISTORIES, f'{name}: {history}', 'must be a whole number')
+                continue
             more['history'] = int(history[0])
             if flat[index] == [0.0]:
                 faults.add(FLAT, name, 'a history that is not flattened is not supported')
@@ -188,8 +191,10 @@ def mjlab_names(text: str) -> list[str]:
             found = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError):
             found = text.strip(' []').split(',')
-        return [str(name).strip(' \'"') for name in found]
-    return [name.strip() for name in text.split(',') if name.strip()]
+        names = [str(name).strip(' []\'"') for name in found]
+    else:
+        names = [name.strip() for name in text.split(',')]
+    return [name for name in names if name]
 
 
 def _numbers(

@@ -23,7 +23,7 @@ from sim2real_core.errors import Faults
 from sim2real_policy.bundle import open_session
 from sim2real_policy.description import Description
 from sim2real_policy.foreign_mjlab import mjlab_names, mjlab_terms
-from sim2real_policy.onnx_graph import constant, in_order, keep_outputs, onnx_package
+from sim2real_policy.onnx_graph import constant, in_order, keep_outputs, onnx_package, shape_of
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
@@ -72,6 +72,7 @@ class Motion:
         widths: of those that are sensed.
         anchor: index of the anchor body.
         size: elements of what is sensed, the orientation first.
+        seen: elements of the network's observation.
         described: what the file says.
     """
 
@@ -100,6 +101,9 @@ class Motion:
         counts = [joints if term['kind'] in per_joint else 3 for term in terms]
         self.widths = dict(zip(sensed, counts))
         self.anchor, self.size = bodies.index(anchor), 4 + sum(counts)
+        inside = {COMMAND: 2 * joints, ORIENTATION: 6}
+        self.seen = sum(counts) + sum(inside.get(name, 0) for name in self.names)
+        self.file = file
         observation = [{'kind': 'imu_orientation'}, *terms]
         remark = (
             f'the IMU is taken for fixed to {anchor}, without a turn between them; base_ang_vel '
@@ -203,9 +207,16 @@ def insert_motion(model: Any, motion: Motion) -> None:
     Args:
         model: changed in place; takes ``observation`` (1, size) and :data:`STATES`.
         motion: what its metadata say.
+
+    Raises:
+        InputError: it takes something else than its metadata say.
     """
     onnx, g = onnx_package(), _Graph(model.graph)
-    g.node('Identity', ['time_in'], 'time_step')
+    entries = {end.name: end for end in model.graph.input}
+    _check_ends(entries, motion)
+    step = entries['time_step']
+    number = g.shaped('time_in', *(1 for _ in shape_of(step)))
+    g.node('Cast', [number], 'time_step', to=step.type.tensor_type.elem_type)
     g.node('Add', ['time_in', g.value([[1.0]])], 'time_out')
     parts = motion.parts(lambda begin, end: g.picked('observation', np.arange(begin, end)))
     own = g.matrix(g.picked('observation', np.arange(4)), XYZW)
@@ -225,6 +236,18 @@ def insert_motion(model: Any, motion: Motion) -> None:
     keep_outputs(model, ['actions', *results])
     weights = {tensor.name for tensor in g.graph.initializer}
     g.graph.node.extend(in_order(g.nodes, weights | set(inputs)))
+
+
+def _check_ends(entries: Mapping[str, Any], motion: Motion) -> None:
+    """Whether the model takes the observation that its metadata list, and one number of a step."""
+    faults = Faults(motion.file)
+    obs, step = shape_of(entries['obs']), shape_of(entries['time_step'])
+    if len(obs) != 2 or obs[1] not in (None, motion.seen):
+        mend = f'must be (1, {motion.seen}), as observation_names say: {", ".join(motion.names)}'
+        faults.add('model.input[obs]', obs, mend)
+    if any(size not in (None, 1) for size in step):
+        faults.add('model.input[time_step]', step, 'must be one number')
+    faults.check()
 
 
 class MotionReference:
@@ -247,9 +270,10 @@ class MotionReference:
 
     def infer(self, observation: Array32, others: Mapping[str, Array32]) -> npt.NDArray[Any]:
         """Action (1, nj) for what is sensed (1, size)."""
-        inputs = {end.name: end.shape for end in self._session.get_inputs()}
-        feed = {'obs': np.zeros(inputs['obs'], np.float32)}
-        feed['time_step'] = np.full((1, 1), self._step, np.float32)
+        step = next(end for end in self._session.get_inputs() if end.name == 'time_step')
+        feed: dict[str, Any] = {'obs': np.zeros((1, self._motion.seen), np.float32)}
+        kind = np.int64 if step.type == 'tensor(int64)' else np.float32
+        feed['time_step'] = np.full((1,) * len(step.shape), self._step, kind)
         names = ['joint_pos', 'joint_vel', 'body_quat_w']
         position, velocity, bodies = self._session.run(names, feed)
         own = rotation(observation[0, :4])

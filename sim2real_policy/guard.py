@@ -135,7 +135,7 @@ class Guard:
         self._started()
 
     def resume(self, position: Array) -> None:
-        """Start at rest from a measured position, after damping. See :meth:`reset`."""
+        """Go on from a measured position, after damping or a stop. See :meth:`reset`."""
         _check_position(position)
         self._limiter.resume(position)
         self._started()

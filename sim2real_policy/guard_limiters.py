@@ -54,9 +54,8 @@ class Limiter(ABC):
         """Start at rest from a measured position (some robots only, when given)."""
         self.command[ids] = 0.0
 
-    def resume(self, position: Array) -> None:
-        """Start at rest from a measured position, after damping."""
-        self.reset(position)
+    def resume(self, position: Array) -> None:  # noqa: B027 - for most, wherever the robot is
+        """Go on after damping or a stop, from a measured position; the command does not jump."""
 
     def prepare(self) -> None:  # noqa: B027 - nothing, for most
         """Work out ahead, while waiting, what :meth:`take` needs."""
@@ -123,7 +122,7 @@ class PositionLimiter(Limiter):
         self._prepared = False
 
     def resume(self, position: Array) -> None:
-        """Start at rest from a measured position, after damping."""
+        """Start at rest from a measured position: the robot was let go of, and may be anywhere."""
         self.reset(self._near(position))
 
     def prepare(self) -> None:

@@ -69,12 +69,14 @@ class Inputs:
         if frame == self._meta.goal.frame and self._controller.goal(goal):
             return
         right = f'give finite, sensible numbers in frame {self._meta.goal.frame}'
-        self._log.error(f'goal {goal} in frame {frame!r} refused: {right}')
+        text = f'goal {goal} in frame {frame!r} refused: {right}'
+        self._log.error(text, throttle_duration_sec=1.0)
 
     def _on_velocity_goal(self, message: Twist, noticed: float) -> None:
         asked = np.array([message.linear.x, message.linear.y, message.angular.z])
         if not self._controller.velocity_goal(asked):
-            self._log.error(f'velocity goal {asked} refused: give finite, sensible numbers')
+            text = f'velocity goal {asked} refused: give finite, sensible numbers'
+            self._log.error(text, throttle_duration_sec=1.0)
 
     def _on_imu(self, message: Imu, noticed: float) -> None:
         values = {

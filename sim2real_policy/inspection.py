@@ -66,7 +66,7 @@ def verdict(meta: BundleMetadata, profile: RobotProfile) -> dict[str, Any]:
 def remarks(meta: BundleMetadata, profile: RobotProfile) -> list[str]:
     """What differs between a robot and the one of the training without forbidding anything."""
     found = []
-    if meta.profile not in ('', profile.content_hash):
+    if meta.robot == profile.name and meta.profile not in ('', profile.content_hash):
         found.append(f'trained with another version of profile {profile.name}')
     for name in ('stiffness', 'damping') if meta.gains else ():
         for joint, gain in zip(meta.joints, getattr(meta.gains, name)):

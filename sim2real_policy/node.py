@@ -156,11 +156,12 @@ class PolicyNode(LifecycleNode):
             self._source.runtime.close()
 
     def close(self) -> None:
-        """Stop the robot and say goodbye."""
+        """Stop the robot, say goodbye, and drop what rclpy leaves to the garbage collector."""
         if self._state == 'active':
             self.trigger_deactivate()
         self._disconnect()
         self._health.close()
+        self._state_machine.destroy_when_not_in_use()
 
     # In the thread of the loop
 
@@ -185,9 +186,9 @@ class PolicyNode(LifecycleNode):
         return min(self._controller.deadline(), self._rehearsal.due) if active else float('inf')
 
     def _on_overdue(self) -> None:
-        now = time.monotonic()
+        now, timed = time.monotonic(), self._config.control == 'timer'
         if self._state == 'active' and self._controller.watch(now):
-            self._send()
+            self._send(now if timed else None)  # else there is no sample that it answers
         self._rehearsal.watch(now)
 
     def _send(self, noticed: float | None = None) -> None:

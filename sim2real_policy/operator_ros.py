@@ -103,7 +103,8 @@ class Operator:
 
     def _on_weight(self, message: Float64) -> None:
         if not 0.0 <= message.data <= 1.0:
-            self._node.get_logger().error(f'weight {message.data} ignored: must be from 0 to 1')
+            text = f'weight {message.data} ignored: must be from 0 to 1'
+            self._node.get_logger().error(text, throttle_duration_sec=1.0)
             return
         self._weight = message.data
         if self._weight == 0.0:  # else the next command brings it
@@ -117,4 +118,4 @@ class Operator:
             with self._lock:
                 controller.guard.override(self._manual[self._order], self._weight)
         except InputError as error:
-            self._node.get_logger().error(f'override ignored: {error}')
+            self._node.get_logger().error(f'override ignored: {error}', throttle_duration_sec=1.0)

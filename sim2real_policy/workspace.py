@@ -135,7 +135,7 @@ class _Confined(Limiter):
         self._inner.reset(position, ids)
 
     def resume(self, position: Array) -> None:
-        """Start at rest from a measured position, after damping."""
+        """Go on from a measured position, after damping or a stop."""
         self._inner.resume(position)
 
     def prepare(self) -> None:

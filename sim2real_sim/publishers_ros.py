@@ -19,6 +19,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState
 from std_msgs.msg import String
 
+from sim2real_core.graph_ros import NAMED_WITHIN, lacking
 from sim2real_core.profile import RobotProfile
 from sim2real_core.qos import COMMAND, LATCHED, SENSOR, sensor_qos
 from sim2real_sim import conversions
@@ -57,17 +58,21 @@ def await_consumers(
         Those that did not appear.
     """
     wanted, settled = set(consumers), time.monotonic()
-    deadline = settled + timeout
+    named, deadline = settled + NAMED_WITHIN, settled + timeout
     # Who is connected is known from rclpy 4 on; before, who is seen and the settling must do.
     connections = getattr(commands, 'get_publisher_count', None)
     while wanted and not stop.is_set() and time.monotonic() < settled + SETTLE:
-        there = {info.node_name for info in node.get_publishers_info_by_topic('pace')}
-        there &= {info.node_name for info in node.get_subscriptions_info_by_topic(topic)}
+        ends = (
+            node.get_publishers_info_by_topic('pace'),
+            node.get_subscriptions_info_by_topic(topic),
+        )
+        guess = time.monotonic() > named
+        lack = set().union(*(lacking(wanted, those, guess) for those in ends))
         seen = node.count_publishers(commands.topic_name)
-        if wanted - there or (connections is not None and connections() < seen):
+        if lack or (connections is not None and connections() < seen):
             settled = time.monotonic()
             if settled > deadline:
-                return sorted(wanted - there)
+                return sorted(lack)
         executor.spin_once(timeout_sec=0.05)
     return []
 

@@ -102,6 +102,7 @@ class DriveIdentifier:
         self._through[:, GAIN, 1] = -self._servo.damping
         self._through[:, 4, 1] = self._servo.stiffness
         self._through[:, 5, 2] = self._servo.damping
+        self._left = np.zeros(nj + 1)  # variances that cubics left, and their number
         self._uneven = np.zeros(2)  # intervals, and squares of what they are off
         self._errors = np.zeros((3, nj))  # rows of late, their squared residuals, and outliers
         self._form = np.zeros((nj, 7))  # of a row's residual
@@ -219,7 +220,7 @@ class DriveIdentifier:
         )
         through = self._through
         noise = through @ states.covariance[:, None] @ through.transpose(0, 2, 1)
-        noise = noise * states.left[:, :, None, None]
+        noise = noise * self._encoders(states)[:, None, None]
         expected = self._noise + np.square(servo.forward) * bend + noise[:, :, GAIN, GAIN]
         slope = servo.forward * np.abs(by_delay) * self.config.timing_error
         least = np.where(self._locked, np.sqrt(self._noise), 0.0)
@@ -239,6 +240,14 @@ class DriveIdentifier:
         told = (weight > 0.0).any(axis=0)
         self._moved[told] = states.stamps[-1]
         self._fresh |= told
+
+    def _encoders(self, states: States) -> Array:
+        """(nj,) variance of the encoders' noise, from all rows.
+
+        A row's own share of it would be tied to the row's weight, and the sum of both be off.
+        """
+        self._left += np.append(states.left.sum(axis=0), len(states.left))
+        return np.asarray(self._left[:-1] / self._left[-1])
 
     def _solve(self) -> Fit:
         return self._blocks.solve(self._start, self._deviation, self._usable())

@@ -5,7 +5,7 @@ not. So that what happens between samples does not matter, a row here is one sam
 joints' state at its very instant, from a cubic through its neighbours on both sides
 (Savitzky and Golay 1964, for uneven times).
 
-Example: 6 joints at 250 Hz give rows of 7 samples, ``(rows, 6)`` of each quantity.
+Example: 6 joints at 250 Hz give rows of 5 samples, ``(rows, 6)`` of each quantity.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 ROW_PERIOD = 0.008  # s, on average
-HALF_WINDOW = 0.012  # s
+HALF_WINDOW = 0.008  # s
 FEWEST, MOST = 2, 16  # samples on each side
 STRETCH = 1.4  # times the regular length, for a window with lost samples: no cubic reaches far
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0

@@ -1,6 +1,7 @@
-"""Every test run has a ROS domain of its own, on this machine only."""
+"""Every file of tests has a ROS domain of its own, on this machine only."""
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,24 @@ HERE = Path(__file__).parent
 _reserved = contextlib.ExitStack()
 
 
+@contextlib.contextmanager
+def own_domain():
+    """A ROS domain for this process and those it starts, and for nobody else meanwhile."""
+    try:
+        from domain_coordinator import domain_id
+    except ImportError:
+        yield  # no ROS here: the unit tests need none
+        return
+    before = {k: v for k, v in os.environ.items() if k == 'ROS_DOMAIN_ID'}
+    with domain_id() as free:
+        os.environ['ROS_DOMAIN_ID'] = str(free)
+        yield
+    del os.environ['ROS_DOMAIN_ID']
+    os.environ.update(before)
+
+
 def pytest_configure(config):
-    """Reserve a free domain for as long as this process runs (each xdist worker has its own)."""
+    """Stay on this machine, in a domain that nobody uses, and off its screen."""
     config.add_cleanup(_reserved.close)
     os.environ['MPLBACKEND'] = 'Agg'
     if os.environ.get('ROS_DISTRO') == 'humble':
@@ -21,11 +38,27 @@ def pytest_configure(config):
     else:
         os.environ.pop('ROS_LOCALHOST_ONLY', None)  # deprecated, and would hide the next one
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    try:
-        from domain_coordinator import domain_id
-    except ImportError:
-        return  # no ROS here: the unit tests need none
-    os.environ['ROS_DOMAIN_ID'] = str(_reserved.enter_context(domain_id()))
+    _reserved.enter_context(own_domain())  # for launch tests, which know no fixtures
+
+
+@pytest.fixture(scope='module', autouse=True)
+def fixture_domain():
+    """What the tests of a file kill or leave behind is not seen by those of the next."""
+    with own_domain():
+        yield
+    if participants():
+        gc.collect()  # nodes whose parameters were wrong
+    left = participants()
+    assert not left, f'{left} participants were not destroyed: on one machine 32 find each other'
+
+
+def participants():
+    """Of this process, in Fast DDS, counted by the threads that serve them."""
+    found = 0
+    for thread in Path('/proc/self/task').glob('*/comm'):
+        with contextlib.suppress(OSError):  # it has ended
+            found += thread.read_text().startswith('dds.ev')
+    return found
 
 
 def pytest_collection_modifyitems(items):
@@ -35,11 +68,6 @@ def pytest_collection_modifyitems(items):
         gazebo = 'gazebo' in file or 'gz' in file or file == 'test_classic_world.py'
         if gazebo or folder in (('node',), ('launch',)):
             item.add_marker(pytest.mark.xdist_group('processes'))
-
-
-def pytest_report_header(config):
-    """Name the domain, so that a test can be watched from outside."""
-    return f'ROS_DOMAIN_ID: {os.environ.get("ROS_DOMAIN_ID", "none")}'
 
 
 @pytest.fixture(scope='session', name='joint_states_in')

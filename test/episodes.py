@@ -122,14 +122,13 @@ class Fault:
         elif self.kind == 'push':
             way = self.rng.normal(size=(rows.size, 3))
             self.wrench(simulator, rows, magnitude * way / np.linalg.norm(way, axis=1)[:, None])
-        elif self.kind == 'delay':
-            for name in joints:
-                address = f'actuator.{name}.delay'
-                value = simulator.nominal(address) + magnitude
-                simulator.apply({address: np.full(rows.size, value)}, rows)
+        elif self.kind in ('delay', 'friction'):
+            # At once: what is applied takes the place of what was applied before.
+            every = [self.values(simulator, name, rows.size) for name in joints]
+            simulator.apply({a: v for values in every for a, v in values.items()}, rows)
         else:
             for index, name in enumerate(joints):
-                chosen = rows if self.kind == 'friction' else rows[self.joint[rows] == index]
+                chosen = rows[self.joint[rows] == index]
                 if chosen.size:
                     simulator.apply(self.values(simulator, name, chosen.size), chosen)
 
@@ -137,6 +136,9 @@ class Fault:
         if self.kind == 'frozen':
             lost = (f'sensor.{name}_position.dropout', f'sensor.{name}_velocity.dropout')
             return {address: np.ones(count) for address in lost}
+        if self.kind == 'delay':
+            address = f'actuator.{name}.delay'
+            return {address: np.full(count, simulator.nominal(address) + self.magnitude)}
         kinds = ('static_friction', 'coulomb_friction', 'viscous_friction')
         addresses = [f'joint.{name}.{kind}' for kind in kinds]
         return {a: np.full(count, self.magnitude * simulator.nominal(a)) for a in addresses}

@@ -4,10 +4,10 @@ import threading
 import time
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from sim2real_policy.node import PolicyNode
+from test.spinning import spin
 
 LONG = 30.0  # s; far beyond what anything here needs
 
@@ -35,17 +35,13 @@ class Watched:
         self.policy = PolicyNode(parameter_overrides=parameters(**policy))
         self.threads = [
             threading.Thread(target=self.simulator.spin, args=(self.stop,)),
-            *(threading.Thread(target=self.spin, args=(n,)) for n in (self.listener, self.policy)),
+            *(
+                threading.Thread(target=spin, args=(n, self.stop))
+                for n in (self.listener, self.policy)
+            ),
         ]
         for thread in self.threads:
             thread.start()
-
-    def spin(self, node):
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not self.stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
-        executor.remove_node(node)
 
     def says(self):
         """What helps to understand a wait that was in vain."""

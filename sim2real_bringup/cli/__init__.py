@@ -78,9 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        print(f'sim2real {verb}: {error.filename}: {error.strerror}', file=sys.stderr)
+        what = 'while writing' if error.filename is None else error.filename  # a full disk, say
+        print(f'sim2real {verb}: {what}: {error.strerror}', file=sys.stderr)
         return InputError.exit_code
 
 

@@ -31,11 +31,11 @@ def output(text: str) -> Path:
     """A file that can be written, found out before the work (for argparse)."""
     path = Path(text).expanduser()
     there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if path.is_dir() or (there != path and not there.is_dir()):
+    if not (path.is_file() if there == path else there.is_dir()):
         raise argparse.ArgumentTypeError(f'{text}: must be a file, {there} is not')
     if not os.access(there, os.W_OK):
         raise argparse.ArgumentTypeError(f'{text}: {there} cannot be written')
-    return path
+    return path.resolve()  # what a link leads to is written, the link stays
 
 
 def natural(text: str) -> int:
@@ -170,6 +170,14 @@ def duration(text: str) -> float:
     value = float(text)
     if not math.isfinite(value) or value <= 0:
         raise argparse.ArgumentTypeError(f'{text}: must be a positive number of seconds')
+    return value
+
+
+def positive(text: str) -> float:
+    """A positive, finite number (for argparse)."""
+    value = float(text)
+    if not math.isfinite(value) or value <= 0:
+        raise argparse.ArgumentTypeError(f'{text}: must be a positive number')
     return value
 
 

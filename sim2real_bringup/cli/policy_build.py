@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = ', '.join(f'{value:g} for {name}' for name, value in TOLERANCE.items())
     parser.add_argument(
         '--tolerance',
-        type=_common.duration,
+        type=_common.positive,
         help=f'largest difference, relative to the largest action (default: {defaults})',
     )
     parser.add_argument('--folder', type=Path, help='keep the engine here instead')

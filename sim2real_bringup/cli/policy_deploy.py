@@ -37,7 +37,8 @@ def add_ssh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--to', required=True, metavar='HOST', help='[user@]host, as ssh takes it')
     parser.add_argument(
         '--ssh',
-        default='',
+        type=_words,
+        default=(),
         metavar='OPTIONS',
         help="further options of ssh, e.g. '-p 2222 -i key'",
     )
@@ -53,7 +54,15 @@ def remote(args: argparse.Namespace) -> Ssh:
     """The robot that the arguments name."""
     from sim2real_policy.deploy import Ssh
 
-    return Ssh(args.to, tuple(shlex.split(args.ssh)))
+    return Ssh(args.to, tuple(args.ssh))
+
+
+def _words(text: str) -> list[str]:
+    """Words as a shell splits them (for argparse)."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{text}: {error}') from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ssh(parser)
     parser.add_argument('--stage', choices=STAGES, default=STAGES[0])
     parser.add_argument(
-        '--speed', type=_common.duration, default=0.25, help='share of the speed limits (limited)'
+        '--speed', type=_common.positive, default=0.25, help='share of the speed limits (limited)'
     )
     parser.add_argument(
         '--workspace',

@@ -31,7 +31,8 @@ class FitConfig(Config):
     )
     bandwidth: float = parameter(
         0.0,
-        'Bandwidth of the zero-phase filter of the positions; 0 is a tenth of the sample rate.',
+        'Bandwidth of the zero-phase filter of the positions; 0 is a tenth of the sample rate, '
+        'or less where noise of the accelerations would count.',
         unit='Hz',
         low=0.0,
         high=1e4,

@@ -30,7 +30,8 @@ from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.rollouts import Rollouts, cut, drivable
 from sim2real_sysid.batch.scores import Scores, score
-from sim2real_sysid.batch.signals import motions
+from sim2real_sysid.batch.signals import motions, quiet_bandwidth
+from sim2real_sysid.batch.steps import step_timing, with_step_timing
 from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.regression import payload_tells
 from sim2real_sysid.torque_constants import torque_constants_of
@@ -194,12 +195,13 @@ def fit(
         measured = np.ones(len(profile.joints), dtype=bool)
     told = payload_tells(body, len(profile.joints))
     reach, bodies = max(body.reach, LEAST_REACH) if told else 0.0, Bodies(profile)
+    bandwidth = config.bandwidth or quiet_bandwidth(train)
 
     def regress(recordings: Sequence[Recording], begin: float) -> Regression:
         filtered = motions(
             recordings,
             bodies,
-            config.bandwidth,
+            bandwidth,
             lambda share: tell('read', begin + 0.5 * share),
         )
         return Regression(profile, filtered, measured, reach)
@@ -214,7 +216,12 @@ def fit(
     late = {name: found for name, found in fits.items() if found.layout.has(LATENESS)}
     chosen, _ = least_squares.choose(regression, late or fits)
     chosen = model if model in MODELS else chosen
-    floor = _Floor(config.model_error)
+    drives = drive_estimates(profile, train)
+    timing = step_timing(profile, train, drives)
+
+    def floor(found: Fitted) -> Fitted:
+        return with_model_error(with_step_timing(found, profile, timing), config.model_error)
+
     fits = least_squares.with_inertia(regression, fits, chosen)
     starts = {name: floor(found) for name, found in fits.items()}
     refined = {}
@@ -256,7 +263,7 @@ def fit(
     if config.bodies == 'all':
         whole = base.whole(regression, bodies, fits[chosen], config.relative_std)
     parameters = dict(ordered[0].estimates(profile, config.relative_std))
-    parameters.update(drive_estimates(profile, train))
+    parameters.update(drives)
     return FitResult(
         profile,
         config,
@@ -304,15 +311,10 @@ def _tell_of(tell: Tell, name: str, k: int, count: int, share: float, words: str
     tell('refine', (k + share) / count, f'{name}: {words}')
 
 
-class _Floor:
-    """Adds what the model itself may be wrong by: no data makes an estimate better than this."""
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-
-    def __call__(self, found: Fitted) -> Fitted:
-        extra = np.diag((self._share * found.mean) ** 2)
-        return replace(found, covariance=found.covariance + extra)
+def with_model_error(found: Fitted, share: float) -> Fitted:
+    """What was found, with what the model itself may be wrong by: no data makes it better."""
+    extra = np.diag((share * found.mean) ** 2)
+    return replace(found, covariance=found.covariance + extra)
 
 
 def _refined(

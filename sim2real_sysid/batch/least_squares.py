@@ -101,14 +101,16 @@ def solve(regression: Regression, shape: Layout, values: Array) -> Fitted:
 def _possible(found: Fitted, link: Shared) -> Fitted:
     """The likeliest parameters under which the payload is a body that can exist."""
     place = found.layout.link
+    own = found.covariance[place, place]
     free = isinstance(link, Link) and found.layout.payload == SIZE
-    if not free or not np.isfinite(found.covariance).all():
+    if not free or not np.isfinite(own).all():
         return found
     assert isinstance(link, Link)
-    own = found.covariance[place, place]
     values = link.nearest(found.mean[place], own)
     moved = np.linalg.solve(own, values - found.mean[place])
-    return replace(found, mean=found.mean + found.covariance[:, place] @ moved)
+    mean = found.mean + found.covariance[:, place] @ moved
+    mean[place] = values
+    return replace(found, mean=mean)
 
 
 def choose(regression: Regression, fits: Mapping[str, Fitted]) -> tuple[str, dict[str, float]]:

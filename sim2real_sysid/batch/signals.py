@@ -8,6 +8,7 @@ Brunot 2019). The rigid body part is that of the filtered motion at the full rat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,10 +23,16 @@ Flags = npt.NDArray[np.bool_]
 
 ORDER = 4
 SHARE = 0.1
-"""Of the sample rate: the filter's bandwidth, where none is given; twice it for slow logs."""
+"""Of the sample rate: the filter's widest bandwidth, twice it for slow logs."""
 ENOUGH = 25.0  # [Hz], bandwidth that a slow log is filtered with if it can be
-ROWS = 25.0  # [Hz], of the regression, at least; more would repeat what was said
-MOST_DECIMATED = 10
+LEAST_BANDWIDTH = 2.0  # [Hz], below which it is never halved
+NOISY = 1e-3  # power of the noise of an acceleration, of that of the motion, in the rows
+ROWS = (
+    25.0  # [Hz], of the regression, at least; more than the bandwidth would repeat what was said
+)
+PASSED = 0.4  # of the rows' rate: what the decimation filter passes
+STAGE = 10  # the most that is decimated by at once
+SOME = 0.1  # share of the time that a joint moves which counts
 MARGIN = 8  # rows next to what cannot be believed: as far as the decimation filter rings
 EDGE = 5  # rows at either end of a segment, where the filters do not see both sides
 NOISE = 4.0  # standard deviations of the velocity below which its sign means nothing
@@ -39,6 +46,7 @@ class Motion:
 
     Attributes:
         segment: it.
+        decimation: samples a row of the regression.
         position: (n, nj).
         velocity: (n, nj).
         acceleration: (n, nj).
@@ -48,6 +56,7 @@ class Motion:
     """
 
     segment: Segment
+    decimation: int
     position: Array
     velocity: Array
     acceleration: Array
@@ -60,16 +69,9 @@ class Motion:
         """(n, nj) of the measured efforts [N*m/s or N/s]."""
         return np.gradient(np.nan_to_num(self.segment.effort), self.segment.period, axis=0)
 
-    @property
-    def decimation(self) -> int:
-        """Samples a row of the regression."""
-        return int(np.clip(round(1.0 / (ROWS * self.segment.period)), 2, MOST_DECIMATED))
-
     def decimated(self, signal: Array) -> Array:
         """A signal (n, ...) as the rows of the regression have it."""
-        from scipy.signal import decimate
-
-        return decimate(signal, self.decimation, axis=0, zero_phase=True)[EDGE:-EDGE]
+        return _decimated(signal, self.decimation)[EDGE:-EDGE]
 
     def believed(self) -> Flags:
         """(rows, nj) which rows lie well inside of what can be believed.
@@ -103,10 +105,10 @@ def motions(
     Args:
         recordings: cleaned.
         bodies: its inverse dynamics.
-        bandwidth: of the filter [Hz]; 0 is a tenth of the sample rate.
+        bandwidth: of the filter [Hz], see :func:`quiet_bandwidth`; 0 is the widest.
         progress: told the share done.
     """
-    segments = [segment for recording in recordings for segment in recording.segments]
+    segments = _segments(recordings)
     total, done, found = sum(map(len, segments)), 0, []
     for segment in segments:
         found.append(_motion(segment, bodies, bandwidth))
@@ -116,12 +118,70 @@ def motions(
     return found
 
 
+def _segments(recordings: Sequence[Recording]) -> list[Segment]:
+    return [segment for recording in recordings for segment in recording.segments]
+
+
+def quiet_bandwidth(recordings: Sequence[Recording]) -> float:
+    """The widest bandwidth [Hz] behind which noise does not count.
+
+    Noise of the positions is noise of the regressors, which draws what they are multiplied with
+    towards zero, however long the motion is. In the rows its power goes with the fifth power of
+    the bandwidth: where it is more than a little of that of half of the joints' accelerations,
+    the bandwidth is halved.
+    """
+    segment = max(_segments(recordings), key=len)
+    position, velocity, relative = smooth(segment, LEAST_BANDWIDTH)
+    moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
+    some = moving.mean(axis=0) > SOME
+    bandwidth = _widest(segment.period)
+    while bandwidth >= 2.0 * LEAST_BANDWIDTH:
+        noisy = _noisiness(segment, bandwidth)[some] > NOISY
+        if 2 * noisy.sum() <= len(noisy):
+            break
+        bandwidth *= 0.5
+    return bandwidth
+
+
+def _noisiness(segment: Segment, bandwidth: float) -> Array:
+    """(nj,) power of the noise of the rows' acceleration, over that of the motion."""
+    position, velocity, relative = smooth(segment)
+    deviation = _white(segment, position, relative)
+    if bandwidth < _widest(segment.period):
+        velocity = smooth(segment, bandwidth)[1]
+    rows = _rows_of(segment.period, bandwidth)
+    acceleration = _decimated(np.gradient(velocity, segment.period, axis=0), rows)[EDGE:-EDGE]
+    edge = 2.0 * np.pi * min(bandwidth, PASSED / (rows * segment.period))
+    # One-sided density of white noise, over the band, as that of its second derivative.
+    noise = np.square(deviation) * segment.period * edge**5 / (5.0 * np.pi)
+    motion = np.mean(np.square(acceleration), axis=0) - noise
+    return np.asarray(noise / np.maximum(motion, noise))
+
+
+def _rows_of(period: float, bandwidth: float) -> int:
+    """Samples a row of the regression; many are a product of stages."""
+    samples = max(2.0, 1.0 / (max(ROWS, bandwidth) * period))
+    stages = STAGE ** max(0, math.ceil(math.log10(samples / STAGE)))
+    return round(samples / stages) * stages
+
+
+def _decimated(signal: Array, by: int) -> Array:
+    from scipy.signal import decimate
+
+    while by > STAGE:
+        signal, by = decimate(signal, STAGE, axis=0, zero_phase=True), by // STAGE
+    return np.asarray(decimate(signal, by, axis=0, zero_phase=True))
+
+
+def _widest(period: float) -> float:
+    return max(SHARE, min(ENOUGH * period, 2.0 * SHARE)) / period
+
+
 def smooth(segment: Segment, bandwidth: float = 0.0) -> tuple[Array, Array, float]:
     """Filtered position and velocity (n, nj), and the bandwidth relative to Nyquist's."""
     from scipy.signal import butter, filtfilt
 
-    share = max(SHARE, min(ENOUGH * segment.period, 2.0 * SHARE))
-    wanted = bandwidth * segment.period if bandwidth else share
+    wanted = (bandwidth or _widest(segment.period)) * segment.period
     relative = 2.0 * min(wanted, 0.4)
     numerator, denominator = butter(ORDER, relative)
     pad = min(len(segment) - 1, round(3 * ORDER / relative))
@@ -138,9 +198,14 @@ def noise(segment: Segment, bandwidth: float = 0.0) -> Array:
     return _noise(segment, position, relative)
 
 
-def _noise(segment: Segment, position: Array, relative: float) -> Array:
+def _white(segment: Segment, position: Array, relative: float) -> Array:
+    """(nj,) standard deviations of the readings, from what the filter took away."""
     left = 1.4826 * np.median(np.abs(segment.position - position), axis=0)
-    left = np.maximum(left, LEAST_NOISE) / np.sqrt(max(1.0 - relative, 0.1)) * np.sqrt(relative)
+    return np.asarray(np.maximum(left, LEAST_NOISE) / np.sqrt(max(1.0 - relative, 0.1)))
+
+
+def _noise(segment: Segment, position: Array, relative: float) -> Array:
+    left = _white(segment, position, relative) * np.sqrt(relative)
     edge = np.pi * relative / segment.period
     return np.stack([left, left * edge / np.sqrt(3.0)])
 
@@ -152,8 +217,9 @@ def _motion(segment: Segment, bodies: Bodies, bandwidth: float) -> Motion:
     efforts = bodies.columns(states, np.column_stack([bodies.nominal, bodies.payload]))
     moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
     moving &= ~_stuck(segment)
-    rigid = efforts[:, :, 0] + bodies.followers.efforts(velocity)
-    return Motion(segment, position, velocity, acceleration, rigid, efforts[:, :, 1:], moving)
+    rows = _rows_of(segment.period, bandwidth or _widest(segment.period))
+    rigid, payload = efforts[:, :, 0] + bodies.followers.efforts(velocity), efforts[:, :, 1:]
+    return Motion(segment, rows, position, velocity, acceleration, rigid, payload, moving)
 
 
 def _stuck(segment: Segment) -> Flags:

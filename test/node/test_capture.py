@@ -91,6 +91,13 @@ class Robot:
             wait_for(lambda stamp=stamp: stamp in self.acknowledged)
 
 
+def connected(robot, capture):
+    """Wait until samples, commands and events have somewhere to go."""
+    wait_for(lambda: robot.states.get_subscription_count() == 1, 'samples')
+    wait_for(lambda: robot.applied.get_subscription_count() == 1, 'commands')
+    wait_for(lambda: capture._events.get_subscription_count() == 1, 'events')
+
+
 def wait_for(condition, what='it'):
     """Wait until a condition holds; fails after a long time."""
     end = time.monotonic() + LONG
@@ -148,7 +155,6 @@ def test_an_error_becomes_an_event_a_clip_and_a_shipped_clip(world, tmp_path, jo
     estimate = {'joint.elbow.armature': ParameterEstimate(0.5, 0.01, 'identified')}
     robot.estimate.publish(estimate_to_message(Estimate(1.0, estimate)))
     capture = world(CaptureNode, paced=True, receiver=receiver.server.url)
-    wait_for(lambda: not {'/goal', '/sysid/estimate'} & set(capture._topics.waiting))
     told = [KeyValue(key='bundle', value='p.onnx'), KeyValue(key='content_hash', value='b1')]
     health = DiagnosticStatus(name='/policy: health', values=told)
 
@@ -158,9 +164,10 @@ def test_an_error_becomes_an_event_a_clip_and_a_shipped_clip(world, tmp_path, jo
         return capture._bundle == 'b1'
 
     wait_for(told_the_bundle)
+    once = {'/goal', '/robot_description', '/randomizer/draw', '/sysid/estimate'}
+    wait_for(lambda: once <= {record.topic for record in list(capture.capture.ring)}, once)
     wait_for(lambda: len(capture._latest) == 2)
-    wait_for(lambda: robot.states.get_subscription_count() == 1)
-    wait_for(lambda: robot.applied.get_subscription_count() == 1)
+    connected(robot, capture)
 
     robot.run(100.0, 104.0, error_from=102.0)
     wait_for(lambda: len(robot.events) == 2, 'detection and sealing')
@@ -204,7 +211,7 @@ def test_an_error_becomes_an_event_a_clip_and_a_shipped_clip(world, tmp_path, jo
 def test_best_effort_sensors_and_an_operator(world, tmp_path, joint_states_in):
     robot = world(Robot, paced=False)
     capture = world(CaptureNode)
-    wait_for(lambda: robot.states.get_subscription_count() == 1)
+    connected(robot, capture)
     assert robot.trigger.wait_for_service(LONG)
     stop = threading.Event()
 
@@ -330,14 +337,18 @@ def test_a_button_an_error_a_silence_and_a_rule(world, tmp_path):
     )
     wait_for(lambda: not {'/joy', '/gripper', '/diagnostics'} & set(capture._topics.waiting))
     wait_for(lambda: joy.get_subscription_count() and gripper.get_subscription_count())
-    wait_for(lambda: robot.states.get_subscription_count() == 1)
+    wait_for(lambda: robot.diagnostics.get_subscription_count() == 2)  # peers and the record
+    connected(robot, capture)
     robot.say(1.0)
+
+    def told(detector):
+        return [e.detail for e in robot.events if e.detector == detector and not e.clip]
 
     def said(detector):
         """What its events say, while the gripper is not silent."""
         gripper.publish(String())
         time.sleep(0.05)
-        return [e.detail for e in robot.events if e.detector == detector and not e.clip]
+        return told(detector)
 
     joy.publish(Joy(buttons=[1, 1, 0]))
     joy.publish(Joy(buttons=[0, 0, 1]))
@@ -346,8 +357,10 @@ def test_a_button_an_error_a_silence_and_a_rule(world, tmp_path):
     robot.diagnostics.publish(DiagnosticArray(status=[hot]))
     wait_for(lambda: said('external_error') == ['motor 3: hot'], 'the error')
     before = len(said('silence'))
+    wait_for(lambda: len(told('silence')) > before, 'the silence')
+    silences = len(told('silence'))
     time.sleep(1.2)
-    wait_for(lambda: len(said('silence')) == before + 1, 'the silence')
+    assert len(told('silence')) == silences, 'said once'
     wait_for(lambda: list_clips(tmp_path / 'spool'), 'sealing')
     topics = set(show_clip(list_clips(tmp_path / 'spool')[0].path)['topics'])
     assert '/joy' in topics and '/goal' not in topics

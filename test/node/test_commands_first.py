@@ -1,11 +1,14 @@
 """Commands that answer earlier joint states come before the next one."""
 
+from types import SimpleNamespace
+
 import pytest
 import rclpy
 from std_msgs.msg import Header
 
 from sim2real_core import commands_ros
 from sim2real_core.commands_ros import CommandsFirst
+from sim2real_core.graph_ros import NAMED_WITHIN, lacking
 from sim2real_core.messages import to_seconds, to_time
 from sim2real_core.qos import ANSWERS
 
@@ -75,3 +78,30 @@ def test_who_never_answers_is_not_waited_for_for_ever(nodes, monkeypatch):
     _, nobody = listen(listener, commander='')
     nobody.asked(0.004)
     assert nobody.take()
+
+
+def test_who_never_gets_a_name_in_the_graph_is_not_waited_for_for_ever(nodes, monkeypatch):
+    _, listener = nodes
+    now = 100.0
+    monkeypatch.setattr(commands_ros.time, 'monotonic', lambda: now)
+    _, first = listen(listener)
+    seen = []
+    monkeypatch.setattr(listener, 'get_publishers_info_by_topic', lambda topic: seen)
+    assert first.lacks() == 'commands of policy'
+    now += 2 * NAMED_WITHIN
+    assert first.lacks(), 'nobody publishes'
+    seen = [SimpleNamespace(node_name='_NODE_NAME_UNKNOWN_')]
+    assert first.lacks(), 'its name may still come'
+    now += NAMED_WITHIN
+    assert not first.lacks()
+    _, other = listen(listener)
+    seen = [SimpleNamespace(node_name='policy')]
+    assert not other.lacks()
+
+
+def test_endpoints_without_a_name_may_be_of_those_who_lack():
+    ends = [SimpleNamespace(node_name=name) for name in ('a', '_NODE_NAME_UNKNOWN_')]
+    assert lacking({'a', 'b'}, ends) == {'b'}
+    assert lacking({'a', 'b'}, ends, guess=True) == set()
+    assert lacking({'a', 'b', 'c'}, ends, guess=True) == {'b', 'c'}
+    assert lacking({'b'}, ends[:1], guess=True) == {'b'}

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import rclpy
@@ -12,6 +15,8 @@ from std_msgs.msg import Header
 from sim2real_core import node as core
 from sim2real_core.messages import to_seconds, to_time
 from sim2real_core.qos import ANSWERS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -46,6 +51,30 @@ def test_a_node_that_is_there_closes_when_asked():
 
     assert core.main(lambda: Node('here'), args=[], spin=spin) == 0
     assert closed
+
+
+def test_a_second_signal_while_the_process_ends_changes_nothing():
+    program = (
+        'import atexit, os, signal, sys\n'
+        'from rclpy.node import Node\n'
+        'from sim2real_core.node import main\n'
+        'signals = (signal.SIGINT, signal.SIGTERM)\n'
+        'again = lambda *_: [os.kill(os.getpid(), number) for number in signals]\n'
+        'atexit.register(again)\n'
+        "status = main(lambda: Node('here'), spin=again)\n"
+        'again()\n'
+        'sys.exit(status)\n'
+    )
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    done = subprocess.run(
+        [sys.executable, '-c', program],
+        env={**os.environ, 'PYTHONPATH': path},
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
 
 
 def test_a_busy_node_does_not_take_its_peers_for_dead(monkeypatch):

@@ -359,7 +359,7 @@ def test_a_gripper_on_the_same_topic_disturbs_nothing(running):
 
 
 def test_a_dead_sensor_holds_then_damps(running):
-    made = running(bias=1.0, stale_after=0.1, hold_time=0.3, damp_time=0.05)
+    made = running(bias=1.0, stale_after=0.1, hold_time=1.0, damp_time=0.05)
     for _ in range(20):
         made.ask()  # the command runs ahead of the arm, which stands still
     assert (made.settle()[-1] > START + 0.01).all()
@@ -548,6 +548,25 @@ def test_a_terminated_process_stops_the_robot_first(world, tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_nothing_of_a_policy_that_ended_is_seen_by_others(tmp_path):
+    given = {'bundle': write(tmp_path / 'p.onnx'), 'autostart': True}
+    context = rclpy.Context()
+    rclpy.init()
+    rclpy.init(context=context)
+    other = rclpy.create_node('other', context=context)
+    try:
+        node = PolicyNode(parameter_overrides=[Parameter(k, value=v) for k, v in given.items()])
+        World.until(lambda: other.count_publishers('policy/transition_event') == 1)
+        node.close()
+        node.destroy_node()
+        World.until(lambda: other.count_publishers('policy/transition_event') == 0)
+        assert other.count_publishers('policy/transition_event') == 0
+    finally:
+        other.destroy_node()
+        rclpy.shutdown(context=context)
+        rclpy.shutdown()
 
 
 def test_a_crash_of_the_control_cycle_ends_the_node(running):

@@ -18,6 +18,7 @@ from sim2real_core.profile import load_profile
 from sim2real_core.qos import LATCHED, RELIABLE, SENSOR_RELIABLE
 from sim2real_sysid.conversions import JointStateReader
 from sim2real_sysid.node import SysidNode
+from test.spinning import spin
 
 MASS, VISCOUS, COULOMB, OFFSET = 95.0, 200.0, 20.0, -3.0  # of the slider
 RATE = 200
@@ -61,18 +62,12 @@ class World:
         )
         self.stop = threading.Event()
         self.threads = [
-            threading.Thread(target=self.spin, args=(node,), daemon=True)
+            threading.Thread(target=spin, args=(node, self.stop), daemon=True)
             for node in (self.robot, self.sysid)
         ]
         for thread in self.threads:
             thread.start()
         wait(lambda: self.publisher.get_subscription_count() == 1)
-
-    def spin(self, node):
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not self.stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
 
     def on_health(self, message):
         self.health += [s for s in message.status if s.name == '/sysid: health']
@@ -100,7 +95,7 @@ class World:
         rclpy.try_shutdown()
 
 
-def wait(condition, timeout=10.0):
+def wait(condition, timeout=30.0):
     """Until the condition holds; fails after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not condition():

@@ -1,5 +1,6 @@
 """The visualizer over real topics."""
 
+import itertools
 import math
 import time
 
@@ -146,7 +147,7 @@ def test_a_joint_missing_shows_nothing_wrong(show):
     goals.publish(PoseStamped())
     partial = state(HOME, 1.0)
     partial.name, partial.position = partial.name[1:], partial.position[1:]
-    said = iter(range(1000))
+    said = itertools.count()
 
     def say():
         next(said)

@@ -1,6 +1,7 @@
 """The command: its map, its errors and its exit status."""
 
 import argparse
+import errno
 import json
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def verb(monkeypatch):
         (fail(ModuleNotFoundError(name='std_msgs.msg')), 3, 'setup.bash'),
         (fail(KeyboardInterrupt()), 130, ''),
         (lambda: Path('/none/such').read_text(), 2, '/none/such: No such file'),
+        (fail(OSError(errno.ENOSPC, 'No space left')), 2, 'while writing: No space left'),
     ],
 )
 def test_exit_status(verb, capsys, does, status, said):

@@ -91,6 +91,11 @@ def test_a_long_bag_is_cut_and_what_is_left_is_dropped(bags, slider):
     assert first == pytest.approx([10.0, 10.9, 11.8, 12.7], abs=0.005)
 
 
+def test_episodes_that_are_too_short(bags, slider):
+    with pytest.raises(InputError, match='episode = 1e-09: at least'):
+        read_episodes([bags], slider, [], 1e-9)
+
+
 def test_where_there_is_no_bag(tmp_path, slider):
     with pytest.raises(InputError, match='no bag there'):
         read_episodes([tmp_path], slider, ())

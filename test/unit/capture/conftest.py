@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
 
-from sim2real_capture.clip import Context, Journal, seal
+from sim2real_capture.clip import Context, Journal
+from sim2real_capture.clip_sealing import seal
 from sim2real_capture.ring import Record
 from sim2real_core.records import Event
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
-from sim2real_capture.clip import JOURNAL, MANIFEST, PART, Context, Journal, clip_name, seal
+from sim2real_capture.clip import JOURNAL, MANIFEST, PART, Context, Journal, clip_name
+from sim2real_capture.clip_sealing import seal
 from sim2real_capture.library import list_clips, verify
 from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.ring import Record

@@ -8,8 +8,9 @@ import pytest
 
 from sim2real_capture.capture import Capture
 from sim2real_capture.config import CaptureConfig
-from sim2real_capture.library import list_clips
+from sim2real_capture.library import list_clips, read_manifest
 from sim2real_capture.receiver_server import ReceiverServer
+from sim2real_capture.scores import score_topic
 from sim2real_capture.signals import Sample
 from sim2real_capture.uplink import Receipt
 from sim2real_capture.writer import Failed, Sealed
@@ -270,3 +271,44 @@ def test_a_folder_that_is_a_file_is_bad_input(profile, tmp_path, context):
     (tmp_path / 'spool').write_text('')
     with pytest.raises(InputError, match='folder = .*spool'):
         Capture(CaptureConfig(folder=str(tmp_path / 'spool')), profile, lambda: context, print)
+
+
+def test_silence_of_joint_states_and_of_commands(rig, tmp_path, joint_state):
+    (tmp_path / 'mine.yaml').write_text(
+        f'detectors: {{silence: {{topics: [{joint_state(0.0).topic}, /policy/action_applied], '
+        'longest: [0.3, 0.3]}}\n'
+    )
+    made = rig(detectors=str(tmp_path / 'mine.yaml'))
+
+    def watched(stamp):
+        return [event.detail for event, _ in made.capture.watch(round(stamp * S) + made.SKEW)]
+
+    assert watched(0.0) == []
+    for begin in np.arange(0.0, 2.0, 0.25):
+        made.run(begin, begin + 0.25)
+        assert watched(begin + 0.25) == []
+    made.run(2.0, 2.5, source='')
+    assert watched(2.5) == ['/policy/action_applied']
+    assert watched(3.0) == [joint_state(0.0).topic]
+    made.run(3.0, 3.1)
+    assert watched(3.1) == []
+    made.run(1.0, 1.1)  # time went back, by more than a pause
+    assert watched(1.1) == []
+    assert watched(1.6) == [f'{joint_state(0.0).topic} /policy/action_applied']
+
+
+DETECTOR = 'tracking_error'
+
+
+def test_what_is_excluded_is_in_no_clip_and_still_watched(rig, tmp_path, joint_state):
+    states = joint_state(0.0).topic
+    (tmp_path / 'rules.yaml').write_text(
+        f'topics: {{"{states}": {{exclude: true}}, "policy/*": {{exclude: true}}}}\n'
+    )
+    made = rig(rules=str(tmp_path / 'rules.yaml'))
+    made.run(0.0, 2.0)
+    made.run(2.0, 4.0, error=0.6)
+    assert [event.detector for event, _ in made.clips] == [DETECTOR]
+    made.run(4.0, 4.6, error=0.6)
+    topics = set(read_manifest(made.report().folder)['topics'])
+    assert topics == {record.topic for record in made.capture.ring} == {score_topic(DETECTOR)}

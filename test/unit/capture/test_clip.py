@@ -11,16 +11,9 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
 from sim2real_capture import clip as clip_module
-from sim2real_capture.clip import (
-    JOURNAL,
-    MANIFEST,
-    PART,
-    check_name,
-    clip_name,
-    recover,
-    seal,
-    sha256_of,
-)
+from sim2real_capture import clip_sealing
+from sim2real_capture.clip import JOURNAL, MANIFEST, PART, check_name, clip_name, sha256_of
+from sim2real_capture.clip_sealing import recover, seal
 from sim2real_capture.library import clip_info, verify
 from sim2real_capture.ring import Record
 from sim2real_core.errors import InputError
@@ -151,7 +144,7 @@ def test_a_crash_while_sealing_is_made_good(tmp_path, journal, monkeypatch):
 
     # Everything is written, the journal is gone, only the last rename is missing.
     with monkeypatch.context() as patch:
-        patch.setattr(clip_module, '_publish', crash)
+        patch.setattr(clip_sealing, '_publish', crash)
         with pytest.raises(KeyboardInterrupt):
             seal(journal.folder)
     recovered, *_ = recover(tmp_path)

@@ -1,8 +1,11 @@
 """Each kind of detector on signals made by hand, and the file that names them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
+from sim2real_capture import decoding
 from sim2real_capture.detectors import Alarm, Detector, Level
 from sim2real_capture.detectors_file import build, read_detectors
 from sim2real_capture.detectors_kinds import KINDS
@@ -160,8 +163,48 @@ def test_each_change_of_a_parameter_is_one_event():
 def test_silence_and_a_button():
     ages = [Ages(t, {'/a': t, '/b': 0.1}) for t in (0.2, 0.4, 0.6)]
     assert fired(Silence({'/a': 0.5, '/b': 0.5}), ages, 1.0) == [(0.6, '/a')]
-    presses = [Press(t, t in (2, 3, 5)) for t in range(7)]
-    assert [t for t, _ in fired(Button(), presses)] == [2, 5]
+    presses = [Press(t, 'stop', None, t in (2, 3, 5)) for t in range(7)]
+    assert [t for t, _ in fired(Button('stop'), presses)] == [2, 5]
+    assert fired(Button('joy'), presses) == []
+
+
+@dataclass
+class Joy:
+    """As sensor_msgs/Joy."""
+
+    buttons: list
+
+
+@dataclass
+class Bool:
+    """As std_msgs/Bool."""
+
+    data: bool
+
+
+def test_each_button_is_heard_by_its_own_detector(tmp_path):
+    (tmp_path / 'mine.yaml').write_text(
+        'detectors:\n'
+        '  first: {kind: button, topic: joy}\n'
+        '  third: {kind: button, topic: joy, index: 2}\n'
+        '  stop: {kind: button, topic: red}\n'
+    )
+    robot, resolve = load_profile('arm6'), '/dog/{}'.format
+    made = build(read_detectors(tmp_path / 'mine.yaml'), robot, resolve=resolve)
+    heard = decoding.decoders({Press}, made.entries, robot, resolve)
+    said = [
+        ('/dog/joy', Joy([0, 0, 0])), ('/dog/joy', Joy([1, 0, 0])), ('/dog/red', Bool(True)),
+        ('/dog/joy', Joy([1, 0, 1])), ('/dog/red', Bool(True)), ('/dog/joy', Joy([0])),
+        ('/dog/joy', Joy([])), ('/dog/red', Bool(False)), ('/dog/joy', Joy([0, 1, 1])),
+    ]  # fmt: skip
+    events = [
+        (stamp, detector.name)
+        for stamp, (topic, message) in enumerate(said)
+        for signal in heard[topic].signals(message, float(stamp))
+        for detector in made.active
+        if detector.update(signal)
+    ]
+    assert events == [(1, 'first'), (2, 'stop'), (3, 'third')]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,25 @@ def test_dry_friction_doubled_shows_though_it_is_two_percent_of_the_effort(rate)
     assert weights[3] == pytest.approx(DRY, rel=0.25)  # efforts turn over unseen at 250 Hz
 
 
+def test_noise_of_the_velocities_takes_nothing_off_what_is_learned():
+    """Noise in accelerations of single intervals is as large as these: 0.7 of about 0.5 m/s^2."""
+    rng, stamps = np.random.default_rng(5), np.arange(0.0, 3.0, 0.004)
+    recording = Axes(20, 0, seconds=0.0)
+    phase, pace = rng.uniform(0.0, 6.0, 20), rng.uniform(2.0, 4.0, 20)
+    for stamp in stamps:
+        angle = phase + pace * stamp
+        v, a = 0.2 * np.sin(angle)[:, None], (0.2 * pace * np.cos(angle))[:, None]
+        e = MASS * a + VISCOUS * v + DRY * np.tanh(v / 0.01) + rng.normal(0.0, 0.05, v.shape)
+        q = v + rng.normal(0.0, 0.002, v.shape)
+        recording.append(Sample(stamp, v, v, v, q, e))
+    scorer = FrictionResidual(['axis'], np.array([1.0]), lambda q, v, a: MASS * a, time=0.25)
+    scorer.fit([recording], rng)
+    weights = scorer.learned['weights'][0]
+    assert weights[0] + weights[1] / MASS == pytest.approx(1.0, abs=0.07)
+    assert weights[2] == pytest.approx(VISCOUS, rel=0.05)
+    assert weights[3] == pytest.approx(DRY, rel=0.05)
+
+
 def test_scores_are_in_standard_deviations():
     nominal = np.array([highest(taught(friction()), Axes(40, seed)) for seed in (100, 102)])
     assert 0.5 < np.median(nominal) < 5.0  # the largest of about ten independent ones

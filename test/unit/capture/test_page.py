@@ -13,7 +13,8 @@ import pytest
 
 from sim2real_capture.access import Access, AccessFile, add_token, load_access
 from sim2real_capture.catalogue import labels
-from sim2real_capture.clip import MANIFEST, Context, Journal, seal
+from sim2real_capture.clip import MANIFEST, Context, Journal
+from sim2real_capture.clip_sealing import seal
 from sim2real_capture.plots import HEIGHT, MOST_POINTS, WIDTH, plot, ticks
 from sim2real_capture.receiver_server import ReceiverServer
 from sim2real_capture.ring import Record
@@ -44,7 +45,7 @@ def library(tmp_path, joint_state):
     for i, detail in enumerate(('elbow', 'wrist', EVIL)):
         name = f'clip-{i}'
         created = datetime(2026, 11, 21, 12, i, tzinfo=timezone.utc)
-        journal = Journal(spool, name, Context('none', 'f' * 64, 'b' * 64), created)
+        journal = Journal(spool, name, Context('digger', 'f' * 64, 'b' * 64), created)
         journal.event(Event(105.0, 'tracking_error', 0.5, 0.25, detail=detail))
         journal.event(Event(106.0, 'operator', 0.0, 0.0, detail='by hand'))
         for k in range(400):
@@ -114,6 +115,7 @@ def test_a_person_finds_labels_and_looks(tab, server, library):
     assert tab.locator('tbody tr').count() == 3
     row = tab.locator('[data-row="clip-0"]')
     assert '2×' in row.inner_text() and 'elbow' in row.inner_text()
+    assert 'digger' in row.inner_text()  # who sent it is not known, what it is is
     row.get_by_role('button', name='false alarm').click()
     tab.get_by_text('Labelled: false alarm').wait_for()
     assert labels(library)['clip-0'] == 'false alarm'

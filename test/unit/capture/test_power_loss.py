@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from sim2real_capture import clip as clip_module
-from sim2real_capture.clip import Context, Journal, discard, recover, seal
+from sim2real_capture.clip import Context, Journal, discard
+from sim2real_capture.clip_sealing import recover, seal
 from sim2real_capture.library import list_clips, read_manifest, verify
 from sim2real_core.records import Event
 

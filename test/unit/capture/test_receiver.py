@@ -88,6 +88,7 @@ def test_announced_then_sent_then_acknowledged(server, ask, clip, tmp_path):
     verify(info.path)
     received = json.loads((info.path / RECEIVED).read_text())
     assert received['clock_offset'] == 0.5 and received['clock_offset_error'] is None
+    assert received['robot'] == ''  # nobody had to say who they are
     assert waiting(tmp_path / 'library') == [] and server.receiver.received == 1
 
 
@@ -293,7 +294,11 @@ def test_a_folder_that_is_a_file_is_bad_input(tmp_path):
 def test_old_versions_of_aiohttp_will_do(clip, tmp_path, monkeypatch):
     """Up to 3.8 (Ubuntu 22.04) a runner hands what it does not know to every connection."""
     real = web.AppRunner
-    monkeypatch.setattr(web, 'AppRunner', lambda app, *, access_log: real(app, access_log=None))
+
+    def runner(app, *, access_log, auto_decompress, logger):  # what connections know there
+        return real(app, access_log=access_log, auto_decompress=auto_decompress, logger=logger)
+
+    monkeypatch.setattr(web, 'AppRunner', runner)
     server = ReceiverServer(tmp_path / 'library')
     with urllib.request.urlopen(server.url + '/clips', timeout=10) as answer:
         assert json.load(answer) == []

@@ -7,7 +7,8 @@ from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
 
 from sim2real_capture import rules as rules_module
-from sim2real_capture.clip import Context, Journal, private_name, recover, seal
+from sim2real_capture.clip import Context, Journal, private_name
+from sim2real_capture.clip_sealing import recover, seal
 from sim2real_capture.library import read_manifest, verify
 from sim2real_capture.reduction import COMPRESSED, IMAGE
 from sim2real_capture.ring import Record

@@ -335,13 +335,36 @@ def test_credentials_are_files_beside_their_file(tmp_path):
     assert load_credentials('') == Credentials()
 
 
-@pytest.mark.parametrize('text', ['tokens: x', 'token: [x]', 'key: nothing.pem', '[]', '{', 'x'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'tokens: x',
+        'token: [x]',
+        'token: "a\\nb"',
+        'token: ключ',
+        'key: nothing.pem',
+        '[]',
+        '{',
+        'x',
+    ],
+)
 def test_credentials_that_will_not_do(tmp_path, text):
     (tmp_path / 'robot.yaml').write_text(text)
     with pytest.raises(InputError, match='robot.yaml'):
         load_credentials(tmp_path / 'robot.yaml')
 
 
-def test_addresses_of_no_transport():
+@pytest.mark.parametrize(
+    'url', ['ftp://host', 'http://', 'sftp://host:port/x', 'http://[::1', 'http://host:0', '']
+)
+def test_addresses_of_no_transport(url):
     with pytest.raises(InputError, match='receiver'):
-        open_transport('ftp://host')
+        open_transport(url)
+
+
+@pytest.mark.parametrize(('name', 'value'), [('AWS_PROFILE', 'nobody'), ('AWS_ENDPOINT_URL', 'x')])
+def test_s3_with_settings_that_will_not_do(monkeypatch, name, value):
+    pytest.importorskip('boto3')
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match='AWS_'):
+        open_transport('s3://bucket')

@@ -291,6 +291,64 @@ def test_nothing_is_deleted_for_an_acknowledgement_of_another_hash(start, answer
     verify(clip)
 
 
+MANY = b'1' + b'0' * 400
+WHOLE = b'{"offsets": {"clip-1_0.mcap": %b, "metadata.yaml": %b}}' % (MANY, MANY)
+
+
+@pytest.mark.parametrize(
+    ('first', 'rest'),
+    [
+        (b'<html lang=de>Bitte anmelden: G\xe4ste</html>', b''),  # a guest network's, in Latin 1
+        (b'[' * 100_000, b''),
+        (b'{"offsets": {"clip-1_0.mcap": -7}}', b'{}'),
+        (WHOLE, b'{"time": %b}' % MANY),
+        (WHOLE, b'{"time": NaN}'),
+        (b'{"sha256": ["x"]}', b''),
+        (None, b''),  # without an end
+    ],
+)
+def test_whatever_answers_the_uplink_goes_on(start, clip, first, rest):
+    with socket.create_server(('127.0.0.1', 0)) as listening:
+        listening.settimeout(WAIT)
+        stop = threading.Event()
+        threading.Thread(
+            target=answer_with, args=(listening, first, rest, stop), daemon=True
+        ).start()
+        url = f'http://127.0.0.1:{listening.getsockname()[1]}'
+        uplink, reports = start(clip.parent, url, keep=False, deadline=5.0)
+        for _ in range(2):
+            assert 'trying again' in reports.get(timeout=WAIT)
+        assert uplink.alive and uplink.shipped == uplink.deleted == 0
+        uplink.close(10.0)
+        stop.set()
+    verify(clip)
+
+
+def answer_with(listening, first, rest, stop):
+    """Answer each request for a clip with bytes (endlessly if None), others with other bytes."""
+    said = b'Content-Type: text/html; charset=utf-8\r\nUpload-Offset: -3\r\n'
+    while not stop.is_set():
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        with connection:
+            connection.settimeout(1.0)
+            try:
+                asked = connection.recv(1 << 16)
+                text = first if asked.startswith(b'PUT') else rest
+                missing = text is not None and b'offsets' in text
+                head = (b'HTTP/1.1 202 On\r\n' if missing else b'HTTP/1.1 200 OK\r\n') + said
+                while text is None:
+                    connection.sendall(head + b'\r\n' + bytes(1 << 20))
+                length = b'Content-Length: %d\r\nConnection: close\r\n\r\n' % len(text)
+                connection.sendall(head + length + text)
+                while connection.recv(1 << 16):  # what else it sends
+                    continue
+            except OSError:
+                continue
+
+
 def test_credentials_that_change_are_shown_without_a_restart(start, clip, tmp_path):
     """As after a new token; what will not do in between is told, and changes nothing."""
     keys, robot = tmp_path / 'keys.yaml', tmp_path / 'robot.yaml'

@@ -2,6 +2,7 @@
 
 import queue
 import shutil
+import time
 
 import pytest
 
@@ -89,6 +90,67 @@ def test_what_does_not_fit_the_queue_is_dropped_counted_and_said(
     writer.finish('complete')
     manifest = read_manifest(reports.get(timeout=10).folder)
     assert (manifest['messages'], manifest['dropped']) == (1 + kept, 50 - kept)
+
+
+def test_a_clip_is_recorded_while_another_is_sealed(
+    make, tmp_path, event, joint_state, monkeypatch
+):
+    gate, real = queue.SimpleQueue(), writer_module.seal
+
+    def slow(folder):
+        gate.get(timeout=20)
+        return real(folder)
+
+    monkeypatch.setattr(writer_module, 'seal', slow)
+    writer, reports = make(queue_bytes=2000)  # five messages
+    for clip in ('one', 'two'):
+        writer.start(clip, event, [joint_state(0.0, a=0.0)])
+        journal, size = tmp_path / f'{clip}.part' / 'journal.mcap', 0
+        for i in range(20):
+            writer.write(joint_state(1.0 + i, a=0.0))
+            grown = grown_to(journal, size)
+            assert grown > size and writer.dropped == 0
+            size = grown
+        writer.finish('complete')
+    assert reports.empty()
+    gate.put(None)
+    assert reports.get(timeout=10).folder == tmp_path / 'one'
+    gate.put(None)
+    sealed = read_manifest(reports.get(timeout=10).folder)
+    assert (sealed['clip'], sealed['messages'], sealed['dropped']) == ('two', 21, 0)
+
+
+def test_what_is_being_sealed_counts_once_against_the_quota(make, event, joint_state, monkeypatch):
+    gate, real = queue.SimpleQueue(), writer_module.seal
+
+    def slow(folder):
+        (folder / 'one_0.mcap').write_bytes(bytes(MIB))  # written beside the journal
+        gate.put('half')
+        release.get(timeout=20)
+        return real(folder)
+
+    release = queue.SimpleQueue()
+    monkeypatch.setattr(writer_module, 'seal', slow)
+    writer, reports = make(spool_bytes=2 * MIB)
+    writer.start('one', event, [joint_state(0.0, a=0.0)])
+    writer.finish('complete')
+    gate.get(timeout=10)
+    writer.start('two', event, [joint_state(0.0, a=0.0)])  # there is room once one is sealed
+    writer.finish('complete')
+    release.put(None)
+    release.put(None)
+    assert [reports.get(timeout=10).folder.name for _ in range(2)] == ['one', 'two']
+    assert (writer.lost, writer.deleted) == (0, 0)
+
+
+def grown_to(path, above, deadline=10.0):
+    """A file's size, once it is above a value; at the latest after a deadline [s]."""
+    end = time.monotonic() + deadline
+    while True:
+        size = path.stat().st_size if path.exists() else 0
+        if size > above or time.monotonic() > end:
+            return size
+        time.sleep(0.002)
 
 
 def test_a_disk_that_fails_ends_the_clip_and_not_the_writer(make, event, joint_state, monkeypatch):

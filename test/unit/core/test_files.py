@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import numpy as np
 
@@ -13,3 +14,12 @@ def test_what_is_no_number_is_null(tmp_path):
     assert json.loads(text, parse_constant=lambda word: 1 / 0) == {
         'a': None, 'b': [1.5, None, None], 'c': [{'d': 2}, None]
     }  # fmt: skip
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_json(pipe, {'a': 1})
+    assert pipe.is_fifo() and json.loads(os.read(reader, 100)) == {'a': 1}
+    os.close(reader)

@@ -31,3 +31,9 @@ def test_refuses(text, place):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match='nothing.yaml'):
         read_yaml(tmp_path / 'nothing.yaml')
+
+
+def test_a_whole_file_is_not_shown_in_a_message():
+    with pytest.raises(InputError) as caught:
+        parse_yaml(f'<robot {"x" * 5000}>', Path('a.urdf'))
+    assert len(str(caught.value)) < 500 and 'the top level must be a mapping' in str(caught.value)

@@ -307,6 +307,10 @@ def test_a_data_set_that_was_changed_is_refused(tmp_path):
     path.write_text(json.dumps(own))
     with pytest.raises(InputError, match='changed after it was written'):
         dataset_lerobot.read(tmp_path / 'set')
+    own['cases'][0]['estimate'] = {'link.tool.mass': {'status': 'identified'}}
+    path.write_text(json.dumps(own))
+    with pytest.raises(InputError, match='estimate.link.tool.mass'):
+        dataset_lerobot.read(tmp_path / 'set')
     with pytest.raises(InputError, match='capture export'):
         dataset_lerobot.read(tmp_path)
     with pytest.raises(InputError, match='nothing to write'):

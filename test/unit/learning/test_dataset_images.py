@@ -187,6 +187,32 @@ def test_images_that_have_changed_are_refused(tmp_path):
     assert column_of(made.images[0]) == 'observation.images.rig_eye'
 
 
+@pytest.mark.parametrize('harm', ['image', 'file', 'gone'])
+def test_a_damaged_image_of_an_earlier_version_is_named(harm, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / 'set'
+    dataset_lerobot.write(dataset('rgb8', clips=('a',)), folder)
+    read = dataset_lerobot.read(folder)
+    (path,) = folder.glob('data/*/*.parquet')
+    if harm == 'image':
+        table = pq.read_table(path)
+        name = column_of(read.images[0])
+        rows = table.column(name).to_pylist()
+        rows[7] = {**rows[7], 'bytes': rows[7]['bytes'][:-30]}
+        place = table.column_names.index(name)
+        kind = table.schema.field(name).type
+        pq.write_table(table.set_column(place, name, pa.array(rows, kind)), path)
+    elif harm == 'file':
+        path.write_bytes(path.read_bytes()[:-50])
+    else:
+        path.unlink()
+    with pytest.raises(InputError, match='observation.images.rig_eye.*file-000.*from a copy'):
+        dataset_lerobot.write(read, tmp_path / 'next')
+    assert not (tmp_path / 'next').exists()
+
+
 def test_statistics_of_parts_are_those_of_the_whole():
     rng = np.random.default_rng(2)
     parts = [rng.normal(k, 1 + k, (10 + 5 * k, 2)) for k in range(3)]

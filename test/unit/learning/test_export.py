@@ -1,12 +1,13 @@
 """Networks of torch become bundles that act as they do."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sim2real_core.errors import InputError
+from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.profile import load_profile
 from sim2real_learning.export import exportable, read_torch
 from sim2real_learning.torch_network import TorchNetwork
@@ -269,6 +270,93 @@ def test_what_is_no_network_is_named(tmp_path, arm6):
         export(source, out, arm6, TOLD)
     said = {fault.field: fault.value for fault in caught.value.faults}
     assert said == {'source': 'cnn.0.weight', 'network.activation': None}
+
+
+def gru(hidden=8):
+    sizes = {'weight_ih': (SIZE,), 'weight_hh': (hidden,), 'bias_ih': (), 'bias_hh': ()}
+    layer = {f'{name}_l0': torch.zeros(3 * hidden, *more) for name, more in sizes.items()}
+    last = torch.nn.Linear(hidden, JOINTS).state_dict()
+    return prefixed('memory_a.rnn.', layer) | prefixed('actor.0.', last)
+
+
+CHECKPOINTS = {
+    'mlp': prefixed('actor.', perceptron().state_dict())
+    | prefixed('actor_obs_normalizer.', normalizer()),
+    'gru': gru(),
+}
+SPOILED = [
+    torch.zeros(()), torch.zeros(3), torch.zeros(7, 9), torch.zeros(2, 3, 4), 'x', None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', CHECKPOINTS)
+def test_weights_that_make_no_network_are_named(tmp_path, arm6, kind):
+    source, out, whole = tmp_path / 'a.pt', tmp_path / 'a.onnx', CHECKPOINTS[kind]
+
+    def refused(weights):
+        torch.save({'model_state_dict': weights}, source)
+        with pytest.raises(InputError) as caught:
+            export(source, out, arm6, TOLD | ELU)
+        return str(caught.value)
+
+    for name in whole:
+        if name.endswith(('count', '_var')):
+            continue  # nothing needs it
+        for value in SPOILED:
+            said = refused({**whole, name: value})
+            assert 'normalizer' in said or name.split('.')[0] in said
+        refused({key: value for key, value in whole.items() if key != name})
+    assert not out.exists()
+    torch.save({'model_state_dict': whole}, source)
+    assert export(source, out, arm6, TOLD | ELU).difference < 1e-5
+
+
+@pytest.mark.parametrize('found', [None, 3, [], 'x', {3: torch.zeros(1)}])
+def test_a_checkpoint_without_weights_is_bad_input(tmp_path, arm6, found):
+    source = tmp_path / 'a.pt'
+    for whole in ({'model_state_dict': found}, {'model_state_dict': {}, 'metadata': found}, found):
+        torch.save(whole, source)
+        with pytest.raises(InputError):
+            export(source, tmp_path / 'a.onnx', arm6, TOLD | ELU)
+
+
+@pytest.mark.parametrize('network', [3, 'elu', ['elu'], {'activation': 'nix'}])
+def test_a_network_that_is_told_wrongly_is_named(tmp_path, arm6, network):
+    source = tmp_path / 'a.pt'
+    torch.save({'model_state_dict': CHECKPOINTS['mlp']}, source)
+    with pytest.raises(InputError, match='network'):
+        export(source, tmp_path / 'a.onnx', arm6, TOLD | {'network': network})
+
+
+def test_damaged_torchscript_is_bad_input(tmp_path, arm6):
+    source = tmp_path / 'a.pt'
+    torch.jit.script(perceptron()).save(source)
+    with zipfile.ZipFile(source) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for ending in ('linear.py', 'data.pkl'):
+        (damaged,) = (name for name in parts if name.endswith(ending))
+        with zipfile.ZipFile(source, 'w') as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content[:7] if name == damaged else content)
+        with pytest.raises(InputError, match='torch.jit.save') as caught:
+            read_torch(str(source), Description(TOLD))
+        assert caught.value.faults[0].value == str(source)
+
+
+@pytest.mark.parametrize('text', ['def f(:', 'import no_such_package', 'def f(): return 1 / 0'])
+def test_a_function_that_fails_is_named_with_its_error(tmp_path, arm6, text):
+    file = tmp_path / 'nets.py'
+    file.write_text(text)
+    with pytest.raises(InputError, match=r'nets\.py:f.*it fails: \w+Error'):
+        export(f'{file}:f', tmp_path / 'a.onnx', arm6, TOLD, file)
+
+
+def test_a_network_that_gives_no_numbers_is_not_exported(tmp_path, arm6):
+    source, net = tmp_path / 'a.pt', perceptron()
+    torch.nn.init.constant_(net[0].weight, np.nan)
+    torch.jit.script(net).save(source)
+    with pytest.raises(Sim2RealError, match='not finite'):
+        export(source, tmp_path / 'a.onnx', arm6, TOLD)
 
 
 @pytest.mark.parametrize('inputs, outputs', [(SIZE + 1, JOINTS), (SIZE, JOINTS - 1)])

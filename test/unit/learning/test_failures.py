@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sim2real_capture.clip import MANIFEST
+from sim2real_core.errors import InputError
 from sim2real_core.records import Draw
+from sim2real_learning.clips import Known, known_of
 from sim2real_learning.failures import Failure, read_failures, report
 from sim2real_learning.failures_report import write_report
 
@@ -104,14 +106,49 @@ def test_manifests_are_read_and_damaged_ones_told(tmp_path):
         'events': [event('operator', 0.0, 0.0, ''), event('tracking_error', 3.0, 1.5, 'wrist')],
         'draw': {'seed': 1, 'episode': 2, 'environment': 0, 'values': {MASS: 1.5}},
     }  # fmt: skip
-    for name, manifest in (('good', good), ('bad', {'schema': 1})):
+    torn = {**good, 'estimate': {MASS: {'status': 'identified'}}}
+    for name, manifest in (('good', good), ('bad', {'schema': 1}), ('torn', torn)):
         (tmp_path / name).mkdir()
         (tmp_path / name / MANIFEST).write_text(json.dumps(manifest))
-    found, skipped = read_failures([tmp_path / 'good', tmp_path / 'bad'], {'good': 'real failure'})
+    folders = [tmp_path / name for name in ('good', 'bad', 'torn')]
+    found, skipped = read_failures(folders, {'good': 'real failure'})
     (one,) = found
-    assert list(skipped) == [str(tmp_path / 'bad')] and one.label == 'real failure'
+    assert list(skipped) == [str(folder) for folder in folders[1:]] and one.label == 'real failure'
     assert (one.severity, one.episode, one.values) == (2.0, (1, 2, 0), {MASS: 1.5})
     assert one.detectors == ('operator', 'tracking_error')
+
+
+SURE = {'mean': 1.0, 'std': 0.1, 'status': 'identified'}
+
+
+def test_what_a_clip_knows_of_the_world_is_taken_over():
+    told = {'draw': {'values': {MASS: 1.5}}, 'estimate': {MASS: SURE, GAIN: {'status': 'stale'}}}
+    known = known_of(told, 'manifest.json')
+    assert (known.values, known.episode) == ({MASS: 1.5}, None)
+    assert known.estimate == told['estimate']
+    assert known_of({'draw': None, 'estimate': {}}, '') == Known({}, None, {})
+    heard_wrong = {'draw': {'error': 'no draw'}, 'estimate': {'error': 'no estimate'}}
+    assert known_of(heard_wrong, '') == Known({}, None, {})
+
+
+@pytest.mark.parametrize(
+    ('told', 'field'),
+    [
+        ({'draw': float('nan')}, 'draw.values'),
+        ({'draw': {'values': {MASS: None}}}, 'draw.values'),
+        ({'draw': {'values': {MASS: 10**400}}}, 'draw.values'),
+        ({'draw': {'seed': {}, 'episode': 1, 'environment': 1}}, 'draw'),
+        ({'estimate': [SURE]}, 'estimate.'),
+        ({'estimate': {MASS: 1.0}}, f'estimate.{MASS}'),
+        ({'estimate': {MASS: {**SURE, 'std': 'x'}}}, f'estimate.{MASS}'),
+        ({'estimate': {MASS: {'mean': 1.0, 'status': 'identified'}}}, f'estimate.{MASS}'),
+    ],
+)
+def test_what_is_no_knowledge_of_the_world_is_named(told, field):
+    with pytest.raises(InputError) as caught:
+        known_of(told, 'manifest.json')
+    (fault,) = caught.value.faults
+    assert (fault.field, fault.file) == (field, 'manifest.json')
 
 
 def test_a_clip_that_is_there_twice_counts_once(tmp_path):

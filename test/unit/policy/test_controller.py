@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -185,6 +186,22 @@ def test_a_non_finite_action_latches_until_released(rig):
     assert np.isfinite(made.seen[-1]).all()
 
 
+def test_what_holds_the_robot_is_said_between_two_commands_too(rig):
+    made = rig()
+    made.repeat(3)
+    assert made.controller.fault == ''
+    made.controller.guard.stop('a person')
+    made.repeat(1)
+    said = set()
+    for _ in range(8):  # joint states come four times as often as commands
+        made.sample(step=0.005)
+        said.add(made.controller.fault)
+    assert said == {'a person: stopped until reset'}
+    made.controller.release()
+    made.repeat(2)
+    assert made.controller.fault == ''
+
+
 def test_a_timer_acts_on_the_newest_sample(rig):
     made = rig(control='timer', stale_after=0.1)
     assert made.sample() is None
@@ -194,6 +211,30 @@ def test_a_timer_acts_on_the_newest_sample(rig):
     assert sent[8][0] == pytest.approx(0.28)
     assert made.watch(0.2) is not None and made.controller.guard.reasons == ('hold',)
     assert made.controller.missed > 0
+
+
+def test_a_timer_tells_how_long_its_cycles_take_and_grows_no_memory(rig):
+    made = rig(control='timer')
+
+    def cycle():
+        made.sample(step=0.02)
+        return made.watch(0.0)
+
+    stages = made.controller.stages
+    for cycles in range(1, 4):
+        assert cycle() is not None
+        stages.close()
+        assert stages.total.count == stages.of['infer'].count == cycles
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(2000):
+            cycle()
+            made.seen.clear()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 10_000
 
 
 def test_a_paced_policy_never_acts_by_itself(rig):

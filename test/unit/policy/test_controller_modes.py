@@ -235,6 +235,7 @@ def test_a_goal_that_cannot_be_is_refused(rig):
     np.testing.assert_array_equal(made.seen[-1], 0.0)
 
 
+@pytest.mark.filterwarnings('error')  # what overflows is judged, not warned of
 def test_one_absurd_action_does_not_hold_the_robot_for_ever(rig):
     """The network would see it again as its previous action."""
     made = rig(terms=[Term(kind='previous_action')])

@@ -208,6 +208,7 @@ def test_metadata_of_mjlab_is_understood(tmp_path, robot):
     assert any('three decimals' in remark for remark in made.remarks)
 
 
+HISTORY = 'observation_terms_history_length'
 PROCESSED = dict(  # as mjlab 1.6 writes them: elements of an entry with semicolons
     observation_terms_scale='1.000,0.050;0.100,1.000,2.000',
     observation_terms_flatten_history_dim='1.000,1.000,1.000,1.000',
@@ -244,6 +245,8 @@ def test_scales_clips_and_histories_of_mjlab_are_taken(tmp_path, robot):
             ['observation_terms_flatten_history_dim'],
         ),
         ({'observation_terms_history_length': '0.000,2.000,1.000,0.000'}, ['observation_names']),
+        ({'observation_terms_history_length': 'inf,nan,1.5,0'}, [HISTORY] * 3),
+        ({'observation_terms_history_length': '2;2,3.000,1,0'}, [HISTORY]),
     ],
 )
 def test_what_mjlab_says_of_terms_that_cannot_be_is_named(tmp_path, robot, changed, expected):

@@ -1,6 +1,7 @@
 """What LEAPP exports becomes a bundle: wiring, names, feedback."""
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -22,6 +23,7 @@ networks = pytest.importorskip('test.unit.policy.networks')
 node = onnx.helper.make_node
 GOLDEN = Path(__file__).parents[2] / 'golden'
 
+OUTPUT = 'target/joint/position'
 DEFAULT = np.array([0.25, 0.5])  # of the robot: turn, reach
 
 
@@ -322,15 +324,84 @@ def test_gains_are_found_where_a_dimension_has_a_name(leapp, robot, tmp_path):
 def test_gains_of_a_model_that_does_not_run_as_its_yaml_says_are_left_out(leapp, robot, tmp_path):
     path, _ = leapp()
 
+    def of_four(graph, kind):  # found out only when it runs
+        kind.shape.dim[0].dim_param = 'n'
+        graph.node[0].input[2] = 'three'
+        for name, value in (('four', [4]), ('none', [0]), ('three_', [3])):
+            graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
+        graph.node.insert(0, node('Slice', ['more', 'none', 'three_'], ['three']))
+        graph.node.insert(0, node('Reshape', ['command', 'four'], ['more']))
+
+    change_command(tmp_path, of_four)
+    described = read_leapp(path, robot(), {}).described
+    assert 'gains' not in described.values
+    assert 'output policy/kp (kp) is not used' in described.remarks
+
+
+def test_a_model_that_takes_integers_where_the_yaml_says_none_is_named(leapp, robot, tmp_path):
+    path, _ = leapp()
+
     def of_integers(graph, kind):
         kind.elem_type = onnx.TensorProto.INT64
         graph.node[0].input[2] = 'cast'
         graph.node.insert(0, node('Cast', ['command'], ['cast'], to=onnx.TensorProto.FLOAT))
 
     change_command(tmp_path, of_integers)
-    described = read_leapp(path, robot(), {}).described
-    assert 'gains' not in described.values
-    assert 'output policy/kp (kp) is not used' in described.remarks
+    with pytest.raises(InputError) as caught:
+        export(path, robot)
+    assert [(f.field, f.value) for f in caught.value.faults] == [('obs/command.dtype', 'int64')]
+
+
+@pytest.mark.parametrize('side, index', [('inputs', 2), ('outputs', 1)])
+def test_ports_that_the_yaml_or_the_model_lacks_are_named(leapp, robot, side, index):
+    def change(data):
+        data['models']['obs'][side][index]['name'] = 'other'
+        data['pipeline']['feedback_flow'] = {}
+
+    with pytest.raises(InputError) as caught:
+        export(leapp(change)[0], robot)
+    (fault,) = caught.value.faults
+    assert fault.field == f'models.obs.{side}' and 'obs/other' in fault.value
+
+
+def test_commands_for_joints_that_the_robot_has_not_are_told(leapp, robot):
+    change = edit('models', 'policy', 'outputs', 4, value=port('both', [2], OUTPUT, ['grip', 'x']))
+
+    def further(data):
+        change(data)
+        data['pipeline']['outputs']['policy'].append('both')
+
+    made = export(leapp(further)[0], robot)
+    assert 'pair has no grip, x: their commands are not used' in made.remarks
+
+
+ODD = [None, 7, 'x', [3], {'a': 1}, float('nan'), [[1]], [{}], ['a/b'], {3: [4]}, True, [None]]
+
+
+def keys_of(data, here=()):
+    """Where every value of a YAML is."""
+    inside = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in inside:
+        yield *here, key
+        if isinstance(value, (dict, list)):
+            yield from keys_of(value, (*here, key))
+
+
+def test_whatever_stands_in_the_yaml_is_read_or_named(leapp, robot):
+    path, _ = leapp()
+    profile, text = robot(), path.read_text()
+    values, named, read = itertools.cycle(ODD), 0, 0
+    for keys in keys_of(yaml.safe_load(text)):
+        for _ in range(2):  # of twelve: each key gets others than the next
+            data = yaml.safe_load(text)
+            edit(*keys, value=next(values))(data)
+            path.write_text(yaml.safe_dump(data))
+            try:
+                read_leapp(path, profile, {})
+                read += 1
+            except InputError:
+                named += 1
+    assert named > 100 and read > 20
 
 
 def test_projected_gravity_of_isaac_lab_is_known_by_its_connection(leapp, robot):

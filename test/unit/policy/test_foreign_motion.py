@@ -151,6 +151,47 @@ def test_what_cannot_be_followed_is_named(motion, quadruped, changed, told, expe
     assert [fault.field for fault in caught.value.faults] == [expected]
 
 
+def changed_input(path, name, change):
+    """Changes the type of an input of a model."""
+    model = onnx.load(path)
+    (end,) = (end for end in model.graph.input if end.name == name)
+    change(model.graph, end.type.tensor_type)
+    onnx.save(model, path)
+    return path
+
+
+def any_number(_, kind):
+    kind.shape.dim[0].dim_param = 'n'
+
+
+def whole_numbers(graph, kind):
+    kind.elem_type = onnx.TensorProto.INT64
+    del kind.shape.dim[0]  # and of rank one
+
+
+@pytest.mark.parametrize('name, change', [('obs', any_number), ('time_step', whole_numbers)])
+def test_other_exporters_of_such_a_policy_are_understood(motion, quadruped, name, change):
+    path = motion(RNG.normal(size=(SIZE, JOINTS)))
+    assert export(changed_input(path, name, change), quadruped).difference < 1e-5
+
+
+@pytest.mark.parametrize('name', ['obs', 'time_step'])
+def test_inputs_that_its_metadata_do_not_fit_are_named(motion, quadruped, name):
+    def wider(graph, kind):
+        kind.shape.dim[1].dim_value += 1
+
+    path = changed_input(motion(np.zeros((SIZE, JOINTS))), name, wider)
+    with pytest.raises(InputError) as caught:
+        export(path, quadruped)
+    assert [fault.field for fault in caught.value.faults] == [f'model.input[{name}]']
+
+
+@pytest.mark.parametrize('names', ['[', '[[]]', ',,', "['command', '']"])
+def test_names_of_nothing_are_left_out(motion, quadruped, names):
+    with pytest.raises(InputError, match='observation_names'):
+        export(motion(np.zeros((SIZE, JOINTS)), observation_names=names), quadruped)
+
+
 def test_matrices_of_quaternions_are_the_same_by_either_way():
     for quaternion in np.random.default_rng(3).normal(size=(20, 4)):
         unit = quaternion / np.linalg.norm(quaternion)

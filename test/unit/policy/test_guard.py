@@ -222,6 +222,20 @@ def test_nothing_that_is_not_finite_is_sent(interface):
     assert not made.latched
 
 
+@pytest.mark.parametrize('interface', ['velocity', 'effort'])
+def test_a_stop_that_is_released_at_once_makes_no_command_jump(interface):
+    made, rest = guard(interface, acceleration=2.0), np.zeros(1)
+    for _ in range(20):
+        made.apply(np.array([1.5]), rest, rest)
+    made.stop('a person')
+    sent = float(made.apply(np.array([1.5]), rest, rest)[0])
+    assert 0.5 < sent < 1.5  # on its way to rest
+    made.release()
+    assert made.damping
+    made.resume(rest)
+    assert made.command[0] == sent
+
+
 def test_damping_goes_the_short_way_where_the_driver_wraps_the_angle():
     made = Guard(
         limits(lower=-INF, upper=INF), interface='position', period=PERIOD, hold_time=0.0,

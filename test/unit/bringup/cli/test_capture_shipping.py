@@ -14,7 +14,8 @@ import pytest
 
 import sim2real_bringup
 from sim2real_bringup.cli import main
-from sim2real_capture.clip import Context, Journal, seal
+from sim2real_capture.clip import Context, Journal
+from sim2real_capture.clip_sealing import seal
 from sim2real_capture.library import list_clips
 from sim2real_capture.ring import Record
 from sim2real_capture.uplink import Uplink

@@ -16,6 +16,11 @@ def test_shows_the_shipped_bundle_and_that_its_robot_can_run_it(tmp_path, capsys
     assert told['content_hash'] in shown and 'arm6 can run it' in shown
 
 
+def test_another_robot_is_not_taken_for_another_version_of_it(capsys):
+    assert main(['policy', 'inspect', 'arm6', '--robot', 'slider']) == 1
+    assert 'another version' not in capsys.readouterr().err
+
+
 def test_exit_status_1_when_a_robot_cannot_run_it(tmp_path, capsys):
     out = tmp_path / 'a.json'
     assert main(['policy', 'inspect', 'arm6', '--robot', 'slider', '--json', str(out)]) == 1

@@ -1,6 +1,7 @@
 """Every verb of a bundle takes the robot it is for, and refuses another."""
 
 import json
+import os
 
 import pytest
 
@@ -31,3 +32,45 @@ def test_check_writes_its_report(tmp_path, monkeypatch):
     rows = {row['name']: row for row in report['runtimes']}
     assert set(rows['onnxruntime']['latency']) == {'p50', 'p99', 'max'}
     assert rows['onnxruntime']['parity']['ok'] and rows['tensorrt-fp16']['absent']
+
+
+LIMITED = ('--stage', 'limited', '--workspace')
+
+
+@pytest.mark.parametrize(
+    'given, said',
+    [
+        (('--ssh', "-p 'open"), 'No closing quotation'),
+        (('--to', 'robot@'), 'give [user@]host'),
+        ((*LIMITED, *'000111', '--speed', '2'), 'speed_factor = 2.0'),
+        ((*LIMITED, *'111000'), 'workspace_low = 1.0: x must be less'),
+        ((*LIMITED, 'nan', *'00111'), 'workspace_low'),
+        (('--speed', '0'), '0: must be a positive number'),
+    ],
+)
+def test_what_cannot_be_deployed_is_named_before_the_robot_is_asked(given, said, capsys):
+    try:
+        status = main(
+            ['policy', 'deploy', 'arm6', '--robot', 'arm6', '--to', 'no.invalid', *given]
+        )
+    except SystemExit as end:  # argparse
+        status = end.code
+    assert status == InputError.exit_code
+    assert said in capsys.readouterr().err
+
+
+def test_a_result_is_not_written_over_what_is_no_file(tmp_path, capsys):
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    with pytest.raises(SystemExit) as end:
+        main(['policy', 'inspect', 'arm6', '--json', str(pipe)])
+    assert end.value.code == InputError.exit_code and 'must be a file' in capsys.readouterr().err
+    assert pipe.is_fifo()
+
+
+def test_a_result_is_written_where_a_link_leads(tmp_path):
+    link, file = tmp_path / 'link.json', tmp_path / 'far' / 'file.json'
+    file.parent.mkdir()
+    link.symlink_to(file)
+    assert main(['policy', 'inspect', 'arm6', '--json', str(link)]) == 0
+    assert link.is_symlink() and json.loads(file.read_text())['robot'] == 'arm6'
