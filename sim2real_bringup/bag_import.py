@@ -206,7 +206,7 @@ def _times(table: Table, mapping: LogMapping, rows: int, faults: Faults) -> Stam
 def write_bag(
     out: str | Path,
     mapping: LogMapping,
-    times: Stamps,
+    times: Stamps | Array,
     series: dict[str, Array],
     imu: Mapping[str, Array] | None = None,
     progress: Progress = lambda share: None,
@@ -239,7 +239,7 @@ def write_bag(
             bag.topic(command, command_type)
         if imu:
             bag.topic(f'/{topics.imu}', IMU_TYPE)
-        for k, time in enumerate(times.tolist()):
+        for k, time in enumerate(np.asarray(times, dtype=np.int64).tolist()):
             if k % TOLD == 0:
                 progress(k / len(times))
             stamp = stamp_type(*divmod(time, 10**9))
