@@ -46,7 +46,7 @@ from sim2real_sysid.regression import (
     RowBuilder,
 )
 from sim2real_sysid.report import Knowledge, Reporter
-from sim2real_sysid.stribeck import steepest
+from sim2real_sysid.stribeck import slow_friction, steepest
 from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
@@ -287,6 +287,7 @@ class OnlineIdentifier:
             model=math.hypot(self.config.model_error, between, self._about.wrong),
             effort=np.where(self._drives.formed, self.config.servo_error, 0.0),
             shared=self._thought,
+            friction=slow_friction(self.profile, rows.fastest),
         )
 
     def _model(self, curves: npt.NDArray[np.intp], extra: float, full: bool = False) -> Model:

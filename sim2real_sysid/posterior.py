@@ -127,6 +127,7 @@ class Uncertainty:
         model: relative standard deviation of the model's terms.
         effort: (nj,) relative standard deviation of a joint's effort; None for none.
         shared: (s,) prior standard deviations of what the joints share; infinite for none.
+        friction: (nj,) relative standard deviation of a joint's Coulomb friction; None for none.
     """
 
     timing: float | Array
@@ -134,6 +135,7 @@ class Uncertainty:
     model: float
     shared: Array
     effort: Array | None = None
+    friction: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -320,6 +322,10 @@ def solve(
     covariance += slope @ slope.T
     lag = FRICTION_LAG * (mean * scale)[first + VISCOUS] / scale[first + ARMATURE]
     covariance[first + ARMATURE, first + ARMATURE] += lag**2
+    if uncertainty.friction is not None:
+        covariance[first + COULOMB, first + COULOMB] += (
+            uncertainty.friction * mean[first + COULOMB]
+        ) ** 2
     with_noise = np.linalg.inv(system.stack(found.noisy)[0])
     reliable = np.diag(with_noise) > LEAST_RELIABILITY * np.diag(inverse)
     told = system.weights > 0.0

@@ -111,6 +111,7 @@ class RowBuilder:
         bandwidth: of the filters [Hz]; 0 before they are open.
         period: between samples that they are made for [s].
         limit: (nj,) the joints' speed limits [rad/s or m/s], made finite.
+        fastest: (nj,) highest speeds seen [rad/s or m/s].
         jumps: those of the measured efforts.
     """
 
@@ -128,7 +129,7 @@ class RowBuilder:
         self._lower, self._upper = lower + margin, upper - margin
         self._given = profile.array('velocity')
         self.limit = np.minimum(self._given, 1.0)
-        self._fastest = np.zeros(self._nj)
+        self.fastest = np.zeros(self._nj)
         self._noise = np.zeros(self._nj)
         self._ticks = 0
         self._jerk, self._acceleration, self._unrest, self._shake = np.zeros((4, self._nj))
@@ -303,10 +304,10 @@ class RowBuilder:
         self._ticks += len(at)
         self._noise += (half**2 - self._noise).sum(axis=0) / self._ticks
         speed = np.abs(velocity)
-        self._fastest = np.maximum(self._fastest, speed.max(axis=0))
+        self.fastest = np.maximum(self.fastest, speed.max(axis=0))
         # Some URDFs give no limit, or one that is never meant.
-        self.limit = np.maximum(np.minimum(self._given, FASTEST * self._fastest), 1e-9)
-        threshold = np.maximum(self._config.low_speed * self._fastest, SPEED_FLOOR * self.limit)
+        self.limit = np.maximum(np.minimum(self._given, FASTEST * self.fastest), 1e-9)
+        threshold = np.maximum(self._config.low_speed * self.fastest, SPEED_FLOOR * self.limit)
         threshold = np.maximum(threshold, NOISE_FLOOR * np.sqrt(self._noise))
         direction = np.where(speed > threshold, np.sign(velocity), 0.0)
         settled = np.zeros(direction.shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""Which column of friction at low speed a joint has: where its Stribeck velocity lies."""
+"""Friction at low speed: where a Stribeck velocity lies, and what slow motion leaves open."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.nominal import nominal
+from sim2real_core.profile import RobotProfile
 from sim2real_sysid.moments import Block
-from sim2real_sysid.posterior import USUAL
+from sim2real_sysid.posterior import RISE_SIZE, USUAL
 from sim2real_sysid.regression import ARMATURE, COULOMB, CURVE, DELAY, LOCAL, OFFSET, VISCOUS
 
 STRONG = 100.0  # residual variances that another column explains; coloured ones count tenfold
@@ -65,3 +67,19 @@ def steepest(sums: Block, shared: int) -> Steepest:
         far = np.abs(np.arange(len(gain)) - best) > 1
         sharp[j] = gain[best] - gain[far].max() > STRONG * noise
     return Steepest(found[0], found[1], sharp)
+
+
+def slow_friction(
+    profile: RobotProfile, fastest: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Relative standard deviation of Coulomb friction for want of speed, (nj,).
+
+    Friction of a joint that never gets much faster than its nominal Stribeck velocity may be
+    static friction in part, however well it is known.
+
+    Args:
+        profile: the robot.
+        fastest: (nj,) highest speed of each joint [rad/s or m/s].
+    """
+    speeds = [nominal(profile, f'joint.{j}.stribeck_velocity') for j in profile.joint_names]
+    return np.asarray(RISE_SIZE * np.exp(-np.square(fastest / np.array(speeds, dtype=float))))

@@ -34,6 +34,7 @@ from sim2real_sysid.batch.signals import motions, quiet_bandwidth
 from sim2real_sysid.batch.steps import step_timing, with_step_timing
 from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.regression import payload_tells
+from sim2real_sysid.stribeck import slow_friction
 from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
@@ -219,8 +220,11 @@ def fit(
     drives = drive_estimates(profile, train)
     timing = step_timing(profile, train, drives)
 
+    slow = slow_friction(profile, regression.fastest)
+
     def floor(found: Fitted) -> Fitted:
-        return with_model_error(with_step_timing(found, profile, timing), config.model_error)
+        found = with_step_timing(found, profile, timing)
+        return with_model_error(found, config.model_error, slow)
 
     fits = least_squares.with_inertia(regression, fits, chosen)
     starts = {name: floor(found) for name, found in fits.items()}
@@ -311,10 +315,19 @@ def _tell_of(tell: Tell, name: str, k: int, count: int, share: float, words: str
     tell('refine', (k + share) / count, f'{name}: {words}')
 
 
-def with_model_error(found: Fitted, share: float) -> Fitted:
-    """What was found, with what the model itself may be wrong by: no data makes it better."""
-    extra = np.diag((share * found.mean) ** 2)
-    return replace(found, covariance=found.covariance + extra)
+def with_model_error(found: Fitted, share: float, slow: Array) -> Fitted:
+    """What was found, with what the model itself may be wrong by: no data makes it better.
+
+    Args:
+        found: by least squares or otherwise.
+        share: of every parameter.
+        slow: (nj,) of Coulomb friction, see :func:`slow_friction`.
+    """
+    shares, shape = np.full(len(found.mean), share), found.layout
+    for quantity in shape.quantities:
+        if quantity.startswith('coulomb_friction'):
+            shares[shape.place(quantity)] = np.hypot(share, slow)
+    return replace(found, covariance=found.covariance + np.diag((shares * found.mean) ** 2))
 
 
 def _refined(

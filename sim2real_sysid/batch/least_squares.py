@@ -333,8 +333,7 @@ class _Sums:
 
 def _speeds(regression: Regression) -> tuple[Array, Array]:
     """Smallest and largest Stribeck velocity (nj,) that this motion could show."""
-    fastest = np.max([np.abs(m.velocity).max(axis=0) for m in regression.motions], axis=0)
-    fastest = np.maximum(fastest, 1e-9)
+    fastest = np.maximum(regression.fastest, 1e-9)
     return 1e-3 * fastest, 0.5 * fastest
 
 

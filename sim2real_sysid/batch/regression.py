@@ -85,6 +85,11 @@ class Regression:
         self.blocks = block
         self.measured = measured
 
+    @property
+    def fastest(self) -> Array:
+        """(nj,) highest speeds [rad/s or m/s]."""
+        return np.asarray(np.max([np.abs(m.velocity).max(axis=0) for m in self.motions], axis=0))
+
     def about(self, link: Shared, added: Array, rigid: Array) -> Regression:
         """The same rows with other parameters that the joints share.
 
