@@ -70,7 +70,8 @@ class Controller:
         images: (1, ...) arrays by the name of the model's input, as :meth:`sense`.
         command: (na,) what was sent last, in the robot's command order.
         observation: (size,) float32, what the policy saw last.
-        fault: why it holds; ``''`` when it acts.
+        fault: why it holds; ``''`` when it acts. It stays what the last command made of it.
+        unusable: why the newest joint state is of no use; ``''`` when it is.
         warning: what else a person should know; ``''`` when nothing.
         decided: whether the last command came from the policy, with a new observation.
         made: commands made, sent or (in shadow) not.
@@ -162,7 +163,7 @@ class Controller:
         self._forget()
         self.decided = False
         self.missed = 0
-        self.fault = self._unusable = NO_SAMPLE
+        self.fault = self.unusable = NO_SAMPLE
 
     def start(self) -> None:
         """Start afresh; a position interface first moves slowly to the default pose."""
@@ -264,9 +265,9 @@ class Controller:
         fault = fault or self._plausible.fault(self.inputs, self._measured)
         if not fault:  # else damping would lead to where the robot cannot be
             self._position[:] = position
-        self._unusable = fault or self._why_unheard()
-        if self._unusable:
-            self.fault = self._unusable  # else it stays what the last command made of it
+        self.unusable = fault or self._why_unheard()
+        if self.unusable:
+            self.fault = self.unusable  # else it stays what the last command made of it
         else:
             if not self.ready:
                 self.guard.reset(position)
@@ -319,8 +320,8 @@ class Controller:
         inputs, guard, lap = self.inputs, self.guard, self.stages.lap
         position = inputs['position'][0]
         self.decided = False
-        if self._unusable:
-            self.fault = self._unusable
+        if self.unusable:
+            self.fault = self.unusable
             guard.stale(self._stamp - self._good - self._config.stale_after, self._position)
             return self._sent()
         if self._ramp is not None:

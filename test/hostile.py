@@ -201,9 +201,9 @@ class Robot:
         self.newest = stamp
         restarts = controller.restarts
         due = controller.sample(stamp, self.now, fault)
-        if afresh and not controller.fault:  # it starts from what was measured, at rest
+        if afresh and not controller.unusable:  # it starts from what was measured, at rest
             self.last, self.speed = controller.guard.command.copy(), np.zeros(6)
-        said = controller.fault or 'time went backward' * (controller.restarts - restarts)
+        said = controller.unusable or 'time went backward' * (controller.restarts - restarts)
         if due:
             controller.act()
             self.obey()
