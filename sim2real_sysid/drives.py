@@ -102,7 +102,7 @@ class DriveIdentifier:
         self._through[:, GAIN, 1] = -self._servo.damping
         self._through[:, 4, 1] = self._servo.stiffness
         self._through[:, 5, 2] = self._servo.damping
-        self._left = np.zeros(nj + 1)  # variances that cubics left, and their number
+        self._left = np.zeros((2, nj))  # variances that cubics left in rows, and their number
         self._uneven = np.zeros(2)  # intervals, and squares of what they are off
         self._errors = np.zeros((3, nj))  # rows of late, their squared residuals, and outliers
         self._form = np.zeros((nj, 7))  # of a row's residual
@@ -182,6 +182,12 @@ class DriveIdentifier:
         """(nj,) joints whose efforts are made from commands."""
         return self._missing
 
+    @property
+    def lags(self) -> Array:
+        """(nj,) lags at the least [s]; 0 where they are not known."""
+        (_, lag), (_, spread) = self._following.timing, self._following.spread
+        return np.where(self._locked, np.maximum(lag - spread, 0.0), 0.0)
+
     def restart(self) -> None:
         """The next sample does not follow the last: forget the samples, not what was learned."""
         self._windows.restart()
@@ -235,6 +241,7 @@ class DriveIdentifier:
         terms = (tried, tried * error, tried & ~fits)
         self._errors += np.stack([term.sum(axis=0) for term in terms])
         weight = np.where(telling & fits, self._noise / expected, 0.0)
+        self._learn_noise(states, weight > 0.0)
         for row, share, common in zip(rows, weight, noise):
             self._blocks.add(row, row, share, common)
         told = (weight > 0.0).any(axis=0)
@@ -242,12 +249,19 @@ class DriveIdentifier:
         self._fresh |= told
 
     def _encoders(self, states: States) -> Array:
-        """(nj,) variance of the encoders' noise, from all rows.
+        """(nj,) variance of the encoders' noise, the mean over all rows that counted.
 
         A row's own share of it would be tied to the row's weight, and the sum of both be off.
         """
-        self._left += np.append(states.left.sum(axis=0), len(states.left))
-        return np.asarray(self._left[:-1] / self._left[-1])
+        total, count = self._left
+        first = np.median(states.left, axis=0)
+        return np.where(count > 0.0, total / np.maximum(count, 1.0), first)
+
+    def _learn_noise(self, states: States, used: Flags) -> None:
+        """Learn it from rows (r, nj) that are used; a single wild reading counts as an edge."""
+        most = GATE**2 * self._encoders(states)
+        left = np.where(most > 0.0, np.minimum(states.left, most), states.left)
+        self._left += np.stack([np.where(used, left, 0.0).sum(axis=0), used.sum(axis=0)])
 
     def _solve(self) -> Fit:
         return self._blocks.solve(self._start, self._deviation, self._usable())

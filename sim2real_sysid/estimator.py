@@ -46,6 +46,8 @@ from sim2real_sysid.regression import (
     RowBuilder,
 )
 from sim2real_sysid.report import Knowledge, Reporter
+from sim2real_sysid.servo import Servo
+from sim2real_sysid.steps import step_timing
 from sim2real_sysid.stribeck import slow_friction, steepest
 from sim2real_sysid.torque_constants import torque_constants_of
 
@@ -275,7 +277,8 @@ class OnlineIdentifier:
         self._play.restart()
 
     def _uncertainty(self) -> Uncertainty:
-        period, rows = self._intake.coarseness, self._rows
+        period, rows, servo = self._intake.coarseness, self._rows, Servo.of(self.profile)
+        steps = step_timing(rows.jumps.share, self._drives.lags, period)
         # Between samples the signals are taken as straight: relative error of that for the
         # motion there was, w^2 T^2 / 12.
         between = rows.quickness * period**2 / 12.0
@@ -288,6 +291,8 @@ class OnlineIdentifier:
             effort=np.where(self._drives.formed, self.config.servo_error, 0.0),
             shared=self._thought,
             friction=slow_friction(self.profile, rows.fastest),
+            steps=steps[:, None]
+            * np.stack([servo.damping, servo.stiffness, np.ones_like(steps)], 1),
         )
 
     def _model(self, curves: npt.NDArray[np.intp], extra: float, full: bool = False) -> Model:

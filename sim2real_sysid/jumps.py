@@ -49,10 +49,18 @@ class Jumps:
         self._recent = values[-3:]
 
     @property
-    def share(self) -> Array:
-        """Root mean square of the jumps as a share of the signal's standard deviation, (n,)."""
+    def power(self) -> Array:
+        """Mean square of the jumps as a share of the signal's variance, (n,).
+
+        Of a smooth signal it is zero but for chance, which may make it negative.
+        """
         jumps, mean, square = self._sums / np.maximum(self._count, 1.0)
         variance = square - mean * mean
-        share = np.zeros_like(variance)
-        np.divide(np.maximum(jumps, 0.0), variance, out=share, where=variance > 0)
-        return np.sqrt(share)
+        power = np.zeros_like(variance)
+        np.divide(jumps, variance, out=power, where=variance > 0)
+        return power
+
+    @property
+    def share(self) -> Array:
+        """Root mean square of the jumps as a share of the signal's standard deviation, (n,)."""
+        return np.sqrt(np.maximum(self.power, 0.0))

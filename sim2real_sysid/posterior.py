@@ -128,6 +128,8 @@ class Uncertainty:
         effort: (nj,) relative standard deviation of a joint's effort; None for none.
         shared: (s,) prior standard deviations of what the joints share; infinite for none.
         friction: (nj,) relative standard deviation of a joint's Coulomb friction; None for none.
+        steps: (nj, 3) what the unknown timing of an effort's steps does to armature, viscous
+            friction and delay, standard deviations that go together; None for none.
     """
 
     timing: float | Array
@@ -136,6 +138,7 @@ class Uncertainty:
     shared: Array
     effort: Array | None = None
     friction: Array | None = None
+    steps: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -322,6 +325,11 @@ def solve(
     covariance += slope @ slope.T
     lag = FRICTION_LAG * (mean * scale)[first + VISCOUS] / scale[first + ARMATURE]
     covariance[first + ARMATURE, first + ARMATURE] += lag**2
+    if uncertainty.steps is not None:
+        effects = np.zeros((len(first), len(mean)))
+        places = first[:, None] + np.array([ARMATURE, VISCOUS, DELAY])
+        np.put_along_axis(effects, places, uncertainty.steps / scale[places], axis=1)
+        covariance += effects.T @ effects
     if uncertainty.friction is not None:
         covariance[first + COULOMB, first + COULOMB] += (
             uncertainty.friction * mean[first + COULOMB]

@@ -19,6 +19,7 @@ from sim2real_core.errors import Fault, InputError
 from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch import base, least_squares
+from sim2real_sysid.batch.bandwidth import quiet_bandwidth
 from sim2real_sysid.batch.base import Whole
 from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.config import FitConfig
@@ -30,8 +31,8 @@ from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.rollouts import Rollouts, cut, drivable
 from sim2real_sysid.batch.scores import Scores, score
-from sim2real_sysid.batch.signals import motions, quiet_bandwidth
-from sim2real_sysid.batch.steps import step_timing, with_step_timing
+from sim2real_sysid.batch.signals import long_enough, motions, segments_of, widest
+from sim2real_sysid.batch.steps import timing_of, with_step_timing
 from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.regression import payload_tells
 from sim2real_sysid.stribeck import slow_friction
@@ -197,6 +198,7 @@ def fit(
     told = payload_tells(body, len(profile.joints))
     reach, bodies = max(body.reach, LEAST_REACH) if told else 0.0, Bodies(profile)
     bandwidth = config.bandwidth or quiet_bandwidth(train)
+    notes += _about_filter(train + scored_on, bandwidth)
 
     def regress(recordings: Sequence[Recording], begin: float) -> Regression:
         filtered = motions(
@@ -218,7 +220,7 @@ def fit(
     chosen, _ = least_squares.choose(regression, late or fits)
     chosen = model if model in MODELS else chosen
     drives = drive_estimates(profile, train)
-    timing = step_timing(profile, train, drives)
+    timing = timing_of(profile, train, drives)
 
     slow = slow_friction(profile, regression.fastest)
 
@@ -302,6 +304,17 @@ def _usable(
         notes += [f'{one.name}: {note}' for note in recording.notes]
         recordings.append(recording)
     return recordings, notes
+
+
+def _about_filter(recordings: Sequence[Recording], bandwidth: float) -> list[str]:
+    """What the filter of the positions does, in words."""
+    segments, notes = segments_of(recordings), []
+    short = [segment.duration for segment in segments if not long_enough(segment, bandwidth)]
+    if bandwidth < max(widest(segment.period) for segment in segments):
+        notes.append(f'positions are filtered at {bandwidth:g} Hz')
+    if short:
+        notes.append(f'{sum(short):.3g} s in {len(short)} pieces too short for that are left out')
+    return notes
 
 
 def without_stribeck(found: Fitted) -> bool:

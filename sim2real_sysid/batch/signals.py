@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.errors import Fault, InputError
 from sim2real_sysid.batch.bodies import Bodies
 from sim2real_sysid.batch.data import Recording, Segment
 
@@ -25,14 +26,9 @@ ORDER = 4
 SHARE = 0.1
 """Of the sample rate: the filter's widest bandwidth, twice it for slow logs."""
 ENOUGH = 25.0  # [Hz], bandwidth that a slow log is filtered with if it can be
-LEAST_BANDWIDTH = 2.0  # [Hz], below which it is never halved
-NOISY = 1e-3  # power of the noise of an acceleration, of that of the motion, in the rows
-ROWS = (
-    25.0  # [Hz], of the regression, at least; more than the bandwidth would repeat what was said
-)
-PASSED = 0.4  # of the rows' rate: what the decimation filter passes
+ROWS = 25.0  # [Hz], of the regression, or the bandwidth; more would repeat what was said
 STAGE = 10  # the most that is decimated by at once
-SOME = 0.1  # share of the time that a joint moves which counts
+RINGS = 27  # samples that the decimation filter must see beyond either end
 MARGIN = 8  # rows next to what cannot be believed: as far as the decimation filter rings
 EDGE = 5  # rows at either end of a segment, where the filters do not see both sides
 NOISE = 4.0  # standard deviations of the velocity below which its sign means nothing
@@ -71,7 +67,7 @@ class Motion:
 
     def decimated(self, signal: Array) -> Array:
         """A signal (n, ...) as the rows of the regression have it."""
-        return _decimated(signal, self.decimation)[EDGE:-EDGE]
+        return in_rows(signal, self.decimation)[EDGE:-EDGE]
 
     def believed(self) -> Flags:
         """(rows, nj) which rows lie well inside of what can be believed.
@@ -105,10 +101,16 @@ def motions(
     Args:
         recordings: cleaned.
         bodies: its inverse dynamics.
-        bandwidth: of the filter [Hz], see :func:`quiet_bandwidth`; 0 is the widest.
+        bandwidth: of the filter [Hz], see :mod:`sim2real_sysid.batch.bandwidth`; 0 is the widest.
         progress: told the share done.
+
+    Raises:
+        InputError: no segment is long enough for that.
     """
-    segments = _segments(recordings)
+    segments = [s for s in segments_of(recordings) if long_enough(s, bandwidth)]
+    if not segments:
+        mend = 'must be higher for pieces as short as those of these recordings'
+        raise InputError(Fault('bandwidth', bandwidth, mend))
     total, done, found = sum(map(len, segments)), 0, []
     for segment in segments:
         found.append(_motion(segment, bodies, bandwidth))
@@ -118,62 +120,37 @@ def motions(
     return found
 
 
-def _segments(recordings: Sequence[Recording]) -> list[Segment]:
+def segments_of(recordings: Sequence[Recording]) -> list[Segment]:
+    """All segments of recordings."""
     return [segment for recording in recordings for segment in recording.segments]
 
 
-def quiet_bandwidth(recordings: Sequence[Recording]) -> float:
-    """The widest bandwidth [Hz] behind which noise does not count.
-
-    Noise of the positions is noise of the regressors, which draws what they are multiplied with
-    towards zero, however long the motion is. In the rows its power goes with the fifth power of
-    the bandwidth: where it is more than a little of that of half of the joints' accelerations,
-    the bandwidth is halved.
-    """
-    segment = max(_segments(recordings), key=len)
-    position, velocity, relative = smooth(segment, LEAST_BANDWIDTH)
-    moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
-    some = moving.mean(axis=0) > SOME
-    bandwidth = _widest(segment.period)
-    while bandwidth >= 2.0 * LEAST_BANDWIDTH:
-        noisy = _noisiness(segment, bandwidth)[some] > NOISY
-        if 2 * noisy.sum() <= len(noisy):
-            break
-        bandwidth *= 0.5
-    return bandwidth
-
-
-def _noisiness(segment: Segment, bandwidth: float) -> Array:
-    """(nj,) power of the noise of the rows' acceleration, over that of the motion."""
-    position, velocity, relative = smooth(segment)
-    deviation = _white(segment, position, relative)
-    if bandwidth < _widest(segment.period):
-        velocity = smooth(segment, bandwidth)[1]
-    rows = _rows_of(segment.period, bandwidth)
-    acceleration = _decimated(np.gradient(velocity, segment.period, axis=0), rows)[EDGE:-EDGE]
-    edge = 2.0 * np.pi * min(bandwidth, PASSED / (rows * segment.period))
-    # One-sided density of white noise, over the band, as that of its second derivative.
-    noise = np.square(deviation) * segment.period * edge**5 / (5.0 * np.pi)
-    motion = np.mean(np.square(acceleration), axis=0) - noise
-    return np.asarray(noise / np.maximum(motion, noise))
-
-
-def _rows_of(period: float, bandwidth: float) -> int:
+def rows_of(period: float, bandwidth: float) -> int:
     """Samples a row of the regression; many are a product of stages."""
     samples = max(2.0, 1.0 / (max(ROWS, bandwidth) * period))
     stages = STAGE ** max(0, math.ceil(math.log10(samples / STAGE)))
     return round(samples / stages) * stages
 
 
-def _decimated(signal: Array, by: int) -> Array:
+def long_enough(segment: Segment, bandwidth: float) -> bool:
+    """Whether a segment is long enough for the filters behind such a bandwidth [Hz]."""
+    rows = last = rows_of(segment.period, bandwidth or widest(segment.period))
+    while last > STAGE:
+        last //= STAGE
+    return len(segment) * last > (RINGS + 1) * rows
+
+
+def in_rows(signal: Array, rows: int) -> Array:
+    """A signal (n, ...) at every so many samples, filtered without delay."""
     from scipy.signal import decimate
 
-    while by > STAGE:
-        signal, by = decimate(signal, STAGE, axis=0, zero_phase=True), by // STAGE
-    return np.asarray(decimate(signal, by, axis=0, zero_phase=True))
+    while rows > STAGE:
+        signal, rows = decimate(signal, STAGE, axis=0, zero_phase=True), rows // STAGE
+    return np.asarray(decimate(signal, rows, axis=0, zero_phase=True))
 
 
-def _widest(period: float) -> float:
+def widest(period: float) -> float:
+    """The widest bandwidth of the filter [Hz], for samples every ``period`` seconds."""
     return max(SHARE, min(ENOUGH * period, 2.0 * SHARE)) / period
 
 
@@ -181,7 +158,7 @@ def smooth(segment: Segment, bandwidth: float = 0.0) -> tuple[Array, Array, floa
     """Filtered position and velocity (n, nj), and the bandwidth relative to Nyquist's."""
     from scipy.signal import butter, filtfilt
 
-    wanted = (bandwidth or _widest(segment.period)) * segment.period
+    wanted = (bandwidth or widest(segment.period)) * segment.period
     relative = 2.0 * min(wanted, 0.4)
     numerator, denominator = butter(ORDER, relative)
     pad = min(len(segment) - 1, round(3 * ORDER / relative))
@@ -198,14 +175,14 @@ def noise(segment: Segment, bandwidth: float = 0.0) -> Array:
     return _noise(segment, position, relative)
 
 
-def _white(segment: Segment, position: Array, relative: float) -> Array:
+def white_noise(segment: Segment, position: Array, relative: float) -> Array:
     """(nj,) standard deviations of the readings, from what the filter took away."""
     left = 1.4826 * np.median(np.abs(segment.position - position), axis=0)
     return np.asarray(np.maximum(left, LEAST_NOISE) / np.sqrt(max(1.0 - relative, 0.1)))
 
 
 def _noise(segment: Segment, position: Array, relative: float) -> Array:
-    left = _white(segment, position, relative) * np.sqrt(relative)
+    left = white_noise(segment, position, relative) * np.sqrt(relative)
     edge = np.pi * relative / segment.period
     return np.stack([left, left * edge / np.sqrt(3.0)])
 
@@ -217,7 +194,7 @@ def _motion(segment: Segment, bodies: Bodies, bandwidth: float) -> Motion:
     efforts = bodies.columns(states, np.column_stack([bodies.nominal, bodies.payload]))
     moving = np.abs(velocity) > NOISE * _noise(segment, position, relative)[1]
     moving &= ~_stuck(segment)
-    rows = _rows_of(segment.period, bandwidth or _widest(segment.period))
+    rows = rows_of(segment.period, bandwidth or widest(segment.period))
     rigid, payload = efforts[:, :, 0] + bodies.followers.efforts(velocity), efforts[:, :, 1:]
     return Motion(segment, rows, position, velocity, acceleration, rigid, payload, moving)
 

@@ -1,16 +1,4 @@
-"""Efforts that come in steps, of which samples do not tell when between them.
-
-A drive answers each command with a step of its effort. Filters take efforts as straight between
-samples, as if each step came in the middle of two. One that comes at another share of the sample
-period T is taken ``c T`` too early or too late, ``|c| <= 1/2``, and each one alike where commands
-and samples keep step. All steps together are the command's slope times the stiffness K, which is
-``d(effort)/dt + K v + D a`` with the damping D of the drive: so the error looks exactly like
-lateness ``c T``, viscous friction ``c T K`` and rotor inertia ``c T D``, and no residual shows it.
-
-Nothing but the instant of the steps tells c; here it is taken as uniform. A lag of the drive
-smooths the steps: of their first harmonic beyond the samples it passes
-``1 / sqrt(1 + (2 pi lag / T)^2)``. No more is left open than the jumps that are seen.
-"""
+"""What steps of the effort between samples leave open in recordings."""
 
 from __future__ import annotations
 
@@ -27,13 +15,14 @@ from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.models import LATENESS
 from sim2real_sysid.jumps import Jumps
 from sim2real_sysid.servo import Servo
+from sim2real_sysid.steps import step_timing
 
 Array = npt.NDArray[np.float64]
 
 BLOCK = 1.0  # [s]
 
 
-def step_timing(
+def timing_of(
     profile: RobotProfile,
     recordings: Sequence[Recording],
     drives: Mapping[str, ParameterEstimate],
@@ -45,22 +34,23 @@ def step_timing(
         recordings: cleaned.
         drives: what is known of them.
     """
-    period = max(recording.period for recording in recordings)
-    shares = []
+    powers = []
     for recording in recordings:
         for segment in recording.segments:
             size = round(BLOCK / segment.period)
             for first in range(0, max(len(segment) - size, 1), size):
                 jumps = Jumps(len(profile.joints))
                 jumps.push(segment.effort[first : first + size])
-                shares.append(jumps.share)
-    passed = np.minimum(np.median(shares, axis=0), 1.0)  # not of a start, or of an impact
+                powers.append(jumps.power)
+    lags = np.zeros(len(profile.joints))
     for k, joint in enumerate(profile.joint_names):
         lag = drives.get(f'actuator.{joint}.time_constant')
         if lag is not None and lag.status == 'identified':
-            shortest = max(lag.mean - lag.std, 0.0)
-            passed[k] = min(passed[k], 1.0 / np.hypot(1.0, 2.0 * np.pi * shortest / period))
-    return np.asarray(passed * period / np.sqrt(12.0))
+            lags[k] = max(lag.mean - lag.std, 0.0)
+    period = max(recording.period for recording in recordings)
+    # In most seconds: not of a start, or of an impact. Chance is of either sign.
+    share = np.sqrt(np.maximum(np.median(powers, axis=0), 0.0))
+    return step_timing(share, lags, period)
 
 
 def with_step_timing(found: Fitted, profile: RobotProfile, timing: Array) -> Fitted:

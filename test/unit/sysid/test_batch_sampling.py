@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real_core.profile import load_profile
+from sim2real_sysid.batch.bandwidth import quiet_bandwidth
 from sim2real_sysid.batch.bodies import SIZE, Link, possible
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, Segment
@@ -13,8 +14,7 @@ from sim2real_sysid.batch.fit import fit
 from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.least_squares import _possible
 from sim2real_sysid.batch.models import layout
-from sim2real_sysid.batch.signals import quiet_bandwidth
-from sim2real_sysid.batch.steps import step_timing
+from sim2real_sysid.batch.steps import timing_of
 
 MASS, VISCOUS, COULOMB = 80.0, 260.0, 26.0
 ARMATURE = 'joint.slider.armature'
@@ -110,7 +110,7 @@ def test_smooth_efforts_leave_no_timing_open():
     stamps = 0.004 * np.arange(10000)
     effort = np.sin(3.0 * stamps)[:, None]
     part = dataclasses.replace(segment(effort, 0.004), effort=effort)
-    timing = step_timing(load_profile('slider'), [Recording('log', (part,))], {})
+    timing = timing_of(load_profile('slider'), [Recording('log', (part,))], {})
     assert timing < 1e-5
 
 
