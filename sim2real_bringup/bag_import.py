@@ -54,7 +54,8 @@ def import_log(
         progress: told the share that is written.
 
     Returns:
-        What is in the bag, as :func:`sim2real_bringup.bags.summary` gives it.
+        What is in the bag, as :func:`sim2real_bringup.bags.summary` gives it, and ``notes``:
+        what was made of lines of the log that hold no numbers.
 
     Raises:
         InputError: every fault of mapping or log.
@@ -63,7 +64,7 @@ def import_log(
     table = read_table(log)
     times, series = joint_series(table, chosen)
     write_bag(out, chosen, times, series, imu_series(table, chosen, len(times)), progress)
-    return summary(out)
+    return {**summary(out), 'notes': table.notes}
 
 
 def joint_series(table: Table, mapping: LogMapping) -> tuple[Stamps, dict[str, Array]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sim2real_bringup.bags import open_bag
+from sim2real_bringup.bags import BagTopic, open_bag
 from sim2real_bringup.playlist import playlist
 from sim2real_capture import decoding
 from sim2real_capture.commands import Commands
@@ -54,7 +54,11 @@ class BagEpisode:
         self._span = start, stop
 
     def __iter__(self) -> Iterator[Signal]:
-        """The signals, in order of time."""
+        """The signals, in order of time.
+
+        Raises:
+            InputError: no joint states of this robot, or topics of types that cannot be read.
+        """
         from rosbags.typesys import Stores, get_typestore
 
         store, robot = get_typestore(Stores.LATEST), self._profile
@@ -70,9 +74,8 @@ class BagEpisode:
             applied, sent = resolve('policy/action_applied'), resolve(robot.command.topic)
             sources = {applied: 'applied', sent: 'sent'}
             types = {topic: decoder.types for topic, decoder in decode.items()}
-            types |= {applied: ('sensor_msgs/msg/JointState',), sent: (robot.command.type,)}
-            found = bag.topics
-            wanted = {sensor} | {t for t in types if t in found and found[t].type in types[t]}
+            types |= {applied: ('sensor_msgs/msg/JointState',), sent: robot.command.types}
+            wanted = {sensor, *self._readable(bag.topics, types)}
             hears = _Hearing(robot)
             for record in bag.messages(wanted, *self._span):
                 message = store.deserialize_cdr(record.data, record.type)
@@ -84,6 +87,17 @@ class BagEpisode:
                     yield from decode[record.topic].signals(
                         message, hears.clock.at(record.time) / S
                     )
+
+    def _readable(
+        self, found: Mapping[str, BagTopic], types: Mapping[str, tuple[str, ...]]
+    ) -> list[str]:
+        """Topics that are both in the bag and asked for; types that nobody can read are faults."""
+        faults, topics = Faults(str(self.path)), [topic for topic in types if topic in found]
+        for topic in topics:
+            if found[topic].type not in types[topic]:
+                faults.add(topic, found[topic].type, f'must be {" or ".join(types[topic])}')
+        faults.check()
+        return topics
 
 
 class _Hearing:

@@ -270,12 +270,12 @@ class PlayerNode(Node):
         for name, kinds in self.get_topic_names_and_types():
             if not NEEDED.intersection(kinds) or self.count_publishers(name):
                 continue
-            # Of those who are played to nobody else listens to what nobody publishes.
             listeners = self.get_subscriptions_info_by_topic(name)
-            here = [end for end in listeners if end.node_namespace == space or not is_named(end)]
-            if not lacking({'policy'}, here, guess=True):
-                mend = f'holds no {name.removeprefix(space).lstrip("/")} ({kinds[0]})'
-                faults.add('bag', self._config.bag, f'{mend}: the policy acts on it')
+            lacks = f'holds no {name.removeprefix(space).lstrip("/")} ({kinds[0]})'
+            if ('policy', space) in ((end.node_name, end.node_namespace) for end in listeners):
+                faults.add('bag', self._config.bag, f'{lacks}: the policy acts on it')
+            elif not all(map(is_named, listeners)):  # others listen too, and may never be named
+                self.get_logger().warning(f'the bag {lacks}: if the policy acts on it, it waits')
         faults.check()
 
     def _wait_for_quiet(self, spin: Callable[[float], bool]) -> bool:

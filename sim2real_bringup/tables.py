@@ -16,6 +16,8 @@ from sim2real_core.errors import Fault, Faults, InputError
 
 Array = npt.NDArray[np.float64]
 DELIMITERS = (';', '\t', ',')
+MISSING = {'', 'n/a', 'na', 'nan', 'null', 'none', '-', 'error'}
+"""What stands for a number that is missing; a row of nothing else is none of units."""
 EXACT = 2**53  # integers up to here are exact in floating point
 _SEPARATOR = re.compile(r'"?sep=([;,\t])"?', re.IGNORECASE)
 _INTEGER = re.compile(r'[+-]?\d{1,18}|[+-]?[1-8]\d{18}')
@@ -31,6 +33,7 @@ class Table:
         lines: line of the file of each row, None where the file has no lines.
         integers: columns of integers that floating point rounds, like nanoseconds since 1970.
         texts: columns without any number, and what their first cell holds.
+        notes: what was made of lines that hold no numbers.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Table:
         self.lines = lines
         self.integers = dict(integers or {})
         self.texts = dict(texts or {})
+        self.notes: list[str] = []
 
     def find(self, name: str) -> Array | None:
         """A column (n,), or ``matrix[2]``: the third column of a matrix; None when not there."""
@@ -140,10 +144,11 @@ def _collect(value: Any, name: str, found: dict[str, Array]) -> None:
 def _read_csv(path: Path) -> Table:
     text = _text(path)
     lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
-    told = _SEPARATOR.fullmatch(lines[0][1].strip()) if lines else None
+    told = _SEPARATOR.fullmatch(lines[0][1].strip(' \r\n')) if lines else None
     lines = lines[1:] if told else lines
     comments = [(i, line) for i, line in lines if line.lstrip()[0] in '#%']
     data = [(i, line) for i, line in lines if line.lstrip()[0] not in '#%']
+    notes: list[str] = []
     if len(data) < 2:
         raise InputError(Fault('file', str(path), 'holds no rows of numbers'))
     delimiter = told[1] if told else _delimiter(data[0][1])
@@ -161,14 +166,20 @@ def _read_csv(path: Path) -> Table:
         names = named if len(named) == len(names) else [str(i) for i in range(len(names))]
     else:
         data = data[1:]
-        if all(_number(cell, decimal) is None for cell in split(data[0][1])):
-            data = data[1:]  # units
+        line, cells = data[0][0], split(data[0][1])
+        no_number = all(_number(cell, decimal) is None for cell in cells)
+        if no_number and not {cell.lower() for cell in cells} <= MISSING:
+            data = data[1:]
+            notes.append(f'line {line} was taken for units: {", ".join(cells)}')
     if not data:
         raise InputError(Fault('file', str(path), 'holds no rows of numbers'))
     values = _plain(data, delimiter, decimal, len(names))
     if values is not None and len(set(names)) == len(names):
-        return Table(path, dict(zip(names, values.T)), [i for i, _ in data])
-    return _rows(path, names, [(i, split(line)) for i, line in data], decimal)
+        table = Table(path, dict(zip(names, values.T)), [i for i, _ in data])
+    else:
+        table = _rows(path, names, [(i, split(line)) for i, line in data], decimal)
+    table.notes = notes
+    return table
 
 
 def _plain(

@@ -68,7 +68,9 @@ class CommandsFirst:
                 self._node.get_publishers_info_by_topic(subscription.topic_name)
                 for subscription in self._subscriptions
             ]
-            if not any(lacking(wanted, those, guess=True) for those in publishers):
+            if any(lacking(wanted, those, guess=True) for those in publishers):
+                self._perhaps = math.inf  # who had no name may turn out to be somebody else
+            else:
                 self._perhaps = min(self._perhaps, now)
             named = not any(lacking(wanted, those) for those in publishers)
             self._connected = named or now >= self._perhaps + NAMED_WITHIN

@@ -39,14 +39,17 @@ class Command(Config):
         """What the joints' own drives are told: a twist becomes wheel speeds."""
         return 'velocity' if self.interface == 'twist' else self.interface
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Message types that can say what is commanded."""
+        twist = self.interface == 'twist'
+        return tuple(kind for kind in COMMAND_TYPES if (kind in TWIST_TYPES) == twist)
+
     def check(self, faults: Faults) -> None:
         """A topic is relative, and its type can say what is commanded."""
         _relative(self, ('topic',), faults)
-        if (self.interface == 'twist') != (self.type in TWIST_TYPES):
-            twists = [kind for kind in COMMAND_TYPES if kind in TWIST_TYPES]
-            others = [kind for kind in COMMAND_TYPES if kind not in TWIST_TYPES]
-            right = twists if self.interface == 'twist' else others
-            mend = f'a {self.interface} command is {" or ".join(right)}'
+        if self.type not in self.types:
+            mend = f'a {self.interface} command is {" or ".join(self.types)}'
             faults.add('type', self.type, mend)
 
 

@@ -54,4 +54,6 @@ def run(args: argparse.Namespace) -> int:
         result = import_log(args.log, mapping, args.out, lambda share: tell('import', share))
     _common.finish(args, result)
     show(result)
+    for note in result['notes']:
+        print(f'{args.log}: {note}')
     return 0

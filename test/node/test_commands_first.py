@@ -92,6 +92,12 @@ def test_who_never_gets_a_name_in_the_graph_is_not_waited_for_for_ever(nodes, mo
     assert first.lacks(), 'nobody publishes'
     seen = [SimpleNamespace(node_name='_NODE_NAME_UNKNOWN_')]
     assert first.lacks(), 'its name may still come'
+    unnamed, seen = seen, [SimpleNamespace(node_name='sysid')]
+    assert first.lacks(), 'its name came, and is of another'
+    now += NAMED_WITHIN
+    assert first.lacks(), 'the policy never published'
+    seen = unnamed
+    assert first.lacks(), 'one more whose name may still come'
     now += NAMED_WITHIN
     assert not first.lacks()
     _, other = listen(listener)

@@ -22,7 +22,7 @@ from sim2real_bringup import player
 from sim2real_bringup.bags import BagWriter, open_bag, summary
 from sim2real_bringup.launching import check_alone
 from sim2real_bringup.testing import replay
-from sim2real_core.errors import Sim2RealError
+from sim2real_core.errors import InputError, Sim2RealError
 from sim2real_core.messages import to_time
 from sim2real_core.profile import load_profile
 from sim2real_core.qos import RELIABLE, SENSOR
@@ -246,6 +246,37 @@ def test_a_replay_does_not_wait_for_others_for_ever(monkeypatch):
     with pytest.raises(Sim2RealError, match='/sysid/estimate does not end'):
         player.PlayerNode._wait_for_quiet(replaying, somebody_talks)
     assert player.PlayerNode._wait_for_quiet(replaying, lambda timeout: True)
+
+
+@pytest.mark.parametrize(
+    'name, space, refused, warned',
+    [
+        ('policy', '/', True, False),
+        ('policy', '/other', False, False),
+        ('visualizer', '/', False, False),
+        ('_NODE_NAME_UNKNOWN_', '_NODE_NAMESPACE_UNKNOWN_', False, True),
+        ('_CREATED_BY_BARE_DDS_APP_', '_CREATED_BY_BARE_DDS_APP_', False, True),
+    ],
+)
+def test_only_what_the_policy_itself_listens_to_is_needed(name, space, refused, warned):
+    listener, said = SimpleNamespace(node_name=name, node_namespace=space), []
+    replaying = SimpleNamespace(
+        _consumers={'policy'},
+        _config=SimpleNamespace(bag='bag'),
+        get_namespace=lambda: '/',
+        get_topic_names_and_types=lambda: [('/odom', ['nav_msgs/msg/Odometry'])],
+        count_publishers=lambda topic: 0,
+        get_subscriptions_info_by_topic=lambda topic: [listener],
+        get_logger=lambda: SimpleNamespace(warning=said.append),
+    )
+    lacks = 'holds no odom (nav_msgs/msg/Odometry)'
+    if refused:
+        with pytest.raises(InputError) as caught:
+            player.PlayerNode._check_needs(replaying)
+        assert f'{lacks}: the policy acts on it' in str(caught.value)
+    else:
+        player.PlayerNode._check_needs(replaying)
+    assert [lacks in words for words in said] == [True] * warned
 
 
 def rover_bag(path, policy, odometry=True):

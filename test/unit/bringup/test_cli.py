@@ -131,14 +131,15 @@ def test_the_map_needs_nothing_heavy_and_little_time():
 
 
 def test_bag_verbs(tmp_path, capsys):
-    (tmp_path / 'log.csv').write_text('q\n0\n1\n')
+    (tmp_path / 'log.csv').write_text('q\n[m]\n0\n1\n')
     (tmp_path / 'map.yaml').write_text('time: {rate: 10}\njoints: {a: {position: q}}\n')
     mapping, out, result = (str(tmp_path / name) for name in ('map.yaml', 'bag', 'r.json'))
     command = ['bag', 'import', str(tmp_path / 'log.csv'), '--mapping', mapping, '--out', out]
     assert cli.main([*command, '--json', result]) == 0
     assert json.loads((tmp_path / 'r.json').read_text())['messages'] == 2
     assert cli.main(['bag', 'info', out, '--json', result]) == 0
-    assert '/joint_states' in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert '/joint_states' in shown and 'log.csv: line 2 was taken for units: [m]' in shown
     assert cli.main(command) == 2
     assert 'exists' in capsys.readouterr().err
     assert cli.main(['bag', 'import', 'none.csv', '--mapping', mapping, '--out', out]) == 2

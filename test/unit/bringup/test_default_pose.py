@@ -157,7 +157,8 @@ def test_a_robot_boxed_in_says_so(stand):
         link('arm', (0.4, 0.02, 0.02), (0.2, 0, 0)),
     )
     profile, pose = stand(text)
-    # It meets the walls whatever it does: no pose is better, so nothing is asked of it.
+    # It is free of any wall somewhere, but of all of them nowhere: it stands where it would.
+    assert 'base and arm meet: no free pose was found' in pose.text
     assert pose.moved == ()
     assert np.isfinite(profile.array('default_position')).all()
     assert FLOOR not in pose.text

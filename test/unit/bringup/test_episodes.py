@@ -1,11 +1,13 @@
 """Bags as episodes, and the verbs that calibrate detectors with them and evaluate these."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
 
+from sim2real_bringup.bag_import import import_log
 from sim2real_bringup.bags import BagWriter
 from sim2real_bringup.cli import main
 from sim2real_bringup.episodes import read_episodes, read_trials
@@ -83,6 +85,36 @@ def test_a_bag_gives_what_the_node_hears_on_one_time_line(bags, slider):
         assert samples[0].command is None and samples[1].command == [0.0]
         stamps = np.array([signal.stamp for signal in signals])
         assert (np.diff(stamps) >= 0).all() and stamps[-1] < 11.0
+
+
+@pytest.fixture
+def told(tmp_path):
+    """A bag of the slider that was told Float64MultiArrays."""
+    rows = ''.join(f'{0.01 * k},0,0\n' for k in range(1, 50))
+    (tmp_path / 'log.csv').write_text('t,q,c\n' + rows)
+    columns = 'time: {column: t}\njoints: {slider: {position: q, command: c}}'
+    (tmp_path / 'map.yaml').write_text(columns)
+    import_log(tmp_path / 'log.csv', tmp_path / 'map.yaml', tmp_path / 'bag')
+    return tmp_path / 'bag'
+
+
+def test_commands_of_another_type_than_the_profiles_are_understood(told, slider):
+    command = replace(slider.command, type='trajectory_msgs/msg/JointTrajectory')
+    (episode,) = read_episodes([told], replace(slider, command=command), [])
+    assert [signal.command for signal in episode][1:] == [[0.0]] * 48
+
+
+def test_topics_of_types_that_nobody_reads_are_named(told, slider):
+    topics = replace(slider.topics, imu=slider.command.topic)
+    entries = [entry for entry in read_detectors('all') if entry.kind == 'imu_shock']
+    command = replace(slider.command, topic='elsewhere')
+    twisted = replace(slider.command, interface='twist', type='geometry_msgs/msg/Twist')
+    robot = replace(slider, topics=topics, command=command)
+    with pytest.raises(InputError) as caught:
+        list(read_episodes([told], robot, entries)[0])
+    assert f'/{topics.imu} = {FLOATS!r}: must be sensor_msgs/msg/Imu' in str(caught.value)
+    with pytest.raises(InputError, match='must be geometry_msgs'):
+        list(read_episodes([told], replace(slider, command=twisted), [])[0])
 
 
 def test_a_long_bag_is_cut_and_what_is_left_is_dropped(bags, slider):

@@ -29,6 +29,7 @@ def csv(tmp_path, text, name='log.csv'):
         ('\ufefft,q\r\n\r\n0,1\r\n1,2\r\n', {'t': [0, 1], 'q': [1, 2]}),
         ('t,"joint, left"\n0,1\n1,2\n', {'t': [0, 1], 'joint, left': [1, 2]}),
         ('sep=;\nt;q\n0;1,5\n1;2\n', {'t': [0, 1], 'q': [1.5, 2]}),
+        ('sep=\t\nt\tq\n0\t1,5\n1\t2\n', {'t': [0, 1], 'q': [1.5, 2]}),
         ('t;q\n[s];[rad]\n0;1,5\n1;2\n', {'t': [0, 1], 'q': [1.5, 2]}),
         ('t,note,q\n0,start,1\n1,,2\n', {'t': [0, 1], 'q': [1, 2]}),
     ],
@@ -73,6 +74,28 @@ def test_every_bad_column_is_named_with_its_line(tmp_path):
 def test_wrong_csv(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         read_table(csv(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    'row, units',
+    [
+        ('s,rad', True),
+        ('s,-', True),
+        ('s,', True),
+        (',', False),
+        ('n/a,error', False),
+        ('-,NULL', False),
+    ],
+)
+def test_a_line_taken_for_units_is_told_and_a_missing_row_is_none(tmp_path, row, units):
+    path = csv(tmp_path, f'# log\nt,q\n{row}\n0,1\n1,2\n')
+    if units:
+        (note,) = read_table(path).notes
+        assert note.startswith('line 3 was taken for units: s, ')
+    else:
+        with pytest.raises(InputError) as caught:
+            read_table(path)
+        assert [(fault.field, fault.line) for fault in caught.value.faults] == [('t', 3), ('q', 3)]
 
 
 def test_mat(tmp_path):
