@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from rsl_rl.utils import resolve_nn_activation
 
-from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.errors import Fault, Faults, InputError, MissingError, Sim2RealError
 from sim2real_policy.bundle import BundleMetadata
 from sim2real_policy.description import HOW, Description
 from sim2real_policy.onnx_source import describe
@@ -162,7 +162,8 @@ def _checkpoint(path: Path) -> tuple[Weights, Description]:
 
 def _weights(found: Mapping[str, Any], key: str, path: Path) -> Weights:
     """Weights of a checkpoint under a key; none when it is left out."""
-    given, faults = found.get(key) or {}, Faults(str(path))
+    given, faults = found.get(key), Faults(str(path))
+    given = {} if given is None else given
     if not isinstance(given, dict):
         faults.add(key, given, 'must be a mapping from names to tensors')
         given = {}
@@ -295,6 +296,11 @@ def _from_function(path: Path, function: str) -> torch.nn.Module:
         spec.loader.exec_module(module)
         made = getattr(module, function, None)
         network = made() if callable(made) else None
+    except Sim2RealError:
+        raise
+    except ModuleNotFoundError as error:
+        mend = 'install it, or put the folder that has it on PYTHONPATH'
+        raise MissingError(f'{path}:{function}: {_first_line(error)}: {mend}') from error
     except Exception as error:  # whatever somebody's own code raises
         why = f'{type(error).__name__}: {_first_line(error)}'
         raise InputError(Fault('source', f'{path}:{function}', f'it fails: {why}')) from error

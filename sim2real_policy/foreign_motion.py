@@ -240,9 +240,14 @@ def insert_motion(model: Any, motion: Motion) -> None:
 
 def _check_ends(entries: Mapping[str, Any], motion: Motion) -> None:
     """Whether the model takes the observation that its metadata list, and one number of a step."""
-    faults = Faults(motion.file)
+    kinds, faults = onnx_package().TensorProto.DataType, Faults(motion.file)
+    for name, allowed in {'obs': ['FLOAT'], 'time_step': ['FLOAT', 'INT64']}.items():
+        number = entries[name].type.tensor_type.elem_type
+        kind = next((known for known, other in kinds.items() if other == number), number)
+        if kind not in allowed:
+            faults.add(f'model.input[{name}]', kind, f'must be of type {" or ".join(allowed)}')
     obs, step = shape_of(entries['obs']), shape_of(entries['time_step'])
-    if len(obs) != 2 or obs[1] not in (None, motion.seen):
+    if len(obs) != 2 or obs[0] not in (None, 1) or obs[1] not in (None, motion.seen):
         mend = f'must be (1, {motion.seen}), as observation_names say: {", ".join(motion.names)}'
         faults.add('model.input[obs]', obs, mend)
     if any(size not in (None, 1) for size in step):

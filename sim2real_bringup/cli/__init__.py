@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import pkgutil
 import sys
@@ -34,6 +35,8 @@ GROUPS = {
     'This machine': ('doctor',),
 }
 """Title in the map, to the first words of its verbs."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Errors of a disk: no file is named where a write fails."""
 
 
 def verbs() -> dict[str, str]:
@@ -78,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        if error.errno is None:
+        if error.filename is None and error.errno not in DISK:
             raise
-        what = 'while writing' if error.filename is None else error.filename  # a full disk, say
+        what = error.filename or 'while writing'
         print(f'sim2real {verb}: {what}: {error.strerror}', file=sys.stderr)
         return InputError.exit_code
 

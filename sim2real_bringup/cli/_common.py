@@ -28,14 +28,30 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def output(text: str) -> Path:
-    """A file that can be written, found out before the work (for argparse)."""
-    path = Path(text).expanduser()
-    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if not (path.is_file() if there == path else there.is_dir()):
+    """Where text can be written, found out before the work (for argparse).
+
+    A file, or a terminal or a pipe, such as ``/dev/stdout``: what is written in place.
+    """
+    path = Path(os.path.expanduser(text))
+    if not (path.is_fifo() or path.is_char_device()):
+        return output_file(text)
+    if not os.access(path, os.W_OK):
+        raise argparse.ArgumentTypeError(f'{text}: cannot be written')
+    return path
+
+
+def output_file(text: str) -> Path:
+    """A file that can be written or put in place of another, as :func:`output`."""
+    given = Path(os.path.expanduser(text))
+    path = Path(os.path.realpath(given))  # what a link leads to is written, the link stays
+    # A link that is left leads to itself.
+    real = (part for part in (path, *path.parents) if part.is_symlink() or part.exists())
+    there = given if given.exists() else next(real)
+    if not (given.is_file() if there == given else there.is_dir()):
         raise argparse.ArgumentTypeError(f'{text}: must be a file, {there} is not')
     if not os.access(there, os.W_OK):
         raise argparse.ArgumentTypeError(f'{text}: {there} cannot be written')
-    return path.resolve()  # what a link leads to is written, the link stays
+    return path
 
 
 def natural(text: str) -> int:

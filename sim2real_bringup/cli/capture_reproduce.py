@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-contacts', action='store_true', help='simulate no contacts')
     parser.add_argument('--detectors', default='default', help='file of the detectors, or a name')
     parser.add_argument('--thresholds', default='', help='file of sim2real capture calibrate')
-    parser.add_argument('--plot', type=_common.output, metavar='FILE', help='draw it (PNG, SVG)')
+    parser.add_argument(
+        '--plot', type=_common.output_file, metavar='FILE', help='draw it (PNG, SVG)'
+    )
     _common.add_json(parser)
 
 

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('source', nargs='?', default='', help='the network')
     parser.add_argument('--about', type=Path, metavar='FILE', help='YAML that describes it')
     _common.add_robot(parser, required=False)
-    parser.add_argument('--out', type=_common.output, metavar='FILE', help='bundle to write')
+    parser.add_argument('--out', type=_common.output_file, metavar='FILE', help='bundle to write')
     parser.add_argument('--space', default='', help='randomization space it was trained in')
     parser.add_argument('--template', action='store_true', help='print a YAML with comments')
     _common.add_json(parser)

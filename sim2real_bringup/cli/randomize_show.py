@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _common.add_robot(parser, required=False)
     parser.add_argument(
         '--plot',
-        type=_common.output,
+        type=_common.output_file,
         metavar='PNG',
         help='plot what is drawn, one small plot an address',
     )

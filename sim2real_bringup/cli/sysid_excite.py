@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--plot',
-        type=_common.output,
+        type=_common.output_file,
         metavar='PNG',
         help="plot the joints within their limits, and the tool's way",
     )

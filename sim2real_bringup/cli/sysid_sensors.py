@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _common.add_robot(parser)
     _common.add_json(parser)
     parser.add_argument(
-        '--plot', type=_common.output, metavar='F.png', help='draw the Allan deviations here'
+        '--plot', type=_common.output_file, metavar='F.png', help='draw the Allan deviations here'
     )
     parser.add_argument(
         '--namespace', default='', help='that the bag was recorded under, / for none'

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--worlds', type=Path, metavar='FILE', help='of randomize sweep or replay, in turn'
     )
     parser.add_argument(
-        '--out', type=_common.output, required=True, help='bundle to write (.onnx)'
+        '--out', type=_common.output_file, required=True, help='bundle to write (.onnx)'
     )
     parser.add_argument('--start', type=Path, help='checkpoint (.pt) to fine-tune')
     parser.add_argument(

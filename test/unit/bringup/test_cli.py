@@ -76,6 +76,13 @@ def test_a_fault_of_our_own_is_not_hidden(verb):
         cli.main(['verb'])
 
 
+@pytest.mark.parametrize('error', [OSError(errno.EBADF, 'Bad file'), TimeoutError(), OSError('x')])
+def test_a_fault_of_the_system_that_is_no_disk_keeps_its_trace(verb, error):
+    verb(fail(error))
+    with pytest.raises(type(error)):
+        cli.main(['verb'])
+
+
 def test_wrong_arguments_are_bad_input(verb, capsys):
     verb(lambda: 0)
     with pytest.raises(SystemExit) as ended:

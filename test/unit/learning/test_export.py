@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim2real_core.errors import InputError, Sim2RealError
+from sim2real_core.errors import InputError, MissingError, Sim2RealError
 from sim2real_core.profile import load_profile
 from sim2real_learning.export import exportable, read_torch
 from sim2real_learning.torch_network import TorchNetwork
@@ -27,6 +27,7 @@ TOLD = {
     'action': {'meaning': 'position', 'scale': 0.25},
 }
 ELU = {'network': {'activation': 'elu'}}
+OWN = 'from sim2real_core import errors'
 
 
 @pytest.fixture(scope='module')
@@ -344,11 +345,39 @@ def test_damaged_torchscript_is_bad_input(tmp_path, arm6):
         assert caught.value.faults[0].value == str(source)
 
 
-@pytest.mark.parametrize('text', ['def f(:', 'import no_such_package', 'def f(): return 1 / 0'])
+@pytest.mark.parametrize('key', ['actor_state_dict', 'obs_norm_state_dict'])
+@pytest.mark.parametrize('value', [torch.zeros(1), torch.zeros(3), 0, ''])
+def test_what_is_no_mapping_of_weights_is_named(tmp_path, arm6, key, value):
+    source = tmp_path / 'a.pt'
+    torch.save({'actor_state_dict': CHECKPOINTS['mlp'], key: value}, source)
+    with pytest.raises(InputError, match=f'{key} = .*must be a mapping'):
+        export(source, tmp_path / 'a.onnx', arm6, TOLD | ELU)
+
+
+@pytest.mark.parametrize('text', ['def f(:', 'def f(): return 1 / 0'])
 def test_a_function_that_fails_is_named_with_its_error(tmp_path, arm6, text):
     file = tmp_path / 'nets.py'
     file.write_text(text)
     with pytest.raises(InputError, match=r'nets\.py:f.*it fails: \w+Error'):
+        export(f'{file}:f', tmp_path / 'a.onnx', arm6, TOLD, file)
+
+
+@pytest.mark.parametrize(
+    'text, error, said',
+    [
+        ('import no_such_package', MissingError, r"nets\.py:f: .*'no_such_package': install it"),
+        ('def f():\n    from no_such_package import g', MissingError, 'no_such_package'),
+        (f'{OWN}\ndef f():\n    raise errors.MissingError("get it")', MissingError, '^get it$'),
+        (f'{OWN}\ndef f():\n    raise errors.InputError(errors.Fault("x", 1, "y"))', InputError,
+         '^x = 1: y$'),
+    ],
+)  # fmt: skip
+def test_what_a_function_misses_or_says_of_its_input_is_passed_on(
+    tmp_path, arm6, text, error, said
+):
+    file = tmp_path / 'nets.py'
+    file.write_text(text)
+    with pytest.raises(error, match=said):
         export(f'{file}:f', tmp_path / 'a.onnx', arm6, TOLD, file)
 
 

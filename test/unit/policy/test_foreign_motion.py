@@ -175,12 +175,35 @@ def test_other_exporters_of_such_a_policy_are_understood(motion, quadruped, name
     assert export(changed_input(path, name, change), quadruped).difference < 1e-5
 
 
-@pytest.mark.parametrize('name', ['obs', 'time_step'])
-def test_inputs_that_its_metadata_do_not_fit_are_named(motion, quadruped, name):
-    def wider(graph, kind):
-        kind.shape.dim[1].dim_value += 1
+def wider(_, kind):
+    kind.shape.dim[1].dim_value += 1
 
-    path = changed_input(motion(np.zeros((SIZE, JOINTS))), name, wider)
+
+def two_at_once(_, kind):
+    kind.shape.dim[0].dim_value = 2
+
+
+def of_type(name):
+    def change(_, kind):
+        kind.elem_type = onnx.TensorProto.DataType.Value(name)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    'name, change',
+    [
+        ('obs', wider),
+        ('obs', two_at_once),
+        ('obs', of_type('INT64')),
+        ('obs', of_type('DOUBLE')),
+        ('time_step', wider),
+        ('time_step', of_type('INT32')),
+        ('time_step', of_type('DOUBLE')),
+    ],
+)
+def test_inputs_that_its_metadata_do_not_fit_are_named(motion, quadruped, name, change):
+    path = changed_input(motion(np.zeros((SIZE, JOINTS))), name, change)
     with pytest.raises(InputError) as caught:
         export(path, quadruped)
     assert [fault.field for fault in caught.value.faults] == [f'model.input[{name}]']

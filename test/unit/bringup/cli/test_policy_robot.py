@@ -1,7 +1,6 @@
 """Every verb of a bundle takes the robot it is for, and refuses another."""
 
 import json
-import os
 
 import pytest
 
@@ -57,20 +56,3 @@ def test_what_cannot_be_deployed_is_named_before_the_robot_is_asked(given, said,
         status = end.code
     assert status == InputError.exit_code
     assert said in capsys.readouterr().err
-
-
-def test_a_result_is_not_written_over_what_is_no_file(tmp_path, capsys):
-    pipe = tmp_path / 'pipe'
-    os.mkfifo(pipe)
-    with pytest.raises(SystemExit) as end:
-        main(['policy', 'inspect', 'arm6', '--json', str(pipe)])
-    assert end.value.code == InputError.exit_code and 'must be a file' in capsys.readouterr().err
-    assert pipe.is_fifo()
-
-
-def test_a_result_is_written_where_a_link_leads(tmp_path):
-    link, file = tmp_path / 'link.json', tmp_path / 'far' / 'file.json'
-    file.parent.mkdir()
-    link.symlink_to(file)
-    assert main(['policy', 'inspect', 'arm6', '--json', str(link)]) == 0
-    assert link.is_symlink() and json.loads(file.read_text())['robot'] == 'arm6'
