@@ -205,7 +205,8 @@ class FrictionResidual:
             else:
                 drawn.append(row)
         if not drawn:
-            mend = f'give joint states with position, velocity and effort, {RUN + 1} in a row'
+            long = f'{RUN + 1} or more in a row, over {RUN * PERIOD:.3f} s or more'
+            mend = f'give joint states with position, velocity and effort, {long}'
             raise InputError(Fault('recordings', 'nothing', mend))
         return tuple(np.concatenate(rows) for rows in zip(*drawn))  # type: ignore[return-value]
 

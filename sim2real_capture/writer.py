@@ -53,7 +53,8 @@ class Failed:
     Attributes:
         clip: its id, ``''`` when it is about no single clip.
         reason: for people.
-        crash: set when the writer itself died; nothing will be written any more.
+        crash: the error of a bug: one that ended the writer, so that nothing will be written any
+            more, or, with a clip, one that kept it from being sealed.
     """
 
     clip: str
@@ -87,7 +88,8 @@ class ClipWriter:
     Args:
         spool: folder of the clips; made when it is not there.
         context: called at each start for what is in force.
-        on_report: called, from the writer's thread, for each clip sealed or failed.
+        on_report: called for each clip sealed or failed, from either of two threads, maybe from
+            both at once; must not raise.
         clip_bytes: the most one clip may take.
         spool_bytes: the spool's quota. Before a clip starts there must be ``clip_bytes`` left of
             it; to get there the oldest acknowledged clips are deleted, then, as ``lost``, those of
@@ -256,7 +258,7 @@ class ClipWriter:
         self._journal = None
 
     def _seal(self) -> None:
-        """Seal clips that ended, one after the other."""
+        """Seal clips that ended, one after the other; none keeps the next from it."""
         while (ended := self._ended.get()) is not None:
             journal, events = ended
             try:
@@ -266,6 +268,8 @@ class ClipWriter:
                 self._report(Failed(journal.clip, str(error)))
             except OSError as error:  # left as it is, to be recovered at the next start
                 self._report(Failed(journal.clip, str(error)))
+            except Exception as error:  # likewise; whoever waits for this thread goes on
+                self._report(Failed(journal.clip, f'not sealed: {error!r}', error))
             finally:
                 journal.release()
                 self._ended.task_done()

@@ -8,7 +8,6 @@ are whole nanoseconds, because two floats of one instant since 1970 need not be 
 from __future__ import annotations
 
 import math
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -342,7 +341,7 @@ def known_of(manifest: Mapping[str, Any], source: str | Path) -> Known:
         estimate = {}
     values = draw.get('values') or {} if isinstance(draw, Mapping) else None
     if not isinstance(values, Mapping) or not all(map(_is_number, values.values())):
-        faults.add('draw.values', values, 'must give a number for each address')
+        faults.add('draw.values', values, 'must give a finite number for each address')
         draw, values = {}, {}
     seed, episode, environment = (draw.get(key) for key in ('seed', 'episode', 'environment'))
     numbers = (seed, episode, environment)
@@ -362,7 +361,10 @@ def known_of(manifest: Mapping[str, Any], source: str | Path) -> Known:
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return isinstance(value, float) or abs(value) <= sys.float_info.max
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
 
 
 def clip_folders(paths: Sequence[str | Path]) -> Iterator[Path]:

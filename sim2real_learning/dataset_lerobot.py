@@ -383,7 +383,7 @@ def _read(own: Mapping[str, Any], columns: Columns, paths: Sequence[Path]) -> Da
             }
             parts.append(Episode(about['clip'], part['stamp'], **wide, images=shown))
             number += 1
-        known_of(about, OWN)
+        about['estimate'] = known_of(about, OWN).estimate
         case = {**about, 'detectors': tuple(about['detectors']), 'episodes': tuple(parts)}
         cases.append(Case(**case))
     return replace(dataset, cases=tuple(cases))

@@ -118,6 +118,12 @@ def test_without_efforts_there_is_nothing_to_say_or_to_learn():
         friction().fit([silent], np.random.default_rng(0))
 
 
+def test_how_long_a_recording_must_be_is_told_in_seconds():
+    short = Axes(1, 0, rate=1000, seconds=0.02)  # twenty samples
+    with pytest.raises(InputError, match=r'over 0\.027 s'):
+        friction().fit([short], np.random.default_rng(0))
+
+
 def test_a_sum_begins_anew_after_samples_that_lack_something():
     scorer, episodes = taught(friction()), Axes(3, 9)
     highest(scorer, episodes)

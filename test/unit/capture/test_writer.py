@@ -9,6 +9,7 @@ import pytest
 from sim2real_capture import writer as writer_module
 from sim2real_capture.clip import SHIPPED, Journal, sha256_of
 from sim2real_capture.library import list_clips, read_manifest
+from sim2real_capture.ring import Record
 from sim2real_capture.writer import ClipWriter, Failed, Sealed
 from sim2real_core.files import write_json
 from sim2real_core.records import Event
@@ -176,6 +177,31 @@ def test_a_bug_in_the_writer_is_not_swallowed(make, event, monkeypatch):
     monkeypatch.setattr(writer_module, 'Journal', lambda *_: 1 / 0)
     writer.start('one', event, [])
     assert isinstance(reports.get(timeout=10).crash, ZeroDivisionError)
+
+
+def test_a_bug_in_sealing_costs_no_clip_and_holds_up_none(make, tmp_path, event, monkeypatch):
+    gate = queue.SimpleQueue()
+
+    def broken(_):
+        gate.get(timeout=10)
+        raise ValueError('no such codec')
+
+    message = Record('/a', 'std_msgs/msg/Empty', 10**9, bytes(15000))
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module, 'seal', broken)
+        writer, reports = make(spool_bytes=MIB + 20000)  # a third one waits for what is sealed
+        for clip in ('one', 'two', 'three'):
+            writer.start(clip, event, [message])
+            writer.finish('complete')
+        for clip in ('one', 'two'):
+            gate.put(None)
+            failed = reports.get(timeout=5)
+            assert (failed.clip, type(failed.crash)) == (clip, ValueError)
+        refused = reports.get(timeout=5)
+        assert refused.clip == 'three' and 'spool_bytes' in refused.reason
+    _, reports = make()
+    there = {reports.get(timeout=5) for _ in range(2)}
+    assert there == {Sealed(tmp_path / clip, recovered=True) for clip in ('one', 'two')}
 
 
 def test_a_clip_without_messages_is_reported_and_removed(make, tmp_path, event):

@@ -12,6 +12,7 @@ from sim2real_learning import dataset_lerobot
 from sim2real_learning.clips import clip_folders
 from sim2real_learning.clips_episodes import Episode
 from sim2real_learning.dataset import Case, Dataset, describe, ingest
+from sim2real_learning.dataset_due import DueConfig, due
 from sim2real_learning.dataset_similarity import nearest, signature
 from sim2real_learning.network import Network
 from sim2real_policy.observation import Term
@@ -297,6 +298,13 @@ def test_the_reader_of_lerobot_reads_it(tmp_path):
     item = read[70]
     np.testing.assert_array_equal(item['observation.state'], cases[1].episodes[0].observation[10])
     assert item['action'].shape == (2, 2) and item['task'] == 'do it'
+
+
+def test_an_estimate_that_was_none_is_read_as_none(tmp_path):
+    heard_wrong = {'error': 'no estimate'}  # as it was stored once
+    dataset_lerobot.write(dataset(case('a', estimate=heard_wrong)), tmp_path / 'set')
+    read = dataset_lerobot.read(tmp_path / 'set')
+    assert due([], read, DueConfig()) == [] and read.cases[0].estimate == {}
 
 
 def test_a_data_set_that_was_changed_is_refused(tmp_path):

@@ -137,10 +137,13 @@ def test_what_a_clip_knows_of_the_world_is_taken_over():
         ({'draw': float('nan')}, 'draw.values'),
         ({'draw': {'values': {MASS: None}}}, 'draw.values'),
         ({'draw': {'values': {MASS: 10**400}}}, 'draw.values'),
+        ({'draw': {'values': {MASS: float('nan')}}}, 'draw.values'),
         ({'draw': {'seed': {}, 'episode': 1, 'environment': 1}}, 'draw'),
         ({'estimate': [SURE]}, 'estimate.'),
         ({'estimate': {MASS: 1.0}}, f'estimate.{MASS}'),
         ({'estimate': {MASS: {**SURE, 'std': 'x'}}}, f'estimate.{MASS}'),
+        ({'estimate': {MASS: {**SURE, 'mean': float('nan')}}}, f'estimate.{MASS}'),
+        ({'estimate': {MASS: {**SURE, 'std': float('inf')}}}, f'estimate.{MASS}'),
         ({'estimate': {MASS: {'mean': 1.0, 'status': 'identified'}}}, f'estimate.{MASS}'),
     ],
 )
