@@ -278,7 +278,9 @@ class OnlineIdentifier:
 
     def _uncertainty(self) -> Uncertainty:
         period, rows, servo = self._intake.coarseness, self._rows, Servo.of(self.profile)
-        steps = step_timing(rows.jumps.share, self._drives.lags, period)
+        # Of the first tenth the delay's spread takes care.
+        share = np.maximum(rows.jumps.share - TIMING_SPREAD, 0.0)
+        steps = step_timing(share, self._drives.lags, period)
         # Between samples the signals are taken as straight: relative error of that for the
         # motion there was, w^2 T^2 / 12.
         between = rows.quickness * period**2 / 12.0
