@@ -58,7 +58,7 @@ class Robot:
         self.diagnostics = make(DiagnosticArray, '/diagnostics', RELIABLE)
         self.acknowledged, self.events = set(), []
         subscribe = self.node.create_subscription
-        subscribe(Header, 'pace', self.on_pace, RELIABLE)
+        subscribe(Header, 'pace', self.on_pace, ANSWERS)  # also those before it was connected
         subscribe(
             DiagnosticArray,
             'capture/events',
