@@ -37,7 +37,7 @@ LIVE = {
 }
 """Kind to quantities that change without a respawn."""
 INERTIA = ('ixx', 'ixy', 'ixz', 'iyy', 'iyz', 'izz')
-ECHO = 0.3  # [s] within which Gazebo answers the request of a model that ended
+ECHO = 1.5  # [s] within which even a busy Gazebo answers the request of a model that ended
 AGAIN = 1.0  # [s] after which a question is asked again
 FRESH = 1.0  # [s] how long an answer about a model or light is good for
 
