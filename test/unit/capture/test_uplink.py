@@ -27,6 +27,7 @@ from sim2real_capture.transports import (
 from sim2real_capture.transports_http import HttpTransport
 from sim2real_capture.uplink import Receipt, Throttle, Uplink, backoff, ship, urgency
 from test.clips import copy_of, event_of
+from test.ports import reserved_port
 
 WAIT = 20.0
 
@@ -49,10 +50,8 @@ def deaf():
 @pytest.fixture
 def port():
     """Of this test alone: bound all the while, and refusing until the test listens to it."""
-    with socket.socket() as reserved:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(('127.0.0.1', 0))
-        yield reserved.getsockname()[1]
+    with reserved_port() as number:
+        yield number
 
 
 @pytest.fixture
