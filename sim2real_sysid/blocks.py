@@ -123,7 +123,13 @@ class Blocks:
         self.count[-1] += weight
 
     def solve(
-        self, start: Array, deviation: Array, use: Flags | None = None, *, corrected: bool = True
+        self,
+        start: Array,
+        deviation: Array,
+        use: Flags | None = None,
+        *,
+        corrected: bool = True,
+        combined: Array | None = None,
     ) -> Fit:
         """Least squares with a prior.
 
@@ -133,13 +139,17 @@ class Blocks:
                 rows say nothing.
             use: (B, nj) which blocks to use; all when None.
             corrected: take the noise off.
+            combined: (columns, k + 1) columns to regress on instead, as sums of those there are.
         """
-        k = self.products.shape[-1] - 1
+        products, noise = self.products, self.noise
+        if combined is not None:
+            products, noise = (combined.T @ part @ combined for part in (products, noise))
+        k = products.shape[-1] - 1
         used = self.count > 0.0
         if use is not None:
             used = used & use
-        products = self.products * used[:, :, None, None]
-        noise = self.noise * used[:, :, None, None]
+        products = products * used[:, :, None, None]
+        noise = noise * used[:, :, None, None]
         if corrected and noise.any():
             clear = _clear(products.sum(axis=0), noise.sum(axis=0))
             products, noise = products * clear, noise * clear

@@ -39,6 +39,9 @@ Flags = npt.NDArray[np.bool_]
 QUANTITIES = ('gain', 'time_constant', 'delay')
 GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
 PLACES = (GAIN, LAG, DELAY)  # of the quantities
+EQUALLY_LATE = np.delete(np.eye(7), 5, axis=1)
+EQUALLY_LATE[5, 4] = 1.0
+"""Columns of rows if positions and velocities are late by the same time."""
 TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
 """What the gain cannot be told from where no effort is measured."""
 BLOCK = 0.5  # s
@@ -52,6 +55,7 @@ TELLING = 0.03  # share of the noise that a late command must make, or a row tel
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
 FADES = 3.0  # lags of one over this, in sample periods, are hardly seen
 UNEVEN = 10.0  # stamps that are off by one over this, in sample periods, are in full doubt
+LEAST_GAIN = 5.0  # standard deviations of the gain that delay and lag can be told by
 SPARSE = 4  # the bank gets one row of so many
 CYCLE = 8e-5  # s, deviation of delay and lag as drives work in cycles, of a quarter of a ms, say
 BLUR = 0.45  # sample periods that delay and lag may take from each other, without efforts
@@ -344,20 +348,29 @@ class DriveIdentifier:
         return found
 
     def _doubted(self, fit: Fit) -> Fit:
-        """Wider where stamps are uneven, which may be so in spite of even samples.
+        """Wider by what other assumptions would change.
 
-        It seems like noise of the encoders then, and is more than that. What taking off that
-        noise changes counts as uncertain.
+        Stamps may be uneven in spite of even samples. It seems like noise of the encoders then,
+        and is more than that: what taking off that noise changes counts as uncertain, the more
+        so the less even stamps are. And the loops of a stiff drive answer a step faster than
+        cubics can follow, which passes for positions and velocities that are late: so does what
+        it changes that both are equally late.
         """
         uneven = math.sqrt(self._uneven[1] / max(self._uneven[0], 1.0))
         share = min(1.0, UNEVEN * uneven / max(self._period, 1e-9))
-        use = self._usable()
-        plain = self._blocks.solve(self._start, self._deviation, use, corrected=False)
-        doubt = share * (fit.mean - plain.mean)
-        return replace(fit, covariance=fit.covariance + doubt[:, :, None] * doubt[:, None, :])
+        start, deviation, use = self._start, self._deviation, self._usable()
+        plain = self._blocks.solve(start, deviation, use, corrected=False)
+        alike = self._blocks.solve(start[:, :5], deviation[:, :5], use, combined=EQUALLY_LATE)
+        covariance = fit.covariance.copy()
+        for doubt in (share * (fit.mean - plain.mean)[:, :4], fit.mean[:, :4] - alike.mean[:, :4]):
+            covariance[:, :4, :4] += doubt[:, :, None] * doubt[:, None, :]
+        return replace(fit, covariance=covariance)
 
     def _known(self) -> tuple[Array, Array, Array, Array]:
-        """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks and last told [s], (nj,)."""
+        """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks and last told [s], (nj,).
+
+        No blocks where what is known makes no sense.
+        """
         fit = self._doubted(self._solve())
         mean, covariance = ratios(fit)
         blocks, moved = fit.blocks.astype(float), self._moved
@@ -369,12 +382,13 @@ class DriveIdentifier:
             # Where within a sample a command acts, filtered motion hardly tells.
             blur = np.array([[1.0, -1.0], [-1.0, 1.0]]) * (BLUR * self._period) ** 2
             covariance[here, 1:, 1:] = other.covariance[here, :2, :2] + blur
-            # A delay below zero is none: something else passes for lag.
-            deviation = np.sqrt(covariance[:, DELAY, DELAY])
-            told = np.where(mean[:, DELAY] > -deviation, other.blocks, 0)
-            blocks = np.where(here, told, blocks)
+            blocks = np.where(here, other.blocks, blocks)
             moved = np.where(here, self._unmeasured.moved, moved)
-        return mean, covariance, blocks, moved
+        # A delay below zero is none: something else passes for lag.
+        deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        sense = mean[:, DELAY] > np.where(self._missing, -1.0, -2.0) * deviation[:, DELAY]
+        sense &= self._missing | (np.abs(mean[:, GAIN]) > LEAST_GAIN * deviation[:, GAIN])
+        return mean, covariance, np.where(sense, blocks, 0.0), moved
 
     def estimates(self) -> tuple[dict[str, ParameterEstimate], tuple[str, ...], Array]:
         """What is known now.

@@ -26,7 +26,22 @@ PUSHER = (
     '<axis xyz="1 0 0"/><limit lower="-1" upper="1" velocity="1.5" effort="60"/>'
     '<dynamics damping="8" friction="4"/></joint></robot>'
 )
+STIFF = (
+    '<robot name="stiff"><link name="base"/>{}</robot>',
+    '<link name="{0}_arm"><inertial><origin xyz="0.2 0 0"/><mass value="3"/><inertia ixx="0.1"'
+    ' iyy="0.1" izz="0.1" ixy="0" ixz="0" iyz="0"/></inertial></link><joint name="{0}"'
+    ' type="revolute"><parent link="base"/><child link="{0}_arm"/><axis xyz="0 0 1"/><limit'
+    ' lower="-3" upper="3" velocity="2" effort="87"/><dynamics damping="0.5" friction="1"/>'
+    '</joint>',
+)
 PROFILES = {
+    'stiff': 'urdf: robot.urdf\n'
+    'rates: {control_period: 0.02, joint_state_rate: 1000, timestep: 0.001}\njoints:\n'
+    + ''.join(
+        f'  {name}: {{armature: 0.36, stiffness: 1600, damping: 60, position_noise: 5.0e-5,'
+        ' effort_noise: 0.4}\n'
+        for name in 'abcd'
+    ),
     'wheels': 'urdf: robot.urdf\ncommand: {interface: velocity}\n'
     'rates: {control_period: 0.02, joint_state_rate: 100, timestep: 0.001}\njoints:\n'
     '  left: {armature: 0.05, damping: 1.5, position_noise: 2.0e-4, effort_noise: 0.05}\n'
@@ -63,8 +78,13 @@ def profile_of(kind, folder):
     if kind == 'arm6':
         return load_profile(kind)
     wheels = ''.join(WHEELS[1].format(name) for name in ('left', 'right'))
-    text = PUSHER if kind == 'pusher' else WHEELS[0].format(wheels)
-    (folder / 'robot.urdf').write_text(text)
+    arms = ''.join(STIFF[1].format(name) for name in 'abcd')
+    text = {
+        'pusher': PUSHER,
+        'wheels': WHEELS[0].format(wheels),
+        'stiff': STIFF[0].format(arms),
+    }
+    (folder / 'robot.urdf').write_text(text[kind])
     (folder / f'{kind}.yaml').write_text(PROFILES[kind])
     return load_profile(folder / f'{kind}.yaml')
 
@@ -294,6 +314,25 @@ def test_drives_are_identified_beside_the_joints(made):
     assert np.sqrt(np.diag(estimate.covariance)) == pytest.approx(
         [estimate.parameters[a].std for a in estimate.order]
     )
+
+
+def test_stiff_drives_are_not_known_better_than_cubics_follow_them(tmp_path):
+    """They answer a step of the command within the samples of a window."""
+    profile, rng, errors = profile_of('stiff', tmp_path), np.random.default_rng(5), []
+    for seed in range(3):
+        low, high = ((0.001, 0.003), (0.01, 0.02))  # s
+        truth = {
+            f'actuator.{joint}.{what}': value
+            for joint in profile.joint_names
+            for what, value in zip(('delay', 'time_constant'), rng.uniform(low, high))
+        }
+        log = recorded(profile, 30.0, truth, seed)
+        found = log.feed(DriveIdentifier(profile), 100)[0]
+        known = [a for a in truth if found[a].status == 'identified']
+        errors += [(found[a].mean - truth[a]) / found[a].std for a in known]
+    assert len(errors) > 16
+    assert max(abs(z) for z in errors) < FAR
+    assert np.sqrt(np.mean(np.square(errors))) < 1.5
 
 
 @pytest.mark.soak
