@@ -20,6 +20,8 @@ from sim2real_capture.receiver import CLIP_BYTES, LOOPBACK, Receiver
 from sim2real_core.errors import Fault, Faults, InputError, MissingError
 
 CLEANUP = 1.0  # [s] for requests that are being served when the server is closed
+START = 600.0  # [s] to index a folder of clips and to listen
+IDLE = 75.0  # [s] without a whole request, after which a connection is ended
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -83,7 +85,7 @@ class ReceiverServer:
         store_bytes: the most all may take; 0 is no limit.
 
     Raises:
-        MissingError: the address cannot be had.
+        MissingError: the address cannot be had, or the disk does not answer.
         InputError: another receiver has the folder, or it cannot be made; or anyone on the
             network could send and look.
     """
@@ -114,7 +116,8 @@ class ReceiverServer:
             target=self._run, args=(host, port, started), name='receiver', daemon=True
         )
         self._thread.start()
-        started.wait()
+        if not started.wait(START):
+            raise MissingError(f'{folder}: the disk does not answer; not started in {START:g} s')
         if isinstance(self._failure, InputError):
             raise self._failure
         if self._failure is not None:
@@ -155,7 +158,11 @@ class ReceiverServer:
         self.receiver = Receiver(*self._given)
         # Nothing is unpacked: a few kilobytes could become gigabytes.
         runner = web.AppRunner(
-            self.receiver.app(), access_log=None, auto_decompress=False, logger=LOG
+            self.receiver.app(),
+            access_log=None,
+            auto_decompress=False,
+            logger=LOG,
+            keepalive_timeout=IDLE,
         )
         try:
             await runner.setup()

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -92,7 +94,7 @@ class S3Transport:
     async def _run(self, call: Callable[..., Any], *given: object) -> Any:
         """In a thread, as boto3 waits; its errors as ours."""
         try:
-            return await asyncio.to_thread(call, *given)
+            return await _in_thread(call, *given)
         except self._errors as error:
             raise UnreachableError(f'{self.address}: {error}') from error
 
@@ -200,6 +202,27 @@ class S3Transport:
             for block in body.iter_chunks(1 << 20):
                 whole.update(block)
         return whole.hexdigest() == clip.hashes[name]
+
+
+async def _in_thread(call: Callable[..., Any], *given: object) -> Any:
+    """Like ``asyncio.to_thread``, yet a process need not wait for the thread to end."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Any] = loop.create_future()
+
+    def settle(tell: Callable[[Any], None], what: object) -> None:
+        if not answer.done():  # cancelled
+            tell(what)
+
+    def work() -> None:
+        try:
+            told: tuple[Callable[[Any], None], object] = answer.set_result, call(*given)
+        except Exception as error:
+            told = answer.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, *told)
+
+    threading.Thread(target=work, name='s3', daemon=True).start()
+    return await answer
 
 
 def _clock(answer: Mapping[str, Any], sent: float, trip: float) -> Clock | None:

@@ -78,6 +78,8 @@ class SftpTransport:
         self._options.update({key: value for key, value in given.items() if value})
         self._connection: Any = None
         self._client: Any = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._silent = False
 
     async def begin(self, clip: Outgoing) -> Mapping[str, int]:
         """How many bytes of each file are there."""
@@ -90,7 +92,7 @@ class SftpTransport:
     async def append(self, clip: Outgoing, name: str, offset: int, block: bytes) -> int:
         """Append to a file."""
         async with self._answering() as client:
-            await asyncio.wait_for(self._write(client, clip, name, offset, block), self._deadline)
+            await self._write(client, clip, name, offset, block)
             return await self._size(client, clip, name)
 
     async def finish(self, clip: Outgoing) -> Clock | None:
@@ -128,15 +130,39 @@ class SftpTransport:
 
         Keys are read at each connection; one that is being written is a ``ValueError``.
         """
+        silence, self._silent = f'no answer within {self._deadline:g} s', False
         try:
             if self._client is None:
                 self._connection = await self._ssh.connect(**self._options)
+                self._expect()
                 self._client = await self._connection.start_sftp_client()
+            self._expect()
             yield self._client
         except (self._ssh.Error, OSError, asyncio.TimeoutError, ValueError) as error:
             await self.close()
-            reason = str(error) or f'no answer within {self._deadline:g} s'
+            reason = silence if self._silent else str(error) or silence
             raise UnreachableError(f'{self.address}: {reason}') from error
+        finally:
+            self._expect_nothing()
+
+    def _expect(self) -> None:
+        """An answer within the deadline, else the connection ends, and with it all waiting.
+
+        A server whose disk hangs still keeps the connection alive; to cancel what waits for it
+        would wait for it, too, to close its file.
+        """
+        self._expect_nothing()
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(self._deadline, self._give_up)
+
+    def _expect_nothing(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _give_up(self) -> None:
+        self._silent = True
+        if self._connection is not None:
+            self._connection.abort()
 
     async def _kept(self, client: Any, clip: Outgoing) -> bool:
         """Whether the clip is there, whole; RefusedError when another has its name."""
@@ -181,7 +207,8 @@ class SftpTransport:
     async def _hash(self, client: Any, path: str) -> str:
         digest = hashlib.sha256()
         async with client.open(path, 'rb') as stream:
-            while block := await asyncio.wait_for(stream.read(READ), self._deadline):
+            while block := await stream.read(READ):
+                self._expect()
                 digest.update(block)
             await self._sync(stream)
         return digest.hexdigest()

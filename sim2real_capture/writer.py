@@ -29,6 +29,8 @@ SYNC_PERIOD = 1.0
 """Seconds between forced writes to disk while a clip is recorded."""
 FORGET_PERIOD = 3600.0
 """Seconds between looks at how old private messages are, beside those before every clip."""
+SEAL_WAIT = 30.0
+"""How long a new clip without room waits for those that are being sealed [s]."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,11 @@ class ClipWriter:
         self.deleted = 0  # acknowledged clips deleted to make room
         self.lost = 0  # others
         self._journal: Journal | None = None
-        self._ended: queue.Queue[tuple[Journal, tuple[Event, ...]] | None] = queue.Queue()
+        self._ended: queue.SimpleQueue[tuple[Journal, tuple[Event, ...]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._unsealed = 0  # in that queue or on its way out
+        self._sealed = threading.Condition()  # guards it, tells when it falls
         self._events: list[Event] = []
         self._dropped_before = 0
         self._synced = 0.0
@@ -254,6 +260,8 @@ class ClipWriter:
         if self._journal is None:
             return
         self._journal.close(end.reason, end.dropped - self._dropped_before)
+        with self._sealed:
+            self._unsealed += 1
         self._ended.put((self._journal, tuple(self._events)))
         self._journal = None
 
@@ -272,7 +280,9 @@ class ClipWriter:
                 self._report(Failed(journal.clip, f'not sealed: {error!r}', error))
             finally:
                 journal.release()
-                self._ended.task_done()
+                with self._sealed:
+                    self._unsealed -= 1
+                    self._sealed.notify_all()
 
     def _recover(self) -> None:
         try:
@@ -315,7 +325,7 @@ class ClipWriter:
         """
         self._forget_private()
         if self._room() < 0:
-            self._ended.join()  # what is being sealed lies here twice meanwhile
+            self._await_sealing()
         room = self._room()
         if room >= 0:
             return True
@@ -342,6 +352,14 @@ class ClipWriter:
                     Failed(info.clip, f'deleted unshipped for a clip of {event.detector}')
                 )
         return True
+
+    def _await_sealing(self) -> None:
+        """Wait, not for ever, until nothing is sealed: it lies here twice meanwhile."""
+        with self._sealed:
+            done = self._sealed.wait_for(lambda: not self._unsealed, SEAL_WAIT)
+        if not done:
+            reason = f'not sealed within {SEAL_WAIT:g} s; counted twice against spool_bytes'
+            self._report(Failed('', f'a clip was {reason}'))
 
     def _room(self) -> int:
         """Bytes that are left when another whole clip was written."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +14,7 @@ import urllib.request
 import pytest
 from aiohttp import web
 
+from sim2real_capture import receiver_server
 from sim2real_capture.clip import MANIFEST
 from sim2real_capture.library import list_clips, verify
 from sim2real_capture.receiver import OFFSET
@@ -295,13 +297,46 @@ def test_old_versions_of_aiohttp_will_do(clip, tmp_path, monkeypatch):
     """Up to 3.8 (Ubuntu 22.04) a runner hands what it does not know to every connection."""
     real = web.AppRunner
 
-    def runner(app, *, access_log, auto_decompress, logger):  # what connections know there
-        return real(app, access_log=access_log, auto_decompress=auto_decompress, logger=logger)
+    def runner(app, *, access_log, auto_decompress, logger, keepalive_timeout):
+        """With what connections know there."""
+        return real(
+            app,
+            access_log=access_log,
+            auto_decompress=auto_decompress,
+            logger=logger,
+            keepalive_timeout=keepalive_timeout,
+        )
 
     monkeypatch.setattr(web, 'AppRunner', runner)
     server = ReceiverServer(tmp_path / 'library')
     with urllib.request.urlopen(server.url + '/clips', timeout=10) as answer:
         assert json.load(answer) == []
+    assert server.close(10.0)
+
+
+def test_a_disk_that_does_not_answer_is_said(tmp_path, monkeypatch):
+    gate = threading.Event()
+    real = receiver_server.Receiver
+
+    def hanging(*given):
+        gate.wait(30)
+        return real(*given)
+
+    monkeypatch.setattr(receiver_server, 'Receiver', hanging)
+    monkeypatch.setattr(receiver_server, 'START', 0.1)
+    with pytest.raises(MissingError, match='disk does not answer'):
+        ReceiverServer(tmp_path / 'library')
+    gate.set()
+
+
+@pytest.mark.parametrize('said', [b'', b'GET /time HTTP/1.1\r\nHost: 127.0'])
+def test_a_connection_that_asks_nothing_is_ended(tmp_path, monkeypatch, said):
+    monkeypatch.setattr(receiver_server, 'IDLE', 0.2)
+    server = ReceiverServer(tmp_path / 'library')
+    host, port = server.url.removeprefix('http://').split(':')
+    with socket.create_connection((host, int(port)), timeout=20.0) as caller:
+        caller.sendall(said)
+        assert caller.recv(1000) == b''
     assert server.close(10.0)
 
 

@@ -6,6 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime
@@ -30,6 +33,8 @@ from sim2real_capture.uplink import Uplink, deliver, ship
 from sim2real_core.errors import InputError
 from test.clips import copy_of, event_of, renew
 from test.s3 import Storage
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -242,6 +247,28 @@ def test_s3_has_a_spool_drained_in_order_and_only_then_emptied(storage, clip):
     assert list_clips(spool) == [] and kept[-1] == {'usual'}
 
 
+def test_a_process_ends_though_s3_does_not_answer(storage, clip):
+    script = (
+        'import sys; from pathlib import Path; from sim2real_capture.uplink import Uplink\n'
+        'uplink = Uplink(Path(sys.argv[1]), "s3://failures", deadline=600.0)\n'
+        'sys.stdin.readline(); assert uplink.close(20.0)'
+    )
+    with socket.create_server(('127.0.0.1', 0)) as deaf:
+        port = deaf.getsockname()[1]
+        ours = {'AWS_ENDPOINT_URL': f'http://127.0.0.1:{port}', 'PYTHONPATH': str(ROOT)}
+        with subprocess.Popen(
+            [sys.executable, '-c', script, str(clip.parent)],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **ours},
+        ) as process:
+            deaf.settimeout(60.0)
+            asking, _ = deaf.accept()
+            process.stdin.write(b'\n')
+            process.stdin.close()
+            assert process.wait(60.0) == 0
+            asking.close()
+
+
 def test_sftp_goes_on_where_it_was(machine, clip):
     url, shown, store = machine
     transport = open_transport(url, shown)
@@ -313,6 +340,25 @@ def test_sftp_with_a_key_that_is_being_written_is_tried_again(machine, clip):
         ship(clip, url, credentials=shown)
     key.write_bytes(whole)
     ship(clip, url, credentials=shown)
+
+
+def test_sftp_to_a_machine_whose_disk_hangs_has_a_deadline(machine, clip, monkeypatch):
+    import asyncssh
+
+    async def hanging(*_):
+        await asyncio.sleep(600.0)
+
+    url, shown, store = machine
+    for call in ('open', 'write', 'close'):
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncssh.SFTPServer, call, hanging)
+            started = time.monotonic()
+            with pytest.raises(UnreachableError, match=r'no answer within 0\.5 s'):
+                ship(clip, url, 0.5, shown)
+            assert time.monotonic() - started < 60.0
+    assert not (store / 'clip-1').exists()
+    ship(clip, url, credentials=shown)
+    verify(store / 'clip-1')
 
 
 def test_sftp_talks_to_no_machine_it_does_not_know(machine, clip, tmp_path):

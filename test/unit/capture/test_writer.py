@@ -144,6 +144,33 @@ def test_what_is_being_sealed_counts_once_against_the_quota(make, event, joint_s
     assert (writer.lost, writer.deleted) == (0, 0)
 
 
+def test_a_sealing_that_hangs_is_not_waited_for_for_ever(
+    make, tmp_path, event, joint_state, monkeypatch
+):
+    gate, real = queue.SimpleQueue(), writer_module.seal
+
+    def hanging(folder):
+        (folder / 'one_0.mcap').write_bytes(bytes(MIB))
+        gate.get(timeout=30)
+        return real(folder)
+
+    monkeypatch.setattr(writer_module, 'seal', hanging)
+    monkeypatch.setattr(writer_module, 'SEAL_WAIT', 0.1)
+    writer, reports = make(spool_bytes=2 * MIB)
+    writer.start('one', event, [joint_state(0.0, a=0.0)])
+    writer.finish('complete')
+    started = tmp_path / 'one.part' / 'one_0.mcap'
+    assert grown_to(started, 0) == MIB
+    writer.start('two', event, [joint_state(0.0, a=0.0)])
+    said, refused = (reports.get(timeout=20) for _ in range(2))
+    assert 'not sealed within 0.1 s' in said.reason and not said.clip
+    assert refused.clip == 'two' and 'spool_bytes' in refused.reason
+    assert not writer.close(0.1)  # which the node tells; a new process would find the part
+    assert [path.name for path in tmp_path.iterdir()] == ['one.part']
+    gate.put(None)
+    assert reports.get(timeout=20).folder == tmp_path / 'one' and writer.lost == 0
+
+
 def grown_to(path, above, deadline=10.0):
     """A file's size, once it is above a value; at the latest after a deadline [s]."""
     end = time.monotonic() + deadline
