@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from sim2real_core.errors import Fault, Faults, InputError
 
 MOST = 1 << 63
 """Numbers of a manifest stay below: 292 years in nanoseconds."""
+NUMBERS = {'stamp': MOST * 1e-9, 'score': math.inf, 'threshold': math.inf}
+"""Of an event, and what they stay below, where they are finite."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,22 @@ def parse_manifest(text: str | bytes, source: str = MANIFEST) -> dict[str, Any]:
     for i, event in enumerate(data['events'] if isinstance(data.get('events'), list) else ()):
         if not isinstance(event, dict) or not isinstance(event.get('detector'), str):
             faults.add(f'events[{i}]', event, 'must name its detector')
+            continue
+        for key, most in NUMBERS.items():
+            if key in event and not _is_below(event[key], most):
+                faults.add(f'events[{i}].{key}', event[key], 'must be a number')
     for name, topic in data['topics'].items() if isinstance(data.get('topics'), dict) else ():
         given = topic if isinstance(topic, dict) else {}
         if type(given.get('type')) is not str or type(given.get('messages')) is not int:
             faults.add(f'topics.{name}', topic, 'must give its type and how many messages')
     faults.check()
     return data
+
+
+def _is_below(value: object, most: float) -> bool:
+    """Whether this is a number, and below a limit where there is one."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and (most == math.inf or abs(value) < most)  # type: ignore[arg-type]
 
 
 def is_sha256(value: object) -> bool:

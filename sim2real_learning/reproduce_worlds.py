@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sim2real_capture.clip import MANIFEST
+from sim2real_core.errors import Fault, InputError
 from sim2real_learning.clips import Clip, known_of
 
 
@@ -37,8 +38,12 @@ def worlds_of(clip: Clip, given: Sequence[tuple[float, str, float]] = ()) -> lis
         given: hypotheses: time after the alarm [s], address and value; on top of all else.
 
     Raises:
-        InputError: the clip's draw or estimate is not what capture writes.
+        InputError: the clip has no joint states, or its draw or estimate is not what capture
+            writes.
     """
+    if not len(clip.states.stamp):
+        mend = 'must hold joint states of this robot: give the profile of the one that moved'
+        raise InputError(Fault('clip', str(clip.folder), mend))
     known = known_of(clip.manifest, clip.folder / MANIFEST)
     begin = int(clip.states.stamp[0])
     draws = list(clip.draws)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from sim2real_bringup.cli import _common
 
@@ -28,9 +29,12 @@ def run(args: argparse.Namespace) -> int:
         print(f'{key:>9}: {clip[key] or "-"}')
     print(f'{"duration":>9}: {clip["duration"]:.3f} s, {clip["messages"]} messages')
     for event in clip['events']:
-        score = f'{event["score"]:.4g}, over {event["threshold"]:.4g}'
-        print(f'{"event":>9}: {event["detector"]} at {event["stamp"]:.3f} s: {score}')
-        print(f'{"":>9}  {event["detail"]}')
+        stamp, score, threshold = (
+            float(event.get(key, math.nan)) for key in ('stamp', 'score', 'threshold')
+        )
+        told = f'{score:.4g}, over {threshold:.4g}'
+        print(f'{"event":>9}: {event["detector"]} at {stamp:.3f} s: {told}')
+        print(f'{"":>9}  {event.get("detail", "")}')
     rows = [(name, topic['type'], topic['messages']) for name, topic in clip['topics'].items()]
     _common.show_table(('topic', 'type', 'messages'), rows)
     return 0

@@ -85,6 +85,10 @@ def test_show_refuses_what_is_no_clip(tmp_path):
         ({'schema': 99}, 'schema'),
         ({'messages': True}, 'messages'),
         ({'events': [{}]}, r'events\[0\]'),
+        ({'events': [{'detector': 'a'}, {'detector': 'b', 'stamp': 'noon'}]}, r'events\[1\]\.s'),
+        ({'events': [{'detector': 'a', 'stamp': float('nan')}]}, r'events\[0\]\.stamp'),
+        ({'events': [{'detector': 'a', 'stamp': 1e300}]}, r'events\[0\]\.stamp'),
+        ({'events': [{'detector': 'a', 'score': None}]}, r'events\[0\]\.score'),
         ({'created': None}, 'created'),
     ],
 )

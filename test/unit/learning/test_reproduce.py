@@ -136,3 +136,9 @@ def test_a_clip_without_commands_is_refused(broken, arm6):
     empty = type(broken.applied)(*(part[:0] for part in broken.applied))
     with pytest.raises(InputError, match='joint states and commands'):
         again(replace(broken, applied=empty, sent=empty), arm6)
+
+
+def test_a_clip_without_joint_states_of_this_robot_is_refused(broken, arm6):
+    nothing = broken.states._replace(**{n: v[:0] for n, v in broken.states._asdict().items()})
+    with pytest.raises(InputError, match='joint states of this robot'):
+        again(replace(broken, states=nothing), arm6)
