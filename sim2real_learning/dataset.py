@@ -80,6 +80,8 @@ class Dataset:
         images: what the network sees beside the observation, and how.
         cases: in order of their clips' ids.
         parents: content hashes of the versions it came from.
+        repeats: ids of clips that were left out because they repeat a case, in order; no part of
+            the content.
     """
 
     robot: str
@@ -92,6 +94,7 @@ class Dataset:
     images: tuple[ImageInput, ...] = ()
     cases: tuple[Case, ...] = ()
     parents: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -206,6 +209,7 @@ def ingest(
         )
     cases: list[Case] = []
     fates: list[Fate] = []
+    repeats = set(base.repeats)
     for case in base.cases:
         label = labels.get(case.clip, case.label)
         refused = _refused(label, confirmed)
@@ -223,6 +227,7 @@ def ingest(
             fates.append(Fate(info.clip, False, refused))
         elif info.sha256 and info.sha256 in known:
             fates.append(Fate(info.clip, False, f'is in it already, as {known[info.sha256]}'))
+            repeats.add(info.clip)
         elif info.clip in known.values():
             why = f'another clip of this name, with other messages, is in it ({folder})'
             fates.append(Fate(info.clip, False, why))
@@ -236,7 +241,9 @@ def ingest(
     fates = [copies.get(fate.clip, fate) if fate.kept else fate for fate in fates]
     tell(1.0, '')
     parents = (base.content_hash,) if base.cases else ()
-    return replace(base, cases=tuple(kept), parents=parents), fates
+    repeats = (repeats | set(copies)) - {case.clip for case in kept}
+    whole = replace(base, cases=tuple(kept), parents=parents, repeats=tuple(sorted(repeats)))
+    return whole, fates
 
 
 def _check(base: Dataset, meta: BundleMetadata) -> None:
@@ -276,7 +283,8 @@ def _case(
         policy = _policy_of(clip, policies)
         derived = derive(clip, profile, policy)
     except InputError as error:
-        return None, Fate(folder.name, False, '; '.join(fault.mend for fault in error.faults))
+        why = '; '.join(f'{fault.field}: {fault.mend}' for fault in error.faults)
+        return None, Fate(folder.name, False, why)
     frames = sum(len(episode.stamp) for episode in derived.episodes)
     lost = _lost(derived, int(clip.states.stamp[0])) if len(clip.states.stamp) else ''
     if not frames:

@@ -53,9 +53,18 @@ class Reason:
 
 
 def new_failures(failures: Iterable[Failure], known: Dataset | None) -> list[Failure]:
-    """Failures that the data set does not have, without false alarms and duplicates."""
-    there = {case.clip for case in known.cases} if known else set()
-    return [f for f in failures if f.clip not in there and f.label not in LEFT_OUT]
+    """Failures of its robot that the data set does not have, but false alarms and duplicates.
+
+    Nor those that repeat one which it has: they add nothing to a training.
+    """
+    there = {*(case.clip for case in known.cases), *known.repeats} if known else set()
+    return [
+        f
+        for f in failures
+        if f.clip not in there
+        and f.label not in LEFT_OUT
+        and (known is None or f.robot in ('', known.robot))
+    ]
 
 
 def due(failures: Sequence[Failure], known: Dataset | None, config: DueConfig) -> list[Reason]:

@@ -357,7 +357,7 @@ def _own(dataset: Dataset, content: str) -> dict[str, Any]:
 
 def _read(own: Mapping[str, Any], columns: Columns, paths: Sequence[Path]) -> Dataset:
     told: dict[str, Any] = {f.name: own[f.name] for f in fields(Dataset) if f.name in own}
-    lists = ('observation', 'action', 'command', 'parents', 'memory')
+    lists = ('observation', 'action', 'command', 'parents', 'memory', 'repeats')
     told.update({name: tuple(told.get(name, ())) for name in lists})
     told['images'] = images = tuple(map(_image, own.get('images', ())))
     dataset = Dataset(**{**told, 'cases': ()})

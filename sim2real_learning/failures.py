@@ -51,6 +51,7 @@ class Failure:
         values: ``{address: value}`` of the world it happened in.
         episode: seed, episode and environment of that world; None on a robot.
         estimate: what was known of the robot: ``{address: {mean, std, status}}``.
+        robot: name of its profile; ``''`` where the clip does not say.
     """
 
     clip: str
@@ -62,6 +63,7 @@ class Failure:
     values: Mapping[str, float]
     episode: tuple[int, int, int] | None
     estimate: Mapping[str, Any] = field(default_factory=dict)
+    robot: str = ''
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,7 @@ def _failure(manifest: Mapping[str, Any], world: Known, labels: Mapping[str, str
         values=world.values,
         episode=world.episode,
         estimate=world.estimate,
+        robot=str(manifest.get('profile', '')),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sim2real_capture.clip import MANIFEST
+from sim2real_capture.library import read_manifest
 from sim2real_core.errors import InputError
 from sim2real_learning import dataset_lerobot
 from sim2real_learning.clips import clip_folders
@@ -102,6 +103,7 @@ def test_clips_that_repeat_one_another_are_left_out(ingested, clips):
     assert made.frames == sum(fate.frames for fate in fates if fate.kept) > 100
     whole, _ = ingested(similar=0.0)
     assert len(whole.cases) == 3
+    assert made.repeats == (second.name,) and whole.repeats == ()
 
 
 def _start(folder):
@@ -138,6 +140,7 @@ def test_a_version_goes_on_from_another(ingested, clips, tmp_path):
     more, fates = ingested(read, folders=[first, *rest])
     assert more.parents == (base.content_hash,)
     assert 'is in it already' in fates[0].reason and 'is like' in fates[1].reason
+    assert more.repeats == (rest[0].name,)
     both, _ = ingested()
     assert [case.clip for case in more.cases] == [case.clip for case in both.cases]
     # A case that turned out a false alarm leaves the next version.
@@ -169,6 +172,17 @@ def test_a_clip_without_a_joint_state_has_no_frame(ingested, stack):
     (folder,) = silent.clips()
     made, (fate,) = ingested(folders=[folder])
     assert not made.cases and not fate.kept and 'no frame is left' in fate.reason
+
+
+def test_a_clip_of_a_policy_in_shadow_has_no_frame(ingested, stack, tmp_path):
+    rules = tmp_path / 'rules.yaml'
+    rules.write_text('topics: {policy/action_applied: {exclude: true}}')
+    shadow = stack(rules=str(rules)).run(0.5)  # it says what it sees, and sends nothing
+    shadow.trigger()
+    (folder,) = shadow.run(0.1).clips()
+    assert '/policy/observation' in read_manifest(folder)['topics']
+    made, (fate,) = ingested(folders=[folder])
+    assert not made.cases and 'no frame is left: no command in it' in fate.reason
 
 
 def test_clips_that_are_not_whole_or_of_another_schema_are_named(ingested, clips, tmp_path):
@@ -228,10 +242,11 @@ def test_what_was_written_is_read_back(tmp_path):
         Episode('b', *(getattr(whole, name)[rows] for name in PARTS))
         for rows in (slice(0, 20), slice(25, 60))
     ]
-    made = dataset(case('a'), replace(parts, episodes=tuple(split)), parents=('p' * 64,))
+    cases = case('a'), replace(parts, episodes=tuple(split))
+    made = dataset(*cases, parents=('p' * 64,), repeats=('z',))
     content = dataset_lerobot.write(made, tmp_path / 'set')
     read = dataset_lerobot.read(tmp_path / 'set')
-    assert read.content_hash == made.content_hash == content
+    assert read.content_hash == made.content_hash == content and read.repeats == ('z',)
     assert [c.clip for c in read.cases] == ['a', 'b'] and len(read.cases[1].episodes) == 2
     for ours, theirs in zip(made.cases[1].episodes, read.cases[1].episodes):
         for name in PARTS:

@@ -1,6 +1,6 @@
 """When it is time to train again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -21,6 +21,8 @@ class Trained:
     """What is asked of a data set."""
 
     cases: list = field(default_factory=list)
+    robot: str = 'arm6'
+    repeats: tuple = ()
 
 
 def rules(failures, known=None, **config):
@@ -39,6 +41,19 @@ def test_enough_new_failures():
 def test_what_was_no_failure_does_not_count():
     some = [failure('a', label='false alarm', severity=99.0), failure('b', label='duplicate')]
     assert new_failures(some, None) == [] and rules(some, count=1) == []
+
+
+def test_failures_of_another_robot_in_the_same_store_are_no_reason():
+    ours, theirs = replace(failure('a'), robot='arm6'), replace(failure('b'), robot='rover')
+    silent = failure('c')  # a clip that does not say whose it is
+    assert new_failures([ours, theirs, silent], Trained()) == [ours, silent]
+    assert new_failures([ours, theirs], None) == [ours, theirs]
+
+
+def test_what_repeats_a_case_is_not_new():
+    trained = Trained([failure('a')], repeats=('b', 'c'))
+    assert rules([failure(clip) for clip in 'abc'], trained, count=1) == []
+    assert rules([failure(clip) for clip in 'abcd'], trained, count=1) == ['count']
 
 
 def test_one_that_is_bad_enough():
