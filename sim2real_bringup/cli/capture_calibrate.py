@@ -14,7 +14,7 @@ thresholds by split conformal prediction on the episode maximum, so that at most
 of fresh nominal episodes raises an alarm of any detector."""
 EXAMPLE = """
 sim2real capture calibrate bags/nominal --robot arm6 --out thresholds.json
-sim2real capture calibrate long_run --episode 10 --alpha 0.01 --detectors all --out thresholds.json
+sim2real capture calibrate long_run --robot arm6 --episode 10 --alpha 0.01 --out thresholds.json
 """
 
 

@@ -9,7 +9,8 @@ from sim2real_bringup.cli import _common
 
 HELP = 'is it time to train again? By number and severity of new failures, or drift of the robot'
 DETAILS = """Ends with 0 when it is, with 1 when it is not: sim2real capture due clips/ --dataset
-out/failures && sim2real capture export ..."""
+out/failures && sim2real capture export ... Beside a data set only clips of its robot count that
+repeat none of its cases."""
 EXAMPLE = """
 sim2real capture due ~/.ros/sim2real/clips --dataset out/failures --count 50
 """

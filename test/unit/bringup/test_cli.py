@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -120,6 +121,17 @@ def test_every_help_has_an_example_of_its_verb(capsys, verb):
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert f'sim2real {verb}' in shown.split('example:')[1]
+
+
+@pytest.mark.parametrize('verb', cli.verbs())
+def test_every_example_is_one_that_the_verb_takes(verb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in cli.load(cli.verbs()[verb]).EXAMPLE.strip().replace('\\\n', ' ').splitlines():
+        words = shlex.split(line.partition(' > ')[0], comments=True)[1:]
+        name = next(v for v in cli.verbs() if words[: len(v.split())] == v.split())
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        cli.load(cli.verbs()[name]).add_arguments(parser)
+        assert parser.parse_args(words[len(name.split()) :])
 
 
 def test_the_map_needs_nothing_heavy_and_little_time():

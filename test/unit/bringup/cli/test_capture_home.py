@@ -10,6 +10,7 @@ from sim2real_core.files import find
 from sim2real_core.profile import load_profile
 from sim2real_policy.bundle import load_bundle
 from sim2real_sim.mujoco_simulator import MujocoSimulator
+from test.clips import copy_of
 from test.recorded import Stack
 
 POLICY = str(find('policies', 'arm6', '.onnx'))
@@ -81,6 +82,17 @@ def test_what_fails_is_counted_and_reported(clips, tmp_path):
     assert found['detectors'][0]['clips']['count'] == 2
     assert [row['address'] for row in found['addresses']] == ['link.gripper.mass']
     assert '<svg' in page.read_text()
+
+
+def test_robots_in_one_store_are_counted_one_by_one(clips, tmp_path, capsys):
+    ours, theirs = sorted(clips.glob('2*'))
+    copy_of(ours, 'ours', tmp_path)
+    copy_of(theirs, 'theirs', tmp_path, profile='rover')
+    status, found = told(tmp_path, 'stats', tmp_path)
+    assert status == 0 and found['clips'] == 2
+    assert 'counts arm6, rover together' in capsys.readouterr().err
+    status, found = told(tmp_path, 'stats', tmp_path, '--robot', 'rover')
+    assert status == 0 and found['clips'] == 1 and not capsys.readouterr().err
 
 
 def test_what_is_no_clip_is_refused(tmp_path, capsys):
