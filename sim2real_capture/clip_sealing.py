@@ -192,6 +192,8 @@ def recover(spool: Path) -> tuple[list[Path], list[Path], list[tuple[Path, OSErr
     for folder in spool.glob('*' + GONE):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in sorted(spool.glob('*' + PART)):
+        if folder.name.endswith(GONE):
+            continue  # another process has just begun to delete it
         try:
             lock = lock_folder(folder)
         except (BlockingIOError, FileNotFoundError):

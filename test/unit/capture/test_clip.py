@@ -12,9 +12,9 @@ from rosbags.rosbag2 import Reader
 
 from sim2real_capture import clip as clip_module
 from sim2real_capture import clip_sealing
-from sim2real_capture.clip import JOURNAL, MANIFEST, PART, check_name, clip_name, sha256_of
+from sim2real_capture.clip import GONE, JOURNAL, MANIFEST, PART, check_name, clip_name, sha256_of
 from sim2real_capture.clip_sealing import recover, seal
-from sim2real_capture.library import clip_info, verify
+from sim2real_capture.library import clip_info, list_clips, verify
 from sim2real_capture.ring import Record
 from sim2real_core.errors import InputError
 
@@ -187,3 +187,11 @@ def test_unsafe_names_are_refused(name):
 def test_names_tell_when_in_utc_and_what():
     when = datetime(2026, 11, 21, 1, 2, 3, tzinfo=timezone(timedelta(hours=2)))
     assert clip_name('tracking_error', when, '0a1b2c') == '20261120T230203Z_tracking_error_0a1b2c'
+
+
+def test_what_another_process_begins_to_delete_is_not_recovered(clip, monkeypatch):
+    gone = clip.rename(clip.with_name(clip.name + GONE))
+    # It came after recovery had looked for what is left of deletions.
+    monkeypatch.setattr(clip_sealing.shutil, 'rmtree', lambda *_, **__: None)
+    assert recover(gone.parent) == ([], [], [])
+    assert gone.is_dir() and list_clips(gone.parent) == []
