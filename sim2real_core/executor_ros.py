@@ -53,7 +53,7 @@ class KeptExecutor(SingleThreadedExecutor):
             ExternalShutdownException: the context was shut down.
         """
         now = time.monotonic()
-        if self._tasks or now >= self._events_due:
+        if self._has_tasks() or now >= self._events_due:
             self._events_due = now + EVENTS_PERIOD
             self._look_at_the_rest()
         self._check()
@@ -70,6 +70,12 @@ class KeptExecutor(SingleThreadedExecutor):
         wait_set.wait(max(0, int(left * 1e9)))
         self._check()
         self._work()
+
+    def _has_tasks(self) -> bool:
+        """Whether something waits that rclpy would go on with."""
+        # rclpy before 2026 keeps all tasks in one list; since then, of every ROS release, those
+        # that can go on have one of their own.
+        return bool(getattr(self, '_tasks', None) or getattr(self, '_ready_tasks', None))
 
     def _check(self) -> None:
         if not self._context.ok():

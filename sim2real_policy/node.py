@@ -10,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 
 from sim2real_core import node as core
@@ -26,6 +26,7 @@ from sim2real_policy.conversions import JointStateReader
 from sim2real_policy.decoding_ros import JointStateDecoder
 from sim2real_policy.inputs_ros import Inputs
 from sim2real_policy.latency import LatencyHistogram
+from sim2real_policy.lifecycle_ros import ManagedNode
 from sim2real_policy.loop_ros import FastLoop
 from sim2real_policy.operator_ros import Operator
 from sim2real_policy.outputs_ros import Outputs
@@ -36,7 +37,7 @@ DONE, REFUSED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILU
 STOP_WITHIN = 2.0  # [s] a stop that takes longer is cut short
 
 
-class PolicyNode(LifecycleNode):
+class PolicyNode(ManagedNode):
     """Runs a bundle, or a trajectory, on the robot of a profile; see ``PolicyConfig``.
 
     Everything between a joint state and its command happens in the thread of a
@@ -156,12 +157,11 @@ class PolicyNode(LifecycleNode):
             self._source.runtime.close()
 
     def close(self) -> None:
-        """Stop the robot, say goodbye, and drop what rclpy leaves to the garbage collector."""
+        """Stop the robot and say goodbye."""
         if self._state == 'active':
             self.trigger_deactivate()
         self._disconnect()
         self._health.close()
-        self._state_machine.destroy_when_not_in_use()
 
     # In the thread of the loop
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bundle', help='an ONNX file, or the name of a shipped one')
     _common.add_robot(parser, required=False)
     parser.add_argument(
-        '--runtime', choices=NAMES, default=REFERENCE, help=f'of the cycles (default: {REFERENCE})'
+        '--runtime', choices=NAMES, help=f'of the cycles, with --robot (default: {REFERENCE})'
     )
     parser.add_argument(
         '--calls', type=_common.natural, default=5000, help='steps to time (default: 5000)'
@@ -35,13 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure it, show it."""
+    from sim2real_core.errors import Fault, InputError
     from sim2real_core.files import find
     from sim2real_core.profile import load_profile
     from sim2real_policy.bench import OVERHEAD, cycles, overhead
     from sim2real_policy.bundle import check_robot, load_bundle
     from sim2real_policy.check import machine
+    from sim2real_policy.runtime_names import REFERENCE
     from sim2real_policy.runtimes import make_runtime
 
+    if args.runtime and not args.robot:
+        raise InputError(Fault('--robot', '', 'must be given: --runtime is of its cycles'))
     bundle = load_bundle(find('policies', args.bundle, '.onnx'))
     profile = load_profile(args.robot) if args.robot else None
     if profile is not None:
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         tell('bench', 0.5)
         ok = result['overhead']['overhead'] <= OVERHEAD
         if profile is not None:
-            runtime = make_runtime(args.runtime, bundle)
+            runtime = make_runtime(args.runtime or REFERENCE, bundle)
             result['cycle'] = cycles(bundle, profile, runtime, calls)
             runtime.close()
             ok &= result['cycle']['missed'] <= 0.01

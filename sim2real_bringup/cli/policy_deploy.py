@@ -28,6 +28,7 @@ sim2real policy deploy policy.onnx --robot arm6 --to robot@arm.local
 sim2real policy deploy policy.onnx --robot arm6 --to arm --stage limited --speed 0.2 --workspace 0.2 -0.4 0.1 0.7 0.4 0.8
 sim2real policy deploy policy.onnx --robot arm6 --to arm --stage full --restart 'systemctl --user restart policy'
 """  # noqa: E501
+SPEED = 0.25  # of the limits, in the stage limited
 
 
 def add_ssh(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ssh(parser)
     parser.add_argument('--stage', choices=STAGES, default=STAGES[0])
     parser.add_argument(
-        '--speed', type=_common.positive, default=0.25, help='share of the speed limits (limited)'
+        '--speed',
+        type=_common.positive,
+        help=f'share of the speed limits (limited; default: {SPEED})',
     )
     parser.add_argument(
         '--workspace',
@@ -112,7 +115,13 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(find('policies', args.bundle, '.onnx'))
     profile = load_profile(args.robot)
     check_robot(bundle.meta, profile)
-    if args.stage == 'limited' and profile.tool_link and not args.workspace:
+    if args.stage != 'limited':
+        limits = {'--speed': args.speed, '--workspace': args.workspace}
+        given = {name: value for name, value in limits.items() if value is not None}
+        mend = f'is of the stage limited; {args.stage} has no such limit'
+        if given:
+            raise InputError(*(Fault(name, value, mend) for name, value in given.items()))
+    elif profile.tool_link and not args.workspace:
         mend = f'give the box that {profile.tool_link} may move in while the policy is on trial'
         raise InputError(Fault('--workspace', '', mend))
     box, precision = args.workspace, args.precision or precision_of(args.runtime)
@@ -120,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         bundle=bundle,
         robot=args.robot,
         stage=args.stage,
-        speed=args.speed,
+        speed=args.speed or SPEED,
         workspace=(box[:3], box[3:]) if box else None,
         runtime=args.runtime,
         precision='' if precision == 'none' else precision,

@@ -1,12 +1,15 @@
 """The executor that keeps what it waits for: nothing is missed, whatever comes and goes."""
 
+import math
 import threading
 import time
+from collections import deque
 
 import pytest
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import ExternalShutdownException
+from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -97,6 +100,42 @@ def test_services_clients_and_guards(node, until):
         until(lambda count=count: len(rung) >= count)
         other.join()
     assert set(rung) == {threading.get_ident()}
+
+
+def test_a_service_may_wait_for_something_else(node, until):
+    """A coroutine is gone on with, though nothing else asks for rclpy's part of the work."""
+    asked = Future()
+
+    async def serve(_, response):
+        response.message = await asked
+        return response
+
+    node.create_service(Trigger, 'serve', serve, callback_group=ReentrantCallbackGroup())
+    client = node.create_client(Trigger, 'serve')
+    until(client.service_is_ready)
+    answer = client.call_async(Trigger.Request())
+    node.create_timer(0.2, lambda: asked.done() or asked.set_result('at last'))
+    until(answer.done)
+    assert answer.result().message == 'at last'
+
+
+@pytest.mark.parametrize('kept', ['_tasks', '_ready_tasks'])
+def test_tasks_are_seen_wherever_this_rclpy_keeps_them(node, kept):
+    """The list is private, and every ROS release renamed it with an update in 2026."""
+    executor = KeptExecutor(node)
+    for name in ('_tasks', '_ready_tasks'):
+        vars(executor).pop(name, None)
+    vars(executor)[kept] = tasks = deque()
+    looked = []
+    executor._look_at_the_rest = lambda: looked.append(True)
+    executor._events_due = math.inf
+    executor.spin_once(0.0)
+    assert not looked
+    tasks.append('a task')
+    executor.spin_once(0.0)
+    assert looked
+    executor.remove_node(node)
+    executor.shutdown()
 
 
 def test_what_others_take_is_left_to_them(node, until):

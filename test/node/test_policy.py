@@ -272,6 +272,15 @@ def test_a_wrong_bundle_does_not_configure(world, tmp_path):
     assert made.change(Transition.TRANSITION_CONFIGURE)
 
 
+def test_a_transition_that_does_not_fit_is_refused_and_changes_nothing(world, tmp_path):
+    made = world(bundle=write(tmp_path / 'p.onnx'))
+    assert not made.change(Transition.TRANSITION_ACTIVATE)
+    assert not made.change(99)
+    assert made.state() == 'unconfigured'
+    assert made.change(Transition.TRANSITION_CONFIGURE) and made.state() == 'inactive'
+    assert not made.change(Transition.TRANSITION_CONFIGURE) and made.state() == 'inactive'
+
+
 def test_acts_and_tells(running):
     made = running(bias=1.0, aimed=True)
     made.ask()

@@ -15,6 +15,11 @@ def test_a_bundle_for_another_robot_is_refused_by_name(verb, capsys):
     assert 'bundle.robot' in capsys.readouterr().err
 
 
+def test_a_runtime_to_time_needs_the_robot_whose_cycles_it_is_in(capsys):
+    assert main(['policy', 'bench', 'arm6', '--runtime', 'tensorrt']) == InputError.exit_code
+    assert '--robot' in capsys.readouterr().err
+
+
 def test_build_without_a_gpu_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr(gpu, 'DRIVER', 'libcuda-that-is-not-there.so.1')
     assert main(['policy', 'build', 'arm6', '--robot', 'arm6']) == MissingError.exit_code
@@ -45,6 +50,8 @@ LIMITED = ('--stage', 'limited', '--workspace')
         ((*LIMITED, *'111000'), 'workspace_low = 1.0: x must be less'),
         ((*LIMITED, 'nan', *'00111'), 'workspace_low'),
         (('--speed', '0'), '0: must be a positive number'),
+        (('--stage', 'full', '--speed', '0.2'), '--speed = 0.2: is of the stage limited'),
+        (('--workspace', *'000111'), '--workspace = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]: is of'),
     ],
 )
 def test_what_cannot_be_deployed_is_named_before_the_robot_is_asked(given, said, capsys):
