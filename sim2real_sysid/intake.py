@@ -56,6 +56,7 @@ class Intake:
         longest_gap: that can be bridged [s].
         stamp: of the newest sample of use [s].
         passed: seconds since the last call of :meth:`runs`.
+        ceiling: (2, nj) sizes from which on negative and positive efforts are no measurement.
     """
 
     def __init__(self, profile: RobotProfile) -> None:
@@ -77,6 +78,7 @@ class Intake:
         self.waiting = 0
         self.period = self.passed = 0.0
         self.longest_gap = math.inf
+        self.ceiling = np.stack([self._largest, self._largest])
         self.faults: Counter[str] = Counter()
 
     def take(self, stamp: float, position: Array, effort: Array) -> bool:
@@ -136,7 +138,8 @@ class Intake:
         A driver without an effort sensor may report zero, always; it is believed once it has
         reported two values.
         """
-        efforts = np.where(np.abs(efforts) < self._largest, efforts, np.nan)
+        low, high = self.ceiling
+        efforts = np.where((efforts > -low) & (efforts < high), efforts, np.nan)
         if self._alive.all():
             return efforts
         for effort in efforts:

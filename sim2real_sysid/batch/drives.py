@@ -15,7 +15,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch.data import Recording
 from sim2real_sysid.batch.rollouts import drivable
-from sim2real_sysid.batch.signals import smooth
+from sim2real_sysid.batch.signals import plateaus, smooth
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.servo import Servo
 
@@ -34,6 +34,7 @@ def drive_estimates(
     for recording in recordings:
         for segment in recording.segments:
             identifier.restart()
+            effort = np.where(plateaus(segment.effort), np.nan, segment.effort)
             k = 0
             for first in range(0, len(segment), CHUNK):
                 part = slice(first, first + CHUNK)
@@ -41,7 +42,7 @@ def drive_estimates(
                 while k < len(segment.command) and segment.command_stamp[k] <= stamps[-1]:
                     identifier.command(float(segment.command_stamp[k]), segment.command[k])
                     k += 1
-                identifier.follow(stamps, segment.position[part], segment.effort[part])
+                identifier.follow(stamps, segment.position[part], effort[part])
     return identifier.estimates()[0]
 
 
