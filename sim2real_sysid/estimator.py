@@ -263,7 +263,8 @@ class OnlineIdentifier:
 
     def _opened(self) -> None:
         """The filters behind the rows are new."""
-        self._intake.longest_gap = self._rows.longest_gap
+        # Slower filters bridge longer gaps, whose samples need slower ones still: not on and on.
+        self._intake.longest_gap = min(self._intake.longest_gap, self._rows.longest_gap)
         self._drives.open(self._rows.bandwidth, self._intake.period)
         self._play.open(self._intake.coarseness)
 

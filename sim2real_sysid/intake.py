@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 
 HOLD = 0.1  # s that samples are collected
 MOST_WAITING = 256  # samples that are worked off together
+BRIDGED = 15.0  # periods, about the longest gap that filters for even samples bridge
 RATE_SAMPLES = 50  # intervals from which the sample period is learned
 REMEMBERED = 500.0  # intervals from which it is known how even they are
 JUMP = 3.0  # times the speed limit
@@ -173,8 +174,11 @@ class Intake:
     def _learn_period(self, intervals: Array) -> None:
         if self.period == 0.0:
             self._intervals += intervals.tolist()
-            if len(self._intervals) >= RATE_SAMPLES:
-                self.period = float(np.median(self._intervals))
+            if len(self._intervals) < RATE_SAMPLES:
+                return
+            intervals = np.array(self._intervals)
+            self.period = float(np.median(intervals))
+            intervals = intervals[intervals <= BRIDGED * self.period]
         keep = max(1.0 - len(intervals) / REMEMBERED, 0.0)
         self._lengths = keep * self._lengths + intervals.sum()
         self._cubes = keep * self._cubes + (intervals**3).sum()

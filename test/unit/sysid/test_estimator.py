@@ -250,6 +250,15 @@ def dropped(record, rng):
         setattr(record, name, getattr(record, name)[keep])
 
 
+def silent_at_times(record, rng):
+    """A fifth of the samples is lost, up to 0.15 s in a row."""
+    keep = np.ones(len(record.stamp), dtype=bool)
+    for k in rng.integers(0, len(keep), len(keep) // 90):
+        keep[k : k + rng.integers(5, 31)] = False
+    for name in ('stamp', 'position', 'effort'):
+        setattr(record, name, getattr(record, name)[keep])
+
+
 def jittered(record, rng):
     """Sampled at uneven times."""
     stamp = record.stamp + rng.uniform(-0.4, 0.4, len(record.stamp)) / 200
@@ -288,6 +297,7 @@ def swapped(record, rng):
         (burst, 9),
         (glitches, 11),
         (dropped, 9),
+        (silent_at_times, 9),
         (jittered, 10),
         (repeated, 11),
         (restarted, 10),
