@@ -55,6 +55,7 @@ TELLING = 0.03  # share of the noise that a late command must make, or a row tel
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
 FADES = 3.0  # lags of one over this, in sample periods, are hardly seen
 UNEVEN = 10.0  # stamps that are off by one over this, in sample periods, are in full doubt
+CHANCE = 2.0  # standard deviations that two fits may differ by
 LEAST_GAIN = 5.0  # standard deviations of the gain that delay and lag can be told by
 SPARSE = 4  # the bank gets one row of so many
 CYCLE = 8e-5  # s, deviation of delay and lag as drives work in cycles, of a quarter of a ms, say
@@ -353,17 +354,17 @@ class DriveIdentifier:
         Stamps may be uneven in spite of even samples. It seems like noise of the encoders then,
         and is more than that: what taking off that noise changes counts as uncertain, the more
         so the less even stamps are. And the loops of a stiff drive answer a step faster than
-        cubics can follow, which passes for positions and velocities that are late: so does what
-        it changes that both are equally late.
+        cubics can follow, which passes for positions and velocities that are late, and trades
+        against the lag: so does what it changes of the lag that both are equally late.
         """
         uneven = math.sqrt(self._uneven[1] / max(self._uneven[0], 1.0))
         share = min(1.0, UNEVEN * uneven / max(self._period, 1e-9))
         start, deviation, use = self._start, self._deviation, self._usable()
         plain = self._blocks.solve(start, deviation, use, corrected=False)
         alike = self._blocks.solve(start[:, :5], deviation[:, :5], use, combined=EQUALLY_LATE)
-        covariance = fit.covariance.copy()
-        for doubt in (share * (fit.mean - plain.mean)[:, :4], fit.mean[:, :4] - alike.mean[:, :4]):
-            covariance[:, :4, :4] += doubt[:, :, None] * doubt[:, None, :]
+        doubt = share * (fit.mean - plain.mean)
+        covariance = fit.covariance + doubt[:, :, None] * doubt[:, None, :]
+        covariance[:, LAG, LAG] += _beyond_chance(fit, alike)[:, LAG]
         return replace(fit, covariance=covariance)
 
     def _known(self) -> tuple[Array, Array, Array, Array]:
@@ -474,6 +475,18 @@ def _unknown(profile: RobotProfile, address: str) -> ParameterEstimate:
     """Before any command was heard."""
     unit = quantity(address, profile).unit
     return ParameterEstimate(nominal(profile, address), math.inf, 'not_identified', unit)
+
+
+def _beyond_chance(fit: Fit, alike: Fit) -> Array:
+    """Squares (nj, k) of what a fit differs by from one with fewer unknowns, but for chance.
+
+    Were both right, the variance of the difference would be that of the one less that of the
+    other (Hausman 1978).
+    """
+    k = alike.mean.shape[1]
+    chance = np.diagonal(fit.covariance[:, :k, :k] - alike.covariance, axis1=1, axis2=2)
+    beyond = np.square(fit.mean[:, :k] - alike.mean) - CHANCE**2 * np.maximum(chance, 0.0)
+    return np.maximum(beyond, 0.0)
 
 
 def ratios(fit: Fit) -> tuple[Array, Array]:
