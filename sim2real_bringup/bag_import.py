@@ -199,7 +199,7 @@ def _times(table: Table, mapping: LogMapping, rows: int, faults: Faults) -> Stam
     if still.size:
         k = int(still[0]) + 1
         where = f'{table.path}, {table.place(k)}'
-        mend = 'time must advance with every row (is the unit right?)'
+        mend = 'time must advance with every row (is the unit right? one row holds all joints)'
         faults.found.append(Fault(f'column {time.column}', float(seconds[k]), mend, where))
     return stamps
 

@@ -175,7 +175,7 @@ def read_mapping(path: str | Path) -> LogMapping:
         except InputError as error:
             faults.extend(error)
     reader = _Reader(faults, profile, 'coupling' in file.data)
-    time = reader.config(Time, file.data.get('time'), ('time',))
+    time = reader.time(file.data.get('time'))
     joints = reader.joints(file.data.get('joints'))
     couplings = reader.couplings(file.data.get('coupling'), joints)
     imu = reader.imu(file.data.get('imu', {}), 'imu' in file.data)
@@ -223,6 +223,12 @@ class _Reader:
         except InputError as error:
             self._faults.extend(error)
         return None
+
+    def time(self, given: Any) -> Any:
+        """When: a column's name, or a mapping."""
+        if isinstance(given, (str, int)) and not isinstance(given, bool):
+            given = {'column': given}
+        return self.config(Time, given, ('time',))
 
     def joints(self, given: Any) -> dict[str, JointMapping]:
         """The joints; all must have the same quantities, since a message holds all or none."""

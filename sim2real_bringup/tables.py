@@ -1,4 +1,4 @@
-"""Measured tables: the columns of a CSV or MATLAB file by name, as arrays."""
+"""Measured tables: the columns of a CSV, Parquet or MATLAB file by name, as arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.errors import Fault, Faults, InputError
+from sim2real_core.errors import Fault, Faults, InputError, MissingError
 
 Array = npt.NDArray[np.float64]
 DELIMITERS = (';', '\t', ',')
@@ -77,17 +77,18 @@ class Table:
 
 
 def read_table(path: str | Path) -> Table:
-    """Read ``.csv`` (also ``.tsv``, ``.txt``) or ``.mat``.
+    """Read ``.csv`` (also ``.tsv``, ``.txt``), ``.parquet`` or ``.mat``.
 
     CSV: separated by semicolons, tabs, commas or blanks; names in the first line (columns are
     numbered from 0 when it holds numbers), units perhaps in the second; lines that start with
     ``#`` or ``%`` are comments, the last of them before the data may hold the names; a decimal
     comma is understood where commas do not separate, and what a spreadsheet puts in front (a byte
     order mark, ``sep=;``). MATLAB: fields of structures are ``log.q``, columns of a matrix
-    ``q[0]``.
+    ``q[0]``, as is the first of a Parquet column of lists.
 
     Raises:
         InputError: unreadable; every column that holds something else than numbers is named.
+        MissingError: pyarrow is not installed, which reads Parquet.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -96,7 +97,41 @@ def read_table(path: str | Path) -> Table:
         return _read_mat(path)
     if path.suffix.lower() in ('.csv', '.tsv', '.txt'):
         return _read_csv(path)
-    raise InputError(Fault('file', str(path), 'must end in .csv, .tsv, .txt or .mat'))
+    if path.suffix.lower() == '.parquet':
+        return _read_parquet(path)
+    raise InputError(Fault('file', str(path), 'must end in .csv, .tsv, .txt, .parquet or .mat'))
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        mend = 'pyarrow, which reads Parquet: pip install pyarrow, or save the log as CSV'
+        raise MissingError(mend) from error
+    try:
+        content = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(Fault('file', str(path), f'not a Parquet file ({error})')) from error
+    columns, integers, texts = {}, {}, {}
+    for name, column in zip(content.column_names, content.columns):
+        if pa.types.is_timestamp(column.type):  # as nanoseconds since 1970
+            column = column.cast(pa.timestamp('ns', column.type.tz)).cast(pa.int64())
+        kind = column.type
+        if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            try:
+                columns[name] = np.array(column.to_pylist(), dtype=float)
+            except (TypeError, ValueError):  # of several lengths, or of something else
+                texts[name] = str(kind)
+            continue
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            texts[name] = str(kind)
+            continue
+        columns[name] = column.cast(pa.float64(), safe=False).to_numpy()
+        large = (np.abs(columns[name]) > EXACT).any()
+        if pa.types.is_integer(kind) and not column.null_count and large:
+            integers[name] = column.cast(pa.int64()).to_numpy()
+    return Table(path, columns, None, integers, texts)
 
 
 def _read_mat(path: Path) -> Table:

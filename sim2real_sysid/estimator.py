@@ -34,7 +34,8 @@ from sim2real_sysid.posterior import (
     fit,
     solve,
 )
-from sim2real_sysid.quality import QualityMonitor
+from sim2real_sysid.quality import QualityMonitor, in_force
+from sim2real_sysid.quality_explain import HIGH, LOW
 from sim2real_sysid.regression import (
     ARMATURE,
     COULOMB,
@@ -45,7 +46,7 @@ from sim2real_sysid.regression import (
     VISCOUS,
     RowBuilder,
 )
-from sim2real_sysid.report import Knowledge, Reporter
+from sim2real_sysid.report import Knowledge, Reporter, doubted
 from sim2real_sysid.servo import Servo
 from sim2real_sysid.steps import step_timing
 from sim2real_sysid.stribeck import slow_friction, steepest
@@ -64,9 +65,11 @@ SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's 
 LEAST_MASS = 0.1  # of a payload, for the same [kg]
 FRICTION = (VISCOUS, COULOMB, OFFSET, RISE, BEND)
 AT_LIMIT = 0.98  # share of the effort limit
+DIGITS = 1e-9  # relative
 COARSER = 1.25  # times the period that the filters are made for, when they are made anew
 DOUBTED = {
     'effort_saturated': 1.0,
+    'stamp_units': math.inf,
     'effort_units': 60.0,
     'effort_sign': 60.0,
     'effort_constant': 60.0,
@@ -75,8 +78,8 @@ DOUBTED = {
     'position_order': 60.0,
     'position_range': 60.0,
 }
-"""Findings after which a joint is not believed, and for how long [s]. All but the first spoil what
-it told before, too; other findings are about samples that are left out by themselves."""
+"""Findings after which a joint, or all, are not believed, and for how long [s]. All but the first
+spoil what was told before, too; other findings are of samples that are left out by themselves."""
 FAR = 0.06  # rad or m, from which on it is asked whether a zero is too far off
 MOST_CHANGES = 20  # that are reported
 LEAST_OLD = 12  # blocks that a change is held against
@@ -114,6 +117,7 @@ class OnlineIdentifier:
         self._constants = np.array(torque_constants_of(self.config.torque_constants, nj))
         self._body = RigidBody(profile, zeros=self.config.zero_error > 0.0)
         self._intake = Intake(profile)
+        self._largest = self._intake.ceiling
         self._rows = RowBuilder(profile, self.config, self._body)
         self._moments = Moments(nj, self._rows.columns, self.config.memory)
         own = np.zeros((nj, FULL))
@@ -126,6 +130,7 @@ class OnlineIdentifier:
         self._drives = DriveIdentifier(profile, self.config)
         self._play = PlayIdentifier(profile, self.config, self._body)
         self._commands: deque[tuple[float, Array]] = deque(maxlen=MOST_COMMANDS)
+        self._commanded = -math.inf, np.full(nj, np.nan)  # the last one that was worked off
         self._quality = QualityMonitor(profile, self._body)
         self._doubted = np.full(nj, -math.inf)  # until when a joint is not believed [s]
         self._greatest = np.zeros(nj)  # effort seen
@@ -194,7 +199,8 @@ class OnlineIdentifier:
         self._doubt()
         newest = self._intake.raw[0][-1]
         while self._commands and self._commands[0][0] < newest:
-            self._drives.command(*self._commands.popleft())
+            self._commanded = self._commands.popleft()
+            self._drives.command(*self._commanded)
         told = False
         for k, run in enumerate(self._intake.runs()):
             if k == 0:
@@ -217,20 +223,33 @@ class OnlineIdentifier:
         What was learned of it until the evidence was there is forgotten.
         """
         stamps, positions, efforts = self._intake.raw
-        self._quality.extend(stamps, positions, efforts)
+        self._quality.extend(stamps, positions, efforts, self._in_force(stamps))
         self._greatest = np.fmax(self._greatest, np.fmax.reduce(np.abs(efforts), axis=0))
         # A drive at its own limit measures what it gives; a sensor that is cut below does not.
         whole = self._greatest >= AT_LIMIT * self.profile.array('effort')
+        spoiled = np.zeros_like(whole)
         for finding in self._quality.findings:
             if finding.what in DOUBTED and finding.until > self._judged:
-                of = np.array([name == finding.joint for name in self.profile.joint_names])
+                of = np.array([finding.joint in ('', name) for name in self.profile.joint_names])
                 if finding.what == 'effort_saturated':
                     of &= ~whole
                 self._doubted[of] = finding.until + DOUBTED[finding.what]
                 if finding.what != 'effort_saturated':
-                    self._moments.drop(of)
-                    self._play.forget(of)
+                    spoiled |= of
+        ceiling = np.where(whole, np.inf, self._quality.ceiling)
+        ceiling = np.minimum(self._largest, (1.0 - DIGITS) * ceiling)
+        spoiled |= (ceiling < self._intake.ceiling).any(axis=0)  # what is cut was learned from
+        self._intake.ceiling = ceiling
+        if spoiled.any():
+            self._moments.drop(spoiled)
+            self._play.forget(spoiled)
         self._judged = max([self._judged, *(f.until for f in self._quality.findings)])
+
+    def _in_force(self, stamps: Array) -> Array:
+        """Commands (n, nj) in force at samples that wait; NaN where none was heard."""
+        known = [self._commanded, *self._commands]
+        said, values = (np.array(part) for part in zip(*known))
+        return in_force(stamps, said, values, self.profile.command.timeout)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -244,7 +263,8 @@ class OnlineIdentifier:
 
     def _opened(self) -> None:
         """The filters behind the rows are new."""
-        self._intake.longest_gap = self._rows.longest_gap
+        # Slower filters bridge longer gaps, whose samples need slower ones still: not on and on.
+        self._intake.longest_gap = min(self._intake.longest_gap, self._rows.longest_gap)
         self._drives.open(self._rows.bandwidth, self._intake.period)
         self._play.open(self._intake.coarseness)
 
@@ -342,8 +362,29 @@ class OnlineIdentifier:
         return self._whole(self._reporter.report(stamp, knowledge, self.changes))
 
     def _whole(self, estimate: Estimate) -> Estimate:
-        """With what is known of the drives."""
-        return self._drives.add_to(self._play.add_to(estimate))
+        """With what is known of the drives, if what they tell is believed."""
+        estimate = self._drives.add_to(self._play.add_to(estimate))
+        bad = (self._doubted > estimate.stamp) | (self._intake.ceiling < self._largest).any(axis=0)
+        names = {name for name, flag in zip(self.profile.joint_names, bad) if flag}
+        lost = {a for a in self._drives.addresses if a.split('.')[1] in names}
+        if any(finding.what == 'effort_units' for finding in self.findings):
+            lost |= self._of_other_units(estimate)
+        return doubted(estimate, lost) if lost else estimate
+
+    def _of_other_units(self, estimate: Estimate) -> set[str]:
+        """What is not known where some joint has another unit: all of joints with odd gains.
+
+        A heavy payload and much friction would explain their efforts, too.
+        """
+        gains = {
+            a.split('.')[1]: p.mean for a, p in estimate.identified.items() if a.endswith('.gain')
+        }
+        odd = {joint for joint, gain in gains.items() if not LOW < gain < HIGH}
+        return {
+            a
+            for a in (estimate.parameters if odd else ())
+            if a.startswith('link.') or a.split('.')[1] in odd
+        }
 
     def _look_for_change(self, stamp: float) -> None:
         """Hold the newest closed blocks against the older ones."""

@@ -26,6 +26,7 @@ KINDS = {
     'stamp_order': (TIME, 'stamp each message once, when it is measured, and keep the order'),
     'stamp_restart': (TIME, 'keep one clock for the whole log'),
     'stamp_invalid': (TIME, 'set header.stamp in the driver'),
+    'stamp_units': (TIME, 'give stamps in seconds, or the time of the log its unit'),
     'stamp_gaps': (TIME, 'check the driver and the network, or cut the log there'),
     'stamp_jitter': (TIME, 'stamp in the driver, from the clock of the measurement'),
     'messages_dropped': (TIME, 'record on the robot, or with a deeper queue'),

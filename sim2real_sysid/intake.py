@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 
 HOLD = 0.1  # s that samples are collected
 MOST_WAITING = 256  # samples that are worked off together
+BRIDGED = 15.0  # periods, about the longest gap that filters for even samples bridge
 RATE_SAMPLES = 50  # intervals from which the sample period is learned
 REMEMBERED = 500.0  # intervals from which it is known how even they are
 JUMP = 3.0  # times the speed limit
@@ -56,6 +57,7 @@ class Intake:
         longest_gap: that can be bridged [s].
         stamp: of the newest sample of use [s].
         passed: seconds since the last call of :meth:`runs`.
+        ceiling: (2, nj) sizes from which on negative and positive efforts are no measurement.
     """
 
     def __init__(self, profile: RobotProfile) -> None:
@@ -77,6 +79,7 @@ class Intake:
         self.waiting = 0
         self.period = self.passed = 0.0
         self.longest_gap = math.inf
+        self.ceiling = np.stack([self._largest, self._largest])
         self.faults: Counter[str] = Counter()
 
     def take(self, stamp: float, position: Array, effort: Array) -> bool:
@@ -136,7 +139,8 @@ class Intake:
         A driver without an effort sensor may report zero, always; it is believed once it has
         reported two values.
         """
-        efforts = np.where(np.abs(efforts) < self._largest, efforts, np.nan)
+        low, high = self.ceiling
+        efforts = np.where((efforts > -low) & (efforts < high), efforts, np.nan)
         if self._alive.all():
             return efforts
         for effort in efforts:
@@ -170,8 +174,11 @@ class Intake:
     def _learn_period(self, intervals: Array) -> None:
         if self.period == 0.0:
             self._intervals += intervals.tolist()
-            if len(self._intervals) >= RATE_SAMPLES:
-                self.period = float(np.median(self._intervals))
+            if len(self._intervals) < RATE_SAMPLES:
+                return
+            intervals = np.array(self._intervals)
+            self.period = float(np.median(intervals))
+            intervals = intervals[intervals <= BRIDGED * self.period]
         keep = max(1.0 - len(intervals) / REMEMBERED, 0.0)
         self._lengths = keep * self._lengths + intervals.sum()
         self._cubes = keep * self._cubes + (intervals**3).sum()

@@ -53,7 +53,7 @@ class QualityMonitor:
         self._armature = profile.array('armature')
         self._continuous = np.array([joint.type == 'continuous' for joint in profile.joints])
         self._findings = Findings()
-        self._stamps = StampChecks(self._findings)
+        self._stamps = StampChecks(self._findings, 1.0 / profile.rates.joint_state_rate)
         self._positions = PositionChecks(profile, self._findings)
         self._efforts = EffortChecks(profile, self._findings)
         self._stamp = np.zeros(MOST)
@@ -174,6 +174,11 @@ class QualityMonitor:
         """All that was found so far."""
         return self._findings.all()
 
+    @property
+    def ceiling(self) -> Array:
+        """(2, nj) where negative and positive efforts are cut; infinite where none are."""
+        return self._efforts.ceiling
+
     def present(self) -> tuple[Finding, ...]:
         """What was found and has not ceased."""
         if self._last is None:
@@ -185,6 +190,23 @@ class QualityMonitor:
         """(nj,) joints whose ``position`` or ``effort`` cannot be believed at present."""
         bad = {finding.joint for finding in self.present() if finding.spoils == signal}
         return np.array([name in bad for name in self._names])
+
+
+def in_force(stamp: Array, command_stamp: Array, command: Array, timeout: float) -> Array:
+    """Command in force at each sample (n, nj); NaN where none is.
+
+    Args:
+        stamp: (n,) of the samples [s].
+        command_stamp: (m,) ascending, from when on each command is in force [s].
+        command: (m, nj).
+        timeout: after which a command counts no more [s].
+    """
+    at = np.searchsorted(command_stamp, stamp, side='left') - 1
+    known = at >= 0
+    known[known] = stamp[known] - command_stamp[at[known]] <= timeout
+    out = np.full((len(stamp), command.shape[1]), np.nan)
+    out[known] = command[at[known]]
+    return out
 
 
 def check(

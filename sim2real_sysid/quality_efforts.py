@@ -20,12 +20,17 @@ DIGITS = 1e-6  # of the largest effort: below it is arithmetic, not a sensor
 NOISY = 2.0  # noise of so many steps of the sensor hits the same value rarely
 FEWEST_TIES = 4  # of three equal samples in a row
 FEWEST_MOVING = 8  # windows
-WINDOW = 32  # samples
+WINDOW, FEWEST_INSIDE = 32, 8  # samples; those between the largest values
 FEWEST_NOISY, MOST_DULL = 20, 0.25  # windows with noise; share of those without
 
 
 class EffortChecks:
-    """Checks of all joints' efforts."""
+    """Checks of all joints' efforts.
+
+    Attributes:
+        ceiling: (2, nj) sizes at which negative and positive efforts are cut; infinite where
+            nothing says that they are.
+    """
 
     def __init__(self, profile: RobotProfile, findings: Findings) -> None:
         nj = len(profile.joints)
@@ -40,6 +45,7 @@ class EffortChecks:
         self._noisy, self._dull = np.zeros(nj), np.zeros(nj)  # windows with noise, and without
         self._extreme = np.zeros((2, nj))  # largest efforts seen, negative and positive
         self._ties = np.zeros((2, nj))
+        self.ceiling = np.full((2, nj), np.inf)
         self._explanations = Explanations(nj)
         self._turn = 0
 
@@ -104,12 +110,15 @@ class EffortChecks:
             evidence = f'the effort is at its limit, {self._limit[j]:.3g}'
             self._findings.note(self._names[j], 'effort_saturated', *block.span, evidence)
         level = self._cut(block.effort)
-        for j in np.flatnonzero(level > 0):
-            evidence = f'the effort is cut at {level[j]:.3g}'
+        exceeded = self._extreme > self.ceiling
+        self.ceiling = np.where(exceeded, np.inf, np.minimum(self.ceiling, level))
+        lowest = level.min(axis=0)
+        for j in np.flatnonzero(np.isfinite(lowest)):
+            evidence = f'the effort is cut at {lowest[j]:.3g}'
             self._findings.note(self._names[j], 'effort_saturated', *block.span, evidence)
 
     def _cut(self, effort: Array) -> Array:
-        """The level (nj,) that efforts do not exceed; 0 where none is cut.
+        """The levels (2, nj) that efforts do not exceed; infinite where none is cut.
 
         There the noise stops that they have everywhere else, be the joint in motion or at rest:
         the largest value seen comes again and again.
@@ -128,28 +137,30 @@ class EffortChecks:
             ties[side] = (equal & (sign * effort[1:-1] == self._extreme[side])).sum(axis=0)
         self._ties += ties
         largest = self._extreme.max(axis=0)
-        self._count_noisy(effort, step, largest)
+        self._count_noisy(effort, step)
         noisy = (self._noisy >= FEWEST_NOISY) & (self._dull <= MOST_DULL * self._noisy)
         here = (self._ties >= FEWEST_TIES) & (ties > 0) & (self._extreme >= 0.5 * largest)
-        return np.where(
-            noisy & here.any(axis=0), np.where(here, self._extreme, 0.0).max(axis=0), 0
-        )
+        return np.where(noisy & here, self._extreme, np.inf)
 
-    def _count_noisy(self, effort: Array, step: Array, largest: Array) -> None:
-        """Count windows with noise and without; those that reach the largest value are neither.
+    def _count_noisy(self, effort: Array, step: Array) -> None:
+        """Count windows with noise and without, as the samples show it that may be whole.
 
         Of white noise, neighbouring second differences have the mean product -4 variances.
         """
         m = (len(step) - 2) // WINDOW
         if m <= 0:
             return
+        inside = (effort > -self._extreme[0]) & (effort < self._extreme[1])
+        inside = inside[3:] & inside[2:-1] & inside[1:-2] & inside[:-3]
         second = np.diff(step, axis=0)
-        product = (second[1:] * second[:-1])[: m * WINDOW].reshape(m, WINDOW, -1).mean(axis=1)
-        variance = np.maximum(-product, 0.0) / 4.0
-        inside = np.abs(effort[: m * WINDOW]).reshape(m, WINDOW, -1).max(axis=1) < largest
-        least = np.square(np.maximum(NOISY * self._quantum, DIGITS * largest))
-        self._noisy += (inside & (variance > least)).sum(axis=0)
-        self._dull += (inside & (variance <= least)).sum(axis=0)
+        product = np.where(inside, second[1:] * second[:-1], 0.0)
+        product, inside = (x[: m * WINDOW].reshape(m, WINDOW, -1) for x in (product, inside))
+        count = inside.sum(axis=1)
+        variance = np.maximum(-product.sum(axis=1), 0.0) / (4.0 * np.maximum(count, 1))
+        least = np.square(np.maximum(NOISY * self._quantum, DIGITS * self._extreme.max(axis=0)))
+        telling = count >= FEWEST_INSIDE
+        self._noisy += (telling & (variance > least)).sum(axis=0)
+        self._dull += (telling & (variance <= least)).sum(axis=0)
 
     def _explain(self, block: Block, motion: Motion) -> None:
         """Whether the motion explains the efforts; a few joints at a time, for steady work."""

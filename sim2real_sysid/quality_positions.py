@@ -40,7 +40,7 @@ class PositionChecks:
         nj = len(profile.joints)
         self._findings = findings
         self._names = profile.joint_names
-        self._interface = profile.command.interface
+        self._interface = profile.command.drives
         lower, upper = profile.array('lower'), profile.array('upper')
         self._limit = profile.array('velocity')
         limited = np.isfinite(upper - lower)

@@ -20,17 +20,23 @@ MOST_JITTER = 0.25  # of the period
 MOST_DISORDER = 0.002
 GAP = 10.0  # periods
 SHORTEST_GAP = 0.25  # [s]
+OTHER_UNIT = 100.0  # times the period there should be, or one over it
 
 
 class StampChecks:
     """Looks at stamps and cuts a log where time starts over.
 
+    Args:
+        findings: where to note what is wrong.
+        usual: time between samples that the robot's profile has [s].
+
     Attributes:
         period: usual time between samples [s]; 0 before it is known.
     """
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, usual: float) -> None:
         self._findings = findings
+        self._usual = usual
         self._newest = -math.inf
         self.period = 0.0
         # Sums with memory: intervals, their lengths, squares of robust deviations, samples,
@@ -121,6 +127,9 @@ class StampChecks:
             self._findings.note('', 'stamp_order', now, now, evidence)
         if self._intervals < LEAST_INTERVALS:
             return
+        if not 1.0 / OTHER_UNIT < self.period / self._usual < OTHER_UNIT:
+            evidence = f'stamps are {self.period:.3g} s apart, not {self._usual:.3g} s'
+            self._findings.note('', 'stamp_units', now, now, evidence)
         dropped = 1.0 - self.period * self._intervals / self._length
         if dropped > MOST_DROPPED:
             evidence = f'{dropped:.0%} of the messages are missing'

@@ -17,7 +17,7 @@ is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -39,6 +39,7 @@ BOTH_WAYS = 0.1  # least share of the rarer direction, before friction counts as
 EVIDENT = 4.0  # standard deviations, before a further effect is believed
 LEAST_TILT = 0.05  # share of the viscous friction, before its directions differ
 MOST_BEND = 0.5  # of the logarithm of a Stribeck velocity, about that of its column
+IMPOSSIBLE = 6.0  # standard deviations beyond what can be: the data are not of this robot
 MOST_TIED = 4  # parameters that one is said to be confounded with
 AT_MOST = 0.1  # rad or m of a position offset make a difference, whatever gravity says
 
@@ -181,6 +182,10 @@ class Reporter:
         changes: tuple[Change, ...],
     ) -> Estimate:
         known = {row.address: self._parameter(row, knowledge) for row in [*main, *full]}
+        wrong = {row.joint for row in main if row.joint >= 0 and self._impossible(row)}
+        for row in (*main, *full):  # what is far from possible makes what goes with it doubtful
+            if row.joint in wrong:
+                known[row.address] = replace(known[row.address], status='not_identified')
         order = tuple(a for a, p in known.items() if p.status == 'identified')
         sizes = len(main), len(full)
         whole = np.zeros((sum(sizes), sum(sizes)))
@@ -211,6 +216,13 @@ class Reporter:
         if row.slot >= 0 and 0.0 < row.std < math.inf:
             tied = self._tied(row.slot, row.std, target, knowledge.main)
         return ParameterEstimate(value, row.std, 'not_identified', limits.unit, tied)
+
+    def _impossible(self, row: _Row) -> bool:
+        """Whether a value is beyond any chance outside of what is possible."""
+        limits = self._quantity(row.address)
+        return abs(float(np.clip(row.mean, limits.low, limits.high)) - row.mean) > max(
+            IMPOSSIBLE * row.std, row.matters
+        )
 
     def _tied(self, slot: int, std: float, target: float, main: Posterior) -> tuple[str, ...]:
         """What a parameter cannot be told from."""
@@ -350,6 +362,20 @@ def joined(
         parameters={**estimate.parameters, **parameters},
         order=(*estimate.order, *order),
         covariance=whole,
+    )
+
+
+def doubted(estimate: Estimate, addresses: Collection[str]) -> Estimate:
+    """An estimate in which some addresses are not identified."""
+    kept = [k for k, address in enumerate(estimate.order) if address not in addresses]
+    return replace(
+        estimate,
+        parameters={
+            address: replace(found, status='not_identified') if address in addresses else found
+            for address, found in estimate.parameters.items()
+        },
+        order=tuple(estimate.order[k] for k in kept),
+        covariance=estimate.covariance[np.ix_(kept, kept)],
     )
 
 

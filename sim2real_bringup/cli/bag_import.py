@@ -6,12 +6,12 @@ import argparse
 
 from sim2real_bringup.cli import _common
 
-HELP = 'turn a measured log (.csv, .mat) into a rosbag2'
+HELP = 'turn a measured log (.csv, .parquet, .mat) into a rosbag2'
 DETAILS = """The mapping says which column is which joint's position, velocity, effort or
 command: SI value = unit * (scale * column + offset), then through the joint's gear.
 
   robot: slider                    # or none; then the joints are as named here
-  time: {column: t, unit: s}       # or {rate: 1000}
+  time: {column: t, unit: s}       # or t, or {rate: 1000}
   joints:
     slider:
       gear_ratio: 1.0              # motor position per joint position
@@ -34,7 +34,7 @@ sim2real bag import DATA_EMPS.mat --mapping config/bags/emps.yaml --out out/emps
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    parser.add_argument('log', help='.csv, .tsv, .txt or .mat')
+    parser.add_argument('log', help='.csv, .tsv, .txt, .parquet or .mat')
     parser.add_argument(
         '--mapping', required=True, help='YAML file, or the name of a shipped one (emps)'
     )

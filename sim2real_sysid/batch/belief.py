@@ -10,7 +10,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_sysid.batch.data import RawRecording
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.findings import EFFORT, POSITION
-from sim2real_sysid.quality import check
+from sim2real_sysid.quality import check, in_force
 
 CLEANED = ('position_missing', 'position_jumps', 'effort_missing', 'effort_saturated')
 """What is left out sample by sample, so that the samples between need not go."""
@@ -29,7 +29,11 @@ def believed(
     Returns:
         The recording, and for people what was found.
     """
-    findings = check(profile, raw.stamp, raw.position, raw.effort, body=body)
+    command = None
+    if (np.diff(raw.command_stamp) >= 0).all():
+        timeout = profile.command.timeout
+        command = in_force(raw.stamp, raw.command_stamp, raw.command, timeout)
+    findings = check(profile, raw.stamp, raw.position, raw.effort, command, body=body)
     position, effort = raw.position.copy(), raw.effort.copy()
     for finding in findings:
         if finding.joint not in profile.joint_names or finding.what in CLEANED:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.joint_states import BACKWARD, shortest
 from sim2real_core.profile import RobotProfile
+from sim2real_sysid.quality_stamps import OTHER_UNIT
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -162,6 +163,10 @@ def clean(raw: RawRecording, profile: RobotProfile) -> Recording:
     effort = _believable(effort, profile, notes)
     time = np.diff(stamp)
     period = float(np.median(time[time > 0]))
+    rate = profile.rates.joint_state_rate
+    if not 1.0 / OTHER_UNIT < period * rate < OTHER_UNIT:
+        mend = f'stamps must be in seconds, about {1.0 / rate:.3g} s apart; is their unit right?'
+        raise InputError(Fault(raw.name, period, mend))
     breaks = _breaks(time, steps, period, profile, notes)
     order = np.isfinite(raw.command).all(axis=1) & np.isfinite(raw.command_stamp)
     command_stamp, command = raw.command_stamp[order], raw.command[order]

@@ -15,17 +15,26 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch.data import Recording
 from sim2real_sysid.batch.rollouts import drivable
-from sim2real_sysid.batch.signals import smooth
+from sim2real_sysid.batch.signals import plateaus, smooth
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.servo import Servo
 
 CHUNK = 500  # samples that are handed over at once
+MOST_CUT = 0.01  # share of the efforts
+PILE = 2.0  # times as many as of the next smaller value
 
 
 def drive_estimates(
-    profile: RobotProfile, recordings: Sequence[Recording]
+    profile: RobotProfile, recordings: Sequence[Recording], *, measured: bool = True
 ) -> dict[str, ParameterEstimate]:
-    """Gain, delay and lag of each drive; nothing without commands or without measured efforts."""
+    """Gain, delay and lag of each drive; nothing without commands.
+
+    Args:
+        profile: the robot.
+        recordings: cleaned.
+        measured: whether the efforts were. Those that the commands make have the drives' gains and
+            neither delay nor lag, and tell none.
+    """
     from sim2real_sysid.drives import DriveIdentifier
 
     if not drivable(profile, recordings):
@@ -34,6 +43,7 @@ def drive_estimates(
     for recording in recordings:
         for segment in recording.segments:
             identifier.restart()
+            effort = np.where(plateaus(segment.effort), np.nan, segment.effort)
             k = 0
             for first in range(0, len(segment), CHUNK):
                 part = slice(first, first + CHUNK)
@@ -41,8 +51,26 @@ def drive_estimates(
                 while k < len(segment.command) and segment.command_stamp[k] <= stamps[-1]:
                     identifier.command(float(segment.command_stamp[k]), segment.command[k])
                     k += 1
-                identifier.follow(stamps, segment.position[part], segment.effort[part])
-    return identifier.estimates()[0]
+                identifier.follow(stamps, segment.position[part], effort[part])
+    found = identifier.estimates()[0]
+    doubted = _cut(profile, recordings) if measured else set(profile.joint_names)
+    return {
+        address: replace(one, status='not_identified') if address.split('.')[1] in doubted else one
+        for address, one in found.items()
+    }
+
+
+def _cut(profile: RobotProfile, recordings: Sequence[Recording]) -> set[str]:
+    """Joints whose efforts are cut now and then: what is left of them is the small ones.
+
+    Values pile up at the largest one then; those of a coarse sensor do not.
+    """
+    effort, cut = np.concatenate([np.abs(s.effort) for r in recordings for s in r.segments]), set()
+    for name, column in zip(profile.joint_names, effort.T):
+        _, counts = np.unique(column[np.isfinite(column)], return_counts=True)
+        if len(counts) > 1 and counts[-1] > max(MOST_CUT * len(column), PILE * counts[-2]):
+            cut.add(name)
+    return cut
 
 
 def servo_efforts(recording: Recording, profile: RobotProfile, bandwidth: float) -> Recording:

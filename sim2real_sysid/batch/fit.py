@@ -219,7 +219,7 @@ def fit(
     late = {name: found for name, found in fits.items() if found.layout.has(LATENESS)}
     chosen, _ = least_squares.choose(regression, late or fits)
     chosen = model if model in MODELS else chosen
-    drives = drive_estimates(profile, train)
+    drives = drive_estimates(profile, train, measured=not commanded)
     timing = timing_of(profile, train, drives)
 
     slow = slow_friction(profile, regression.fastest)

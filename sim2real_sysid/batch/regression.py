@@ -20,13 +20,12 @@ import numpy.typing as npt
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.batch.bodies import Link
 from sim2real_sysid.batch.models import Layout, columns
-from sim2real_sysid.batch.signals import Motion
+from sim2real_sysid.batch.signals import Motion, plateaus
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 BLOCK = 1.0  # [s]
-PLATEAU = 5  # samples at the very same largest effort: the sensor shows no more
 
 
 class Shared(Protocol):
@@ -143,9 +142,7 @@ def _free(motion: Motion, profile: RobotProfile) -> Flags:
     margin = np.where(np.isfinite(upper - lower), 0.002 * (upper - lower), 0.0)
     position = motion.segment.position
     free = (position > lower + margin) & (position < upper - margin)
-    effort = np.abs(motion.segment.effort)
-    most = effort.max(axis=0)
-    cut = (effort >= most * (1.0 - 1e-9)).sum(axis=0) >= PLATEAU  # noise makes no plateau
-    limit = np.minimum(profile.array('effort'), np.where(cut, most, np.inf))
-    free &= ~(effort >= limit * (1.0 - 1e-6))
+    effort = motion.segment.effort
+    full = np.abs(effort) >= profile.array('effort') * (1.0 - 1e-6)
+    free &= ~(full | plateaus(effort))
     return motion.within(free, 1)

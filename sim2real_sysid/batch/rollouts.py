@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.addresses import quantity
+from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
 from sim2real_core.profile_sections import Command
 from sim2real_sysid.batch.data import Recording, Segment
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
+LIGHTEST = 0.01  # share of its nominal mass that a body is left in a simulation
 ENDLESS = 1e6  # effort limit where the effort is given and need not be limited
 EDGE_SAMPLES = 20
 REMEMBERED = 0.5  # [s] of earlier commands that a drive is told at the begin of a window
@@ -151,7 +153,7 @@ class Rollouts:
         self._simulated = _without_noise(profile, commanded)
         self._simulator: MujocoSimulator | None = None
         self.steps = max(1, round(windows.period / profile.rates.timestep))
-        self._limits = [quantity(address, profile) for address in self.addresses]
+        self._bounds = [_bounds(address, profile) for address in self.addresses]
         self._inputs = self._commands() if commanded else self._efforts()
 
     def _efforts(self) -> Array:
@@ -264,8 +266,8 @@ class Rollouts:
         """Values of each address for every simulation, within what it admits."""
         spread = np.repeat(vectors, len(self.windows), axis=0)
         values = {
-            address: np.clip(column, limits.low, limits.high)
-            for address, column, limits in zip(self.addresses, spread.T, self._limits)
+            address: np.clip(column, *bounds)
+            for address, column, bounds in zip(self.addresses, spread.T, self._bounds)
             if not address.startswith('sensor.')  # in the efforts, see _driving
         }
         for joint in self.profile.joint_names:  # a Stribeck velocity of 0 means no effect
@@ -278,6 +280,13 @@ class Rollouts:
         for joint in () if self.commanded else self.profile.joint_names:
             values[f'actuator.{joint}.saturation'] = np.array(ENDLESS)
         return values
+
+
+def _bounds(address: str, profile: RobotProfile) -> tuple[float, float]:
+    """What an address admits, and a simulation: a body that moves has a mass."""
+    limits = quantity(address, profile)
+    least = LIGHTEST * nominal(profile, address) if address.endswith('.mass') else -math.inf
+    return max(limits.low, least), limits.high
 
 
 def _without_noise(profile: RobotProfile, commanded: bool) -> RobotProfile:

@@ -34,6 +34,7 @@ EDGE = 5  # rows at either end of a segment, where the filters do not see both s
 NOISE = 4.0  # standard deviations of the velocity below which its sign means nothing
 LEAST_NOISE = 1e-9  # [rad or m], of a reading that is exact
 STUCK = 1.0  # [s] without any change of the reading, while the effort works
+PLATEAU = 5  # samples at the very same largest effort: the sensor shows no more
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,19 @@ def _motion(segment: Segment, bodies: Bodies, bandwidth: float) -> Motion:
     rows = rows_of(segment.period, bandwidth or widest(segment.period))
     rigid, payload = efforts[:, :, 0] + bodies.followers.efforts(velocity), efforts[:, :, 1:]
     return Motion(segment, rows, position, velocity, acceleration, rigid, payload, moving)
+
+
+def plateaus(effort: Array) -> Flags:
+    """(n, nj) efforts at a largest value, of either sign, that several share: no more is shown.
+
+    Noise makes no plateau.
+    """
+    out = np.zeros(effort.shape, dtype=bool)
+    for size in (effort, -effort):
+        most = size.max(axis=0)
+        top = (size >= most * (1.0 - 1e-9)) & (most > 0.0)
+        out |= top & (top.sum(axis=0) >= PLATEAU)
+    return out
 
 
 def _stuck(segment: Segment) -> Flags:

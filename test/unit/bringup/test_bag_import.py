@@ -67,6 +67,14 @@ def test_nanoseconds_since_1970_are_kept_to_the_last(tmp_path):
     assert [time for time, _ in messages(tmp_path / 'bag', '/joint_states')] == stamps
 
 
+@pytest.mark.parametrize('time', ['t', '{column: t}'])
+def test_the_column_of_time_may_be_named_alone(tmp_path, time):
+    times, _ = series(
+        tmp_path, f'time: {time}\njoints: {{a: {{position: q}}}}', t=[1, 2], q=[3, 4]
+    )
+    assert times.tolist() == [10**9, 2 * 10**9]
+
+
 def test_a_bag_that_was_cut_off_says_how_to_mend_it(tmp_path):
     (tmp_path / 'log.csv').write_text('t,q\n' + ''.join(f'{k},{k}\n' for k in range(2000)))
     (tmp_path / 'mapping.yaml').write_text('time: {column: t}\njoints: {a: {position: q}}')

@@ -98,6 +98,29 @@ def test_a_line_taken_for_units_is_told_and_a_missing_row_is_none(tmp_path, row,
         assert [(fault.field, fault.line) for fault in caught.value.faults] == [('t', 3), ('q', 3)]
 
 
+def test_parquet(tmp_path):
+    pa, pq = pytest.importorskip('pyarrow'), pytest.importorskip('pyarrow.parquet')
+    stamps = [1_700_000_000_123_456_789, 1_700_000_000_123_456_790]
+    columns = {
+        'time': pa.array(stamps, pa.timestamp('ns')),
+        'q': [[1.0, 2.0], [3.0, 4.0]],
+        'effort': pa.array([0.5, None], pa.float32()),
+        'uneven': [[1.0], [1.0, 2.0]],
+        'mode': ['on', 'off'],
+    }
+    path = tmp_path / 'log.parquet'
+    pq.write_table(pa.table(columns), path)
+    table = read_table(path)
+    assert table.integers['time'].tolist() == stamps
+    assert table.find('q[1]').tolist() == [2.0, 4.0]
+    assert table.find('effort').tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
+    assert set(table.texts) == {'uneven', 'mode'}
+    assert table.place(1) == 'row 2'
+    path.write_bytes(b'PAR1 is not all of it')
+    with pytest.raises(InputError, match='not a Parquet file'):
+        read_table(path)
+
+
 def test_mat(tmp_path):
     path = tmp_path / 'log.mat'
     q = np.arange(15.0).reshape(5, 3)

@@ -12,7 +12,9 @@ from sim2real_sysid.batch import least_squares
 from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, clean, split
 from sim2real_sysid.batch.fit import fit
+from sim2real_sysid.batch.rollouts import Rollouts, cut
 from sim2real_sysid.batch.scores import Scores, whiteness
+from sim2real_sysid.batch.signals import plateaus
 
 LEAST_SQUARES = FitConfig(method='least_squares', threads=1)
 NONE = np.zeros((0, 2))
@@ -307,3 +309,28 @@ def test_when_all_is_doubted_the_reason_is_said(log):
         InputError, match=r'position of every joint .*check the unit \(degrees\?\)'
     ):
         fit(profile, [degrees], LEAST_SQUARES)
+
+
+@pytest.mark.parametrize('factor', [1e3, 1e-3])
+def test_stamps_in_another_unit_are_refused(log, factor):
+    profile, _, record = log
+    raw = raw_of(record)
+    with pytest.raises(InputError, match='unit'):
+        clean(dataclasses.replace(raw, stamp=factor * raw.stamp), profile)
+
+
+def test_a_payload_of_no_mass_can_be_scored(log):
+    """What is found by least squares need not be a body that exists."""
+    profile, _, record = log
+    windows = cut([clean(raw_of(record), profile)], 0.5)
+    rollouts = Rollouts(profile, windows, ['link.tool.mass'], threads=1)
+    states, _ = rollouts(np.array([-1.0]))
+    assert np.isfinite(states).all()
+
+
+def test_plateaus_of_either_sign():
+    effort = np.array([[1.0, -2.0], [3.0, 0.5]] + [[3.0, -2.0]] * 5 + [[-4.0, np.nan]])
+    flags = plateaus(effort)
+    assert flags[:, 0].tolist() == [False] + 6 * [True] + [False]
+    assert not flags[:, 1].any()  # an effort that is missing says nothing of the others
+    assert plateaus(-effort[:-1])[:, 1].sum() == 6

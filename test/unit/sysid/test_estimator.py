@@ -250,6 +250,15 @@ def dropped(record, rng):
         setattr(record, name, getattr(record, name)[keep])
 
 
+def silent_at_times(record, rng):
+    """A fifth of the samples is lost, up to 0.15 s in a row."""
+    keep = np.ones(len(record.stamp), dtype=bool)
+    for k in rng.integers(0, len(keep), len(keep) // 90):
+        keep[k : k + rng.integers(5, 31)] = False
+    for name in ('stamp', 'position', 'effort'):
+        setattr(record, name, getattr(record, name)[keep])
+
+
 def jittered(record, rng):
     """Sampled at uneven times."""
     stamp = record.stamp + rng.uniform(-0.4, 0.4, len(record.stamp)) / 200
@@ -288,6 +297,7 @@ def swapped(record, rng):
         (burst, 9),
         (glitches, 11),
         (dropped, 9),
+        (silent_at_times, 9),
         (jittered, 10),
         (repeated, 11),
         (restarted, 10),
@@ -314,6 +324,17 @@ def drop_some(record, rng):
 def saturate(record, rng):
     """The hip's efforts are cut."""
     record.effort[:, 0] = np.clip(record.effort[:, 0], -6.0, 6.0)
+
+
+def saturate_mostly(record, rng):
+    """The knee's efforts are cut half of the time."""
+    level = np.quantile(np.abs(record.effort[:, 1]), 0.5)
+    record.effort[:, 1] = np.clip(record.effort[:, 1], -level, level)
+
+
+def milliseconds(record, rng):
+    """Stamps in thousandths of a second."""
+    record.stamp = 1e3 * record.stamp
 
 
 def milli(record, rng):
@@ -351,6 +372,8 @@ def degrees(record, rng):
     [
         (drop_some, {'messages_dropped'}),
         (saturate, set()),  # it takes longer to be sure
+        (saturate_mostly, {'effort_saturated'}),
+        (milliseconds, {'stamp_units'}),
         (milli, {'effort_units'}),
         (kilo, {'effort_units'}),
         (turn_sign, {'effort_sign'}),
@@ -367,6 +390,29 @@ def test_what_is_wrong_with_a_log_is_said_and_gives_no_wrong_estimate(
     found = scores(record.feed(identifier), robot.truth)
     assert max((abs(z) for z in found.values()), default=0.0) < FAR
     assert {finding.what for finding in identifier.findings} >= what
+
+
+def test_a_stuck_encoder_is_told_by_the_commands(robot, identifier, scores):
+    """Stuck from the beginning there is no noise that it had, and no motion to compare with."""
+    record = robot.record()
+    where, _, _ = robot.moves(record.stamp)
+    record.position[:, 1] = 0.25
+    for k, stamp in enumerate(record.stamp):
+        identifier.update(stamp, record.position[k], record.effort[k], where[k])
+    found = {(finding.joint, finding.what) for finding in identifier.findings}
+    assert ('knee', 'position_stuck') in found
+    known = identifier.estimate().identified
+    assert not [address for address in known if '.knee.' in address]
+
+
+def test_what_is_far_from_possible_spoils_what_goes_with_it(lying, scores):
+    """Friction that pushes: upright axes carry no weight that would tell the sign by itself."""
+    from test.unit.sysid.conftest import TRUTH, Robot
+
+    record = Robot(lying).record()
+    record.effort = -record.effort
+    found = scores(record.feed(OnlineIdentifier(lying)), TRUTH)
+    assert not [address for address in found if address.startswith('joint.')]
 
 
 def test_joint_without_effort_is_left_out(robot, identifier, scores):

@@ -9,7 +9,7 @@ import pytest
 from sim2real_core.profile import load_profile
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.findings import KINDS
-from sim2real_sysid.quality import QualityMonitor, check
+from sim2real_sysid.quality import QualityMonitor, check, in_force
 
 LINK = """<link name="l{k}"><inertial><origin xyz="0.02 0 {com}"/><mass value="{mass}"/>
   <inertia ixx="{i}" iyy="{i}" izz="{i}" ixy="0" ixz="0" iyz="0"/></inertial></link>
@@ -417,3 +417,44 @@ def test_measured_logs(name):
     assert checked(-35.15065) == {'effort_sign'}
     assert checked(1.0) == {'effort_units'}
     assert checked(35150.65) == {'effort_units'}
+
+
+@pytest.mark.parametrize('kind', ['arm', 'one joint', 'gantry'])
+def test_efforts_that_are_cut_most_of_the_time(log_of, kind):
+    """No window of the log is whole then, only samples on the way from one side to the other."""
+    log = log_of(kind)
+    level = np.quantile(np.abs(log.effort[:, 0]), 0.5)
+    log.effort[:, 0] = np.clip(log.effort[:, 0], -level, level)
+    assert ('j0', 'effort_saturated') in found(log)
+
+
+def test_the_ceiling_of_efforts_goes_when_they_exceed_it(log_of):
+    log = log_of('arm')
+    monitor = QualityMonitor(log.profile, RigidBody(log.profile))
+    assert np.isinf(monitor.ceiling).all()
+    whole, half = log.effort.copy(), len(log.stamp) // 2
+    level = np.quantile(np.abs(whole[:half, 1]), 0.6)
+    log.effort[:half, 1] = np.clip(whole[:half, 1], -level, level)
+    monitor.extend(log.stamp[:half], log.position[:half], log.effort[:half])
+    assert monitor.ceiling[:, 1].min() == level
+    assert np.isinf(monitor.ceiling[:, [0, 2]]).all()
+    monitor.extend(log.stamp[half:], log.position[half:], log.effort[half:])
+    monitor.flush()
+    assert np.isinf(monitor.ceiling).all()
+
+
+@pytest.mark.parametrize('factor', [1e3, 1e9, 1e-3])
+def test_stamps_in_another_unit(log_of, factor):
+    log = log_of('arm')
+    log.stamp = log.stamp * factor
+    assert ('', 'stamp_units') in found(log)
+
+
+def test_the_command_in_force():
+    command = np.array([[1.0], [2.0]])
+    times = np.array([0.0, 1.0, 1.1, 2.0, 2.1, 2.6])
+    inside = in_force(times, np.array([1.0, 2.0]), command, timeout=0.5)
+    assert inside[:, 0].tolist() == pytest.approx(
+        [np.nan, np.nan, 1, np.nan, 2, np.nan], nan_ok=True
+    )
+    assert np.isnan(in_force(times, np.zeros(0), np.zeros((0, 1)), 0.5)).all()
