@@ -116,9 +116,17 @@ def _read_parquet(path: Path) -> Table:
     columns, integers, texts = {}, {}, {}
     for name, column in zip(content.column_names, content.columns):
         if pa.types.is_timestamp(column.type):  # as nanoseconds since 1970
-            column = column.cast(pa.timestamp('ns', column.type.tz)).cast(pa.int64())
+            try:
+                column = column.cast(pa.timestamp('ns', column.type.tz)).cast(pa.int64())
+            except pa.ArrowInvalid:  # nothing that nanoseconds reach
+                texts[name] = str(column.type)
+                continue
         kind = column.type
-        if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        if (
+            pa.types.is_list(kind)
+            or pa.types.is_large_list(kind)
+            or pa.types.is_fixed_size_list(kind)
+        ):
             try:
                 columns[name] = np.array(column.to_pylist(), dtype=float)
             except (TypeError, ValueError):  # of several lengths, or of something else
@@ -128,7 +136,8 @@ def _read_parquet(path: Path) -> Table:
             texts[name] = str(kind)
             continue
         columns[name] = column.cast(pa.float64(), safe=False).to_numpy()
-        large = (np.abs(columns[name]) > EXACT).any()
+        size = np.abs(columns[name])
+        large = (size > EXACT).any() and (size < 2.0**63).all()
         if pa.types.is_integer(kind) and not column.null_count and large:
             integers[name] = column.cast(pa.int64()).to_numpy()
     return Table(path, columns, None, integers, texts)

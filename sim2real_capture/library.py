@@ -135,8 +135,10 @@ def parse_manifest(text: str | bytes, source: str = MANIFEST) -> dict[str, Any]:
 
 def _is_below(value: object, most: float) -> bool:
     """Whether this is a number, and below a limit where there is one."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and (most == math.inf or abs(value) < most)  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    limit = min(most, MOST) if isinstance(value, int) else most  # an integer may fit no float
+    return limit == math.inf or abs(value) < limit
 
 
 def is_sha256(value: object) -> bool:

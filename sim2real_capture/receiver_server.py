@@ -21,7 +21,7 @@ from sim2real_core.errors import Fault, Faults, InputError, MissingError
 
 CLEANUP = 1.0  # [s] for requests that are being served when the server is closed
 START = 600.0  # [s] to index a folder of clips and to listen
-IDLE = 75.0  # [s] without a whole request, after which a connection is ended
+IDLE = 75.0  # [s] between requests; with aiohttp 3.14 and later before the first one, too
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -85,7 +85,7 @@ class ReceiverServer:
         store_bytes: the most all may take; 0 is no limit.
 
     Raises:
-        MissingError: the address cannot be had, or the disk does not answer.
+        MissingError: the address cannot be had, or the disk is too slow.
         InputError: another receiver has the folder, or it cannot be made; or anyone on the
             network could send and look.
     """
@@ -111,19 +111,20 @@ class ReceiverServer:
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         started = threading.Event()
-        self._failure: OSError | InputError | None = None
+        self._failure: Exception | None = None
         self._thread = threading.Thread(
             target=self._run, args=(host, port, started), name='receiver', daemon=True
         )
         self._thread.start()
         if not started.wait(START):
-            raise MissingError(f'{folder}: the disk does not answer; not started in {START:g} s')
-        if isinstance(self._failure, InputError):
-            raise self._failure
-        if self._failure is not None:
+            self.close(0.0)
+            raise MissingError(f'{folder}: not indexed and listening within {START:g} s')
+        if isinstance(self._failure, OSError):
             raise MissingError(
                 f'cannot listen on {host}:{port} ({self._failure}); choose another port'
             ) from self._failure
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def alive(self) -> bool:
@@ -145,7 +146,7 @@ class ReceiverServer:
 
         try:
             self._loop.run_until_complete(serve())
-        except (OSError, InputError) as error:
+        except Exception as error:  # whoever waits for the start must not take it for alive
             if started.is_set():
                 raise
             self._failure = error

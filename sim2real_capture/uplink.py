@@ -319,7 +319,7 @@ class Uplink:
 
     async def _ship_all(self) -> None:
         waits = backoff(*self._waits)
-        while True:
+        while not self._stopping:  # a broken connection may swallow the cancellation
             self._wake.clear()
             info = self._next()
             wait = 0.0

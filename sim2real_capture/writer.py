@@ -30,7 +30,7 @@ SYNC_PERIOD = 1.0
 FORGET_PERIOD = 3600.0
 """Seconds between looks at how old private messages are, beside those before every clip."""
 SEAL_WAIT = 30.0
-"""How long a new clip without room waits for those that are being sealed [s]."""
+"""How long a new clip without room waits for those being sealed, while none gets on [s]."""
 
 
 @dataclass(frozen=True)
@@ -354,12 +354,15 @@ class ClipWriter:
         return True
 
     def _await_sealing(self) -> None:
-        """Wait, not for ever, until nothing is sealed: it lies here twice meanwhile."""
-        with self._sealed:
-            done = self._sealed.wait_for(lambda: not self._unsealed, SEAL_WAIT)
-        if not done:
-            reason = f'not sealed within {SEAL_WAIT:g} s; counted twice against spool_bytes'
-            self._report(Failed('', f'a clip was {reason}'))
+        """Wait, while sealing goes on, until there is room: what is sealed lies here twice."""
+        before, room, done = None, self._room(), False
+        while not done and room < 0 and room != before:
+            with self._sealed:
+                done = self._sealed.wait_for(lambda: not self._unsealed, SEAL_WAIT)
+            before, room = room, self._room()
+        if not done and room < 0:
+            reason = f'stands still for {SEAL_WAIT:g} s; counted twice against spool_bytes'
+            self._report(Failed('', f'sealing of a clip {reason}'))
 
     def _room(self) -> int:
         """Bytes that are left when another whole clip was written."""

@@ -215,6 +215,7 @@ def ingest(
         refused = _refused(label, confirmed)
         if refused:
             fates.append(Fate(case.clip, False, refused))
+            repeats.clear()  # which of them repeat this one is not known: the next look tells
         else:
             cases.append(replace(case, label=label))
     known = {case.sha256: case.clip for case in cases}

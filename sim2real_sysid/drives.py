@@ -368,7 +368,7 @@ class DriveIdentifier:
         return replace(fit, covariance=covariance)
 
     def _known(self) -> tuple[Array, Array, Array, Array]:
-        """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks and last told [s], (nj,).
+        """Gain, delay and lag (nj, 3); covariance (nj, 3, 3); blocks (nj, 3); last told (nj,) [s].
 
         No blocks where what is known makes no sense.
         """
@@ -386,10 +386,12 @@ class DriveIdentifier:
             blocks = np.where(here, other.blocks, blocks)
             moved = np.where(here, self._unmeasured.moved, moved)
         # A delay below zero is none: something else passes for lag.
-        deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        cycles = np.array([0.0, CYCLE**2, CYCLE**2])
+        deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2) + cycles)
         sense = mean[:, DELAY] > np.where(self._missing, -1.0, -2.0) * deviation[:, DELAY]
         sense &= self._missing | (np.abs(mean[:, GAIN]) > LEAST_GAIN * deviation[:, GAIN])
-        return mean, covariance, np.where(sense, blocks, 0.0), moved
+        believed = np.stack([sense | ~self._missing, sense, sense], axis=1)  # a gain stands alone
+        return mean, covariance, np.where(believed, blocks[:, None], 0.0), moved
 
     def estimates(self) -> tuple[dict[str, ParameterEstimate], tuple[str, ...], Array]:
         """What is known now.
@@ -416,7 +418,7 @@ class DriveIdentifier:
                 at,
                 mean[joint],
                 covariance[joint],
-                bool(blocks[joint] >= LEAST_BLOCKS),
+                bool(blocks[joint, at] >= LEAST_BLOCKS),
             )
             if (
                 known.status == 'identified'

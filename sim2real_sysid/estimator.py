@@ -224,7 +224,9 @@ class OnlineIdentifier:
         """
         stamps, positions, efforts = self._intake.raw
         self._quality.extend(stamps, positions, efforts, self._in_force(stamps))
-        self._greatest = np.fmax(self._greatest, np.fmax.reduce(np.abs(efforts), axis=0))
+        size = np.abs(efforts)
+        size = np.where(size < self._largest[0], size, np.nan)
+        self._greatest = np.fmax(self._greatest, np.fmax.reduce(size, axis=0))
         # A drive at its own limit measures what it gives; a sensor that is cut below does not.
         whole = self._greatest >= AT_LIMIT * self.profile.array('effort')
         spoiled = np.zeros_like(whole)
@@ -248,6 +250,8 @@ class OnlineIdentifier:
     def _in_force(self, stamps: Array) -> Array:
         """Commands (n, nj) in force at samples that wait; NaN where none was heard."""
         known = [self._commanded, *self._commands]
+        if len(known) > 1 and known[0][0] > known[1][0]:  # the clock started over
+            del known[0]
         said, values = (np.array(part) for part in zip(*known))
         return in_force(stamps, said, values, self.profile.command.timeout)
 

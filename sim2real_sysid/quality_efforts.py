@@ -15,12 +15,14 @@ Flags = npt.NDArray[np.bool_]
 
 MOST_MISSING = 0.01
 AT_LIMIT, NEAR_LIMIT = 0.98, 1.05  # times the effort limit
+GLITCH = 10.0  # times the limit: no measurement
 BEYOND, MOST_BEYOND = 1.5, 0.05  # times the limit; share of the samples
 DIGITS = 1e-6  # of the largest effort: below it is arithmetic, not a sensor
 NOISY = 2.0  # noise of so many steps of the sensor hits the same value rarely
 FEWEST_TIES = 4  # of three equal samples in a row
 FEWEST_MOVING = 8  # windows
 WINDOW, FEWEST_INSIDE = 32, 8  # samples; those between the largest values
+MOST_HELD = 0.2  # of the samples, as long as the one before
 FEWEST_NOISY, MOST_DULL = 20, 0.25  # windows with noise; share of those without
 
 
@@ -109,7 +111,7 @@ class EffortChecks:
         for j in np.flatnonzero((self._full.hits >= FEWEST_TIES) & full.any(axis=0)):
             evidence = f'the effort is at its limit, {self._limit[j]:.3g}'
             self._findings.note(self._names[j], 'effort_saturated', *block.span, evidence)
-        level = self._cut(block.effort)
+        level = self._cut(np.where(size < GLITCH * self._limit, block.effort, np.nan))
         exceeded = self._extreme > self.ceiling
         self.ceiling = np.where(exceeded, np.inf, np.minimum(self.ceiling, level))
         lowest = level.min(axis=0)
@@ -154,13 +156,17 @@ class EffortChecks:
         inside = inside[3:] & inside[2:-1] & inside[1:-2] & inside[:-3]
         second = np.diff(step, axis=0)
         product = np.where(inside, second[1:] * second[:-1], 0.0)
-        product, inside = (x[: m * WINDOW].reshape(m, WINDOW, -1) for x in (product, inside))
+        held = inside & (second[1:] == 0) & (step[1:-1] == 0)  # by a sensor slower than samples
+        product, inside, held = (
+            x[: m * WINDOW].reshape(m, WINDOW, -1) for x in (product, inside, held)
+        )
         count = inside.sum(axis=1)
         variance = np.maximum(-product.sum(axis=1), 0.0) / (4.0 * np.maximum(count, 1))
         least = np.square(np.maximum(NOISY * self._quantum, DIGITS * self._extreme.max(axis=0)))
         telling = count >= FEWEST_INSIDE
-        self._noisy += (telling & (variance > least)).sum(axis=0)
-        self._dull += (telling & (variance <= least)).sum(axis=0)
+        noisy = (variance > least) & (held.sum(axis=1) <= MOST_HELD * count)
+        self._noisy += (telling & noisy).sum(axis=0)
+        self._dull += (telling & ~noisy).sum(axis=0)
 
     def _explain(self, block: Block, motion: Motion) -> None:
         """Whether the motion explains the efforts; a few joints at a time, for steady work."""

@@ -234,8 +234,11 @@ class PositionChecks:
             reach = STRONG * self._level
             swing = felt & (high > self._center + reach) & (low < self._center - reach)
             swing &= high - low > 2.0 * (rigid_high - rigid_low)
-            driven = (error_high - error_low > least) | (high - low > 2.0 * self._level)
-            driven |= self._others >= FEWEST_NOISY
+            alive = (high - low > 2.0 * self._level) | (self._others >= FEWEST_NOISY)
+            alive |= ~np.isfinite(high)  # no effort is measured
+            both &= alive
+            far &= alive
+            driven = alive & ((error_high - error_low > least) | np.isfinite(high))
         silent = (self._noisy >= FEWEST_NOISY) & (self._dead <= 0.02 * self._noisy) & driven
         reasons = (
             (both, 'while its command goes to both sides'),

@@ -182,7 +182,7 @@ class Reporter:
         changes: tuple[Change, ...],
     ) -> Estimate:
         known = {row.address: self._parameter(row, knowledge) for row in [*main, *full]}
-        wrong = {row.joint for row in main if row.joint >= 0 and self._impossible(row)}
+        wrong = {row.joint for row in main if '_friction' in row.address and self._impossible(row)}
         for row in (*main, *full):  # what is far from possible makes what goes with it doubtful
             if row.joint in wrong:
                 known[row.address] = replace(known[row.address], status='not_identified')

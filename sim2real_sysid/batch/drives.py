@@ -21,6 +21,7 @@ from sim2real_sysid.servo import Servo
 
 CHUNK = 500  # samples that are handed over at once
 MOST_CUT = 0.01  # share of the efforts
+AT_LIMIT = 0.98  # share of the effort limit
 PILE = 2.0  # times as many as of the next smaller value
 
 
@@ -66,8 +67,10 @@ def _cut(profile: RobotProfile, recordings: Sequence[Recording]) -> set[str]:
     Values pile up at the largest one then; those of a coarse sensor do not.
     """
     effort, cut = np.concatenate([np.abs(s.effort) for r in recordings for s in r.segments]), set()
-    for name, column in zip(profile.joint_names, effort.T):
-        _, counts = np.unique(column[np.isfinite(column)], return_counts=True)
+    for name, column, limit in zip(profile.joint_names, effort.T, profile.array('effort')):
+        sizes, counts = np.unique(column[np.isfinite(column)], return_counts=True)
+        if len(sizes) > 1 and sizes[-1] >= AT_LIMIT * limit:
+            continue  # a drive at its own limit gives what is measured
         if len(counts) > 1 and counts[-1] > max(MOST_CUT * len(column), PILE * counts[-2]):
             cut.add(name)
     return cut

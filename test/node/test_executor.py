@@ -103,7 +103,7 @@ def test_services_clients_and_guards(node, until):
 
 
 def test_a_service_may_wait_for_something_else(node, until):
-    """A coroutine is gone on with, though nothing else asks for rclpy's part of the work."""
+    """A coroutine is gone on with when what it awaits is there."""
     asked = Future()
 
     async def serve(_, response):

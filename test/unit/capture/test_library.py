@@ -89,6 +89,7 @@ def test_show_refuses_what_is_no_clip(tmp_path):
         ({'events': [{'detector': 'a', 'stamp': float('nan')}]}, r'events\[0\]\.stamp'),
         ({'events': [{'detector': 'a', 'stamp': 1e300}]}, r'events\[0\]\.stamp'),
         ({'events': [{'detector': 'a', 'score': None}]}, r'events\[0\]\.score'),
+        ({'events': [{'detector': 'a', 'score': 10**400}]}, r'events\[0\]\.score'),
         ({'created': None}, 'created'),
     ],
 )

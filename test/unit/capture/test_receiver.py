@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -324,11 +325,15 @@ def test_a_disk_that_does_not_answer_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(receiver_server, 'Receiver', hanging)
     monkeypatch.setattr(receiver_server, 'START', 0.1)
-    with pytest.raises(MissingError, match='disk does not answer'):
+    with pytest.raises(MissingError, match='not indexed and listening'):
         ReceiverServer(tmp_path / 'library')
     gate.set()
 
 
+@pytest.mark.skipif(
+    tuple(map(int, aiohttp.__version__.split('.')[:2])) < (3, 14),
+    reason='aiohttp before 3.14 gives the first request all the time it wants',
+)
 @pytest.mark.parametrize('said', [b'', b'GET /time HTTP/1.1\r\nHost: 127.0'])
 def test_a_connection_that_asks_nothing_is_ended(tmp_path, monkeypatch, said):
     monkeypatch.setattr(receiver_server, 'IDLE', 0.2)

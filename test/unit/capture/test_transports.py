@@ -261,12 +261,15 @@ def test_a_process_ends_though_s3_does_not_answer(storage, clip):
             stdin=subprocess.PIPE,
             env={**os.environ, **ours},
         ) as process:
-            deaf.settimeout(60.0)
-            asking, _ = deaf.accept()
-            process.stdin.write(b'\n')
-            process.stdin.close()
-            assert process.wait(60.0) == 0
-            asking.close()
+            try:
+                deaf.settimeout(60.0)
+                asking, _ = deaf.accept()
+                process.stdin.write(b'\n')
+                process.stdin.close()
+                assert process.wait(60.0) == 0
+                asking.close()
+            finally:
+                process.kill()
 
 
 def test_sftp_goes_on_where_it_was(machine, clip):

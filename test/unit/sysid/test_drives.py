@@ -1,5 +1,6 @@
 """Drives against hidden truth in the embedded simulator: servo arm, wheels, effort slider."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from sim2real_core.profile import load_profile
 from sim2real_randomizer.space import load_space
 from sim2real_sim.mujoco_simulator import MujocoSimulator
+from sim2real_sysid.batch.data import RawRecording, clean
+from sim2real_sysid.batch.drives import drive_estimates
 from sim2real_sysid.drives import DriveIdentifier
 from sim2real_sysid.estimator import OnlineIdentifier
 
@@ -333,6 +336,45 @@ def test_stiff_drives_are_not_known_better_than_cubics_follow_them(tmp_path):
     assert len(errors) > 16
     assert max(abs(z) for z in errors) < FAR
     assert np.sqrt(np.mean(np.square(errors))) < 1.5
+
+
+@pytest.mark.parametrize('own', [True, False])
+def test_efforts_at_the_drives_limit_are_measured_and_cut_ones_are_not(own):
+    profile = load_profile('arm6')
+    truth = {'delay': 0.004, 'time_constant': 0.02}
+    log = recorded(profile, 40.0, everywhere(profile, truth), 1)
+    limits = np.quantile(np.abs(log.effort), 0.97, axis=0)
+    if own:
+        joints = (replace(j, effort=float(most)) for j, most in zip(profile.joints, limits))
+        profile = replace(profile, joints=tuple(joints))
+    sent = np.isfinite(log.command).all(axis=1)
+    effort = np.clip(log.effort, -limits, limits)
+    raw = RawRecording('log', log.stamp, log.position, effort, log.stamp[sent], log.command[sent])
+    found = drive_estimates(profile, [clean(raw, profile)])
+    known = {address: p for address, p in found.items() if p.status == 'identified'}
+    gains = {f'actuator.{joint}.gain' for joint in profile.joint_names}
+    assert gains <= set(known) if own else not known
+    for address, p in known.items():
+        value = {**truth, 'gain': 1.0}[address.rpartition('.')[2]]
+        assert abs(p.mean - value) < FAR * p.std
+
+
+def test_a_gain_is_known_though_commands_seem_to_come_late():
+    """Clocks of commands and states differ by 2 ms: the delay would be below zero."""
+    profile = load_profile('arm6')
+    log = recorded(profile, 30.0, everywhere(profile, {'time_constant': 0.02}), 2)
+    identifier = DriveIdentifier(profile)
+    for k in range(0, len(log.stamp), 8):
+        part = slice(k, k + 8)
+        for stamp, command in zip(log.stamp[part], log.command[part]):
+            if np.isfinite(command).all():
+                identifier.command(float(stamp) + 0.002, command)
+        identifier.follow(log.stamp[part], log.position[part], log.effort[part])
+    found = identifier.estimates()[0]
+    for joint in profile.joint_names:
+        gain = found[f'actuator.{joint}.gain']
+        assert gain.status == 'identified' and abs(gain.mean - 1.0) < FAR * gain.std
+        assert found[f'actuator.{joint}.delay'].mean < 1e-3
 
 
 @pytest.mark.soak

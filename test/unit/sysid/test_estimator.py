@@ -314,6 +314,18 @@ def test_bad_samples_do_no_harm(robot, identifier, scores, spoil, least):
     assert max(abs(z) for z in found.values()) < FAR
 
 
+def test_brakes_while_commands_go_on_take_nothing_away(robot, identifier):
+    record = robot.record(duration=50)
+    wanted, _, _ = robot.moves(record.stamp)
+    braked = (record.stamp >= 35.0) & (record.stamp < 41.0)
+    record.position[braked] = record.position[braked][0]
+    record.effort[braked] = 0.0
+    for sample in zip(record.stamp, record.position, record.effort, wanted):
+        identifier.update(*sample)
+    assert not identifier.findings
+    assert len(identifier.estimate().identified) >= 10
+
+
 def drop_some(record, rng):
     """Every fifth message is lost."""
     keep = rng.random(len(record.stamp)) > 0.2

@@ -107,6 +107,22 @@ def found(log):
     return {(finding.joint, finding.what) for finding in log.check()}
 
 
+@pytest.mark.parametrize('kind', ['arm', 'gantry'])
+def test_efforts_that_come_less_often_than_positions_are_not_cut(log_of, kind):
+    log = log_of(kind, rate=500.0)
+    log.effort = log.effort[np.arange(len(log.effort)) // 8 * 8]
+    assert not {what for _, what in found(log)} & {'effort_saturated'}
+
+
+@pytest.mark.parametrize('glitch', [0.0, 1e4])
+def test_one_wild_reading_does_not_hide_that_efforts_are_cut(log_of, glitch):
+    log = log_of('arm')
+    level = np.quantile(np.abs(log.effort[:, 1]), 0.5)
+    log.effort[:, 1] = np.clip(log.effort[:, 1], -level, level)
+    log.effort[500, 1] += glitch
+    assert ('j1', 'effort_saturated') in found(log)
+
+
 @pytest.mark.parametrize('kind', ROBOTS)
 @pytest.mark.parametrize(
     'how',
