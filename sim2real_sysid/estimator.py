@@ -35,6 +35,7 @@ from sim2real_sysid.posterior import (
     solve,
 )
 from sim2real_sysid.quality import QualityMonitor, in_force
+from sim2real_sysid.quality_efforts import AT_LIMIT
 from sim2real_sysid.quality_explain import HIGH, LOW
 from sim2real_sysid.regression import (
     ARMATURE,
@@ -64,7 +65,6 @@ LATE = 2.0  # times the lateness of efforts made from commands: when they were i
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
 LEAST_MASS = 0.1  # of a payload, for the same [kg]
 FRICTION = (VISCOUS, COULOMB, OFFSET, RISE, BEND)
-AT_LIMIT = 0.98  # share of the effort limit
 DIGITS = 1e-9  # relative
 COARSER = 1.25  # times the period that the filters are made for, when they are made anew
 DOUBTED = {

@@ -17,11 +17,11 @@ from sim2real_sysid.batch.data import Recording
 from sim2real_sysid.batch.rollouts import drivable
 from sim2real_sysid.batch.signals import plateaus, smooth
 from sim2real_sysid.config import SysidConfig
+from sim2real_sysid.quality_efforts import AT_LIMIT
 from sim2real_sysid.servo import Servo
 
 CHUNK = 500  # samples that are handed over at once
 MOST_CUT = 0.01  # share of the efforts
-AT_LIMIT = 0.98  # share of the effort limit
 PILE = 2.0  # times as many as of the next smaller value
 
 
