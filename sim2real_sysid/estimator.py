@@ -49,17 +49,16 @@ from sim2real_sysid.regression import (
 )
 from sim2real_sysid.report import Knowledge, Reporter, doubted
 from sim2real_sysid.servo import Servo
-from sim2real_sysid.steps import step_timing
+from sim2real_sysid.steps import smoothed
 from sim2real_sysid.stribeck import slow_friction, steepest
 from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-# Effort is sampled at an instant: how late its steps seem differs from one to the next. The share
-# of the sample period is that of the effort that comes in steps, and at least this one, found on
-# simulated drives with a lag.
-TIMING_SPREAD = 0.1
+# Friction of a joint that starts or turns is a step of the effort somewhere between two samples;
+# of their period, found on simulated drives.
+ONSET = 0.1
 MOST_COMMANDS = 1024  # that wait for a later sample
 LATE = 2.0  # times the lateness of efforts made from commands: when they were it was known worse
 SHIFT = 0.1  # standard deviation of a payload's centre of mass, of the robot's reach
@@ -302,9 +301,8 @@ class OnlineIdentifier:
 
     def _uncertainty(self) -> Uncertainty:
         period, rows, servo = self._intake.coarseness, self._rows, Servo.of(self.profile)
-        # Of the first tenth the delay's spread takes care.
-        share = np.maximum(rows.jumps.share - TIMING_SPREAD, 0.0)
-        steps = step_timing(share, self._drives.lags, period)
+        lags = self._drives.lags
+        steps = rows.steps.timing(lags)
         # Between samples the signals are taken as straight: relative error of that for the
         # motion there was, w^2 T^2 / 12.
         between = rows.quickness * period**2 / 12.0
@@ -312,7 +310,8 @@ class OnlineIdentifier:
             timing=np.hypot(
                 max(self.config.timing_error, 0.5 * period), LATE * self._drives.lateness
             ),
-            spread=np.maximum(TIMING_SPREAD, rows.jumps.share) * period,
+            spread=rows.jumps.share * smoothed(lags, period) * period,
+            onset=ONSET * period,
             model=math.hypot(self.config.model_error, between, self._about.wrong),
             effort=np.where(self._drives.formed, self.config.servo_error, 0.0),
             shared=self._thought,

@@ -36,6 +36,7 @@ from sim2real_sysid.regression import (
     CURVE,
     DELAY,
     LOCAL,
+    OFFSET,
     TILT,
     VISCOUS,
 )
@@ -124,6 +125,7 @@ class Uncertainty:
         timing: prior standard deviation of the delays [s], of all or (nj,).
         spread: (nj,) standard deviation [s] of a joint's delay from one part of its effort to
             another, which one delay cannot express.
+        onset: likewise of when dry friction, which sets in at once, does so [s].
         model: relative standard deviation of the model's terms.
         effort: (nj,) relative standard deviation of a joint's effort; None for none.
         shared: (s,) prior standard deviations of what the joints share; infinite for none.
@@ -134,6 +136,7 @@ class Uncertainty:
 
     timing: float | Array
     spread: Array
+    onset: float
     model: float
     shared: Array
     effort: Array | None = None
@@ -321,8 +324,11 @@ def solve(
         covariance += pulled @ pulled.T
     covariance += inverse @ system.misfit(found.total, found.noisy, mean, found.rows) @ inverse
     late = first + DELAY  # what the estimate would be with other delays
-    slope = inverse[:, late] / np.diag(inverse)[late] * (uncertainty.spread / scale[late])
-    covariance += slope @ slope.T
+    slope = inverse[:, late] / np.diag(inverse)[late] / scale[late]
+    covariance += (uncertainty.spread**2 * slope) @ slope.T
+    for dry in (first + COULOMB)[:, None] + np.array([0, OFFSET - COULOMB]):
+        onset = uncertainty.onset * slope[dry]
+        covariance[np.ix_(dry, dry)] += onset @ onset.T
     lag = FRICTION_LAG * (mean * scale)[first + VISCOUS] / scale[first + ARMATURE]
     covariance[first + ARMATURE, first + ARMATURE] += lag**2
     if uncertainty.steps is not None:

@@ -38,6 +38,8 @@ from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.filters import TwinFilter
 from sim2real_sysid.jumps import Jumps
+from sim2real_sysid.servo import Servo
+from sim2real_sysid.steps import Steps
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -113,6 +115,7 @@ class RowBuilder:
         limit: (nj,) the joints' speed limits [rad/s or m/s], made finite.
         fastest: (nj,) highest speeds seen [rad/s or m/s].
         jumps: those of the measured efforts.
+        steps: likewise, as answers to commands.
     """
 
     def __init__(self, profile: RobotProfile, config: SysidConfig, body: RigidBody) -> None:
@@ -138,6 +141,8 @@ class RowBuilder:
         self.bandwidth = 0.0
         self._filter: TwinFilter | None = None
         self.jumps = Jumps(self._nj)
+        self._servo, self._between = Servo.of(profile), profile.rates.control_period
+        self.steps = Steps(self._servo, self._between, self._between)
         self.restart()
 
     def open(self, period: float) -> None:
@@ -146,6 +151,7 @@ class RowBuilder:
         self.bandwidth = min(self._config.bandwidth, 1.0 / (SAMPLES_PER_BANDWIDTH * period))
         self.bandwidth *= 0.5**self._halved
         self._filter = TwinFilter(self.bandwidth, 2 * self._nj, self.interval)
+        self.steps = Steps(self._servo, self._between, period)
 
     @property
     def quickness(self) -> float:
@@ -195,6 +201,7 @@ class RowBuilder:
         if self._filter is not None:
             self._filter.restart()
         self.jumps.restart()
+        self.steps.restart()
         self._direction = np.zeros(self._nj)
         self._since = np.full(self._nj, math.inf)
         self._effort_bad = np.full(self._nj, -math.inf)
@@ -211,6 +218,7 @@ class RowBuilder:
         filter_ = self._filter
         assert filter_ is not None, 'open() comes first'
         self.jumps.push(efforts)
+        self.steps.push(positions, efforts)
         if not np.isfinite(efforts).all():
             efforts = self._bridged(stamps, efforts)
         self._last_effort = efforts[-1]

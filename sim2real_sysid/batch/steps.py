@@ -13,13 +13,12 @@ from sim2real_core.records import ParameterEstimate
 from sim2real_sysid.batch.data import Recording
 from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.models import LATENESS
-from sim2real_sysid.jumps import Jumps
 from sim2real_sysid.servo import Servo
-from sim2real_sysid.steps import step_timing
+from sim2real_sysid.steps import Steps
 
 Array = npt.NDArray[np.float64]
 
-BLOCK = 1.0  # [s]
+BLOCK = 4096  # samples at a time
 
 
 def timing_of(
@@ -34,23 +33,21 @@ def timing_of(
         recordings: cleaned.
         drives: what is known of them.
     """
-    powers = []
-    for recording in recordings:
-        for segment in recording.segments:
-            size = round(BLOCK / segment.period)
-            for first in range(0, max(len(segment) - size, 1), size):
-                jumps = Jumps(len(profile.joints))
-                jumps.push(segment.effort[first : first + size])
-                powers.append(jumps.power)
     lags = np.zeros(len(profile.joints))
     for k, joint in enumerate(profile.joint_names):
         lag = drives.get(f'actuator.{joint}.time_constant')
         if lag is not None and lag.status == 'identified':
             lags[k] = max(lag.mean - lag.std, 0.0)
-    period = max(recording.period for recording in recordings)
-    # In most seconds: not of a start, or of an impact. Chance is of either sign.
-    share = np.sqrt(np.maximum(np.median(powers, axis=0), 0.0))
-    return step_timing(share, lags, period)
+    timing = np.zeros(len(profile.joints))
+    for recording in recordings:
+        steps = Steps(Servo.of(profile), profile.rates.control_period, recording.period)
+        for segment in recording.segments:
+            steps.restart()
+            for first in range(0, len(segment), BLOCK):
+                block = slice(first, first + BLOCK)
+                steps.push(segment.position[block], segment.effort[block])
+        timing = np.maximum(timing, steps.timing(lags))
+    return timing
 
 
 def with_step_timing(found: Fitted, profile: RobotProfile, timing: Array) -> Fitted:

@@ -21,7 +21,7 @@ from sim2real_sysid.stribeck import steepest
 COLUMNS = LOCAL + 2  # no payload
 NONE = np.zeros(0)  # that joints share
 TRUTH = np.array([0.5, 2.0, 1.0, -0.3, 0.002])
-UNCERTAINTY = Uncertainty(timing=0.002, spread=np.zeros(1), model=0.0, shared=NONE)
+UNCERTAINTY = Uncertainty(timing=0.002, spread=np.zeros(1), onset=0.0, model=0.0, shared=NONE)
 LIMIT = 3.0
 
 
@@ -95,7 +95,7 @@ def test_what_was_never_excited_keeps_its_nominal_value():
 
 
 def test_model_error_is_a_floor():
-    floor = Uncertainty(timing=0.002, spread=np.zeros(1), model=0.05, shared=NONE)
+    floor = Uncertainty(timing=0.002, spread=np.zeros(1), onset=0.0, model=0.05, shared=NONE)
     found = solved(moments(3000, 0.01), uncertainty=floor)
     assert np.sqrt(np.diag(found.covariance))[:4] == pytest.approx(0.05 * abs(TRUTH[:4]), rel=0.1)
 
