@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,14 +44,13 @@ from sim2real_sysid.regression import (
     DELAY,
     JOINT_QUANTITIES,
     OFFSET,
-    SLOW,
     VISCOUS,
     RowBuilder,
 )
 from sim2real_sysid.report import Knowledge, Reporter, doubted
 from sim2real_sysid.servo import Servo
 from sim2real_sysid.steps import smoothed
-from sim2real_sysid.stribeck import slow_friction, steepest
+from sim2real_sysid.stribeck import other_curves, slow_friction, steepest
 from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
@@ -336,10 +336,21 @@ class OnlineIdentifier:
         slot = MAIN * len(self._idle)
         return max(float(found.mean[slot] * found.scale[slot]), -self._body.payload_mass)
 
-    def _solve(self, blocks: Block, model: Model) -> Posterior:
-        """What blocks say with a model."""
-        start = self._start if model.local == MAIN else self._full_start
-        return solve(blocks, model, start, self._uncertainty(), self._carried)
+    def _solve(
+        self, blocks: Block, curves: npt.NDArray[np.intp], extra: float, full: bool = False
+    ) -> Posterior:
+        """What blocks say with a model of such curves."""
+        start = self._full_start if full else self._start
+        model, rows = self._model(curves, extra, full), self._rows
+        others = other_curves(
+            Block(*(part.sum(axis=0) for part in blocks)),
+            rows.shared + rows.loaded,
+            curves,
+            rows.speeds,
+            rows.usual,
+        )
+        uncertainty = replace(self._uncertainty(), curves=others)
+        return solve(blocks, model, start, uncertainty, self._carried)
 
     def estimate(self) -> Estimate:
         """What is known now, as absolute SI values."""
@@ -353,9 +364,9 @@ class OnlineIdentifier:
         self._curves = steep.safe
         extra = self._mass(self._fit(self._moments.sums()))
         knowledge = Knowledge(
-            main=self._solve(blocks, self._model(self._curves, extra)),
-            full=self._solve(blocks, self._model(steep.best, extra, full=True)),
-            speeds=self._rows.limit[:, None] * SLOW,
+            main=self._solve(blocks, self._curves, extra),
+            full=self._solve(blocks, steep.best, extra, full=True),
+            speeds=self._rows.speeds,
             curves=steep.best,
             sharp=steep.sharp,
             count=blocks.rows,
@@ -423,7 +434,7 @@ class OnlineIdentifier:
         off = raw[first:]
         std = np.full(len(off), np.inf)
         if (np.abs(off) > FAR).any():
-            known = self._solve(self._moments.blocks(), self._model(self._curves, self._extra))
+            known = self._solve(self._moments.blocks(), self._curves, self._extra)
             off, std = known.mean[first:], np.sqrt(np.diag(known.covariance)[first:])
         if not self._about.improve(off, std):
             return False
@@ -443,7 +454,7 @@ class OnlineIdentifier:
         change = Change(stamp, address, before, before + step.size, step.score)
         self._report(change)
         older = self._moments.blocks(0, -max(WINDOWS) - 1)
-        known = self._solve(older, self._model(self._curves, self._extra))
+        known = self._solve(older, self._curves, self._extra)
         spread = DOUBT * known.covariance
         std = np.sqrt(np.maximum(np.diag(known.covariance), 0.0))
         size = np.maximum(np.abs(known.mean + self._reporter.shift), known.matters)

@@ -132,6 +132,8 @@ class Uncertainty:
         friction: (nj,) relative standard deviation of a joint's Coulomb friction; None for none.
         steps: (nj, 3) what the unknown timing of an effort's steps does to armature, viscous
             friction and delay, standard deviations that go together; None for none.
+        curves: (nj, 6) likewise, what another curve of friction at low speed does to a joint's
+            own parameters up to ``RISE``.
     """
 
     timing: float | Array
@@ -142,6 +144,7 @@ class Uncertainty:
     effort: Array | None = None
     friction: Array | None = None
     steps: Array | None = None
+    curves: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -332,10 +335,8 @@ def solve(
     lag = FRICTION_LAG * (mean * scale)[first + VISCOUS] / scale[first + ARMATURE]
     covariance[first + ARMATURE, first + ARMATURE] += lag**2
     if uncertainty.steps is not None:
-        effects = np.zeros((len(first), len(mean)))
         places = first[:, None] + np.array([ARMATURE, VISCOUS, DELAY])
-        np.put_along_axis(effects, places, uncertainty.steps / scale[places], axis=1)
-        covariance += effects.T @ effects
+        covariance += _together(uncertainty.steps / scale[places], places, len(mean))
     if uncertainty.friction is not None:
         covariance[first + COULOMB, first + COULOMB] += (
             uncertainty.friction * mean[first + COULOMB]
@@ -347,6 +348,9 @@ def solve(
     mean = mean.copy()
     for i in first + RISE:
         _truncate(mean, covariance, int(i))
+    if uncertainty.curves is not None:  # the cut above is of the model's own curve
+        places = first[:, None] + np.arange(RISE + 1)
+        covariance += _together(uncertainty.curves / scale[places], places, len(mean))
     return Posterior(
         mean=mean * scale,
         covariance=covariance * np.outer(scale, scale),
@@ -355,6 +359,13 @@ def solve(
         matters=np.where(found.known, MATTERS * found.effect, np.inf),
         inverse=inverse * np.outer(scale, scale),
     )
+
+
+def _together(effects: Array, places: npt.NDArray[np.intp], n: int) -> Array:
+    """Covariance (n, n) of effects (nj, m), of which those of a joint go together."""
+    rows = np.zeros((len(effects), n))
+    np.put_along_axis(rows, places, effects, axis=1)
+    return np.asarray(rows.T @ rows)
 
 
 def _spread(carried: Carried, model: Model, scale: Array) -> tuple[Array, Array]:

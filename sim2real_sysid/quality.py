@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.findings import Finding, Findings
 from sim2real_sysid.quality_efforts import EffortChecks
+from sim2real_sysid.quality_order import OrderCheck
 from sim2real_sysid.quality_positions import PositionChecks
 from sim2real_sysid.quality_stamps import StampChecks
 from sim2real_sysid.quality_windows import Block, Motion, Windows, cut, directions
@@ -55,6 +56,7 @@ class QualityMonitor:
         self._findings = Findings()
         self._stamps = StampChecks(self._findings, 1.0 / profile.rates.joint_state_rate)
         self._positions = PositionChecks(profile, self._findings)
+        self._order = OrderCheck(profile, self._findings)
         self._efforts = EffortChecks(profile, self._findings)
         self._stamp = np.zeros(MOST)
         self._values = np.full((MOST, 3, nj), np.nan)
@@ -144,6 +146,7 @@ class QualityMonitor:
         with np.errstate(invalid='ignore'):  # what is missing compares as False
             if period > 0:
                 self._positions.push(block, motion, period)
+                self._order.push(block)
             self._efforts.push(block, motion)
 
     def _motion(self, windows: Windows) -> Motion:

@@ -33,6 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sim2real_core.nominal import nominal
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.dynamics import RigidBody
@@ -47,7 +48,8 @@ Flags = npt.NDArray[np.bool_]
 JOINT_QUANTITIES = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
 ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, TILT, CURVE = range(7)
 SLOW = 0.005 * 2.0 ** (0.5 * np.arange(9))
-"""Stribeck velocities of the columns from CURVE on, as shares of the speed limit."""
+"""Stribeck velocities of the columns from CURVE on, as shares of the speed limit; of slow joints
+more, so that the last but one is the usual one."""
 LOCAL = CURVE + len(SLOW)
 """Columns of each joint's own: the quantities above, then the others."""
 SAMPLES_PER_BANDWIDTH = 15.0  # what a filter needs to see a motion through alternate samples
@@ -78,6 +80,12 @@ class Rows(NamedTuple):
     valid: Flags
     direction: Array
     position: Array
+
+
+def usual_speeds(profile: RobotProfile) -> Array:
+    """Stribeck velocities before any is known, (nj,) [rad/s or m/s]."""
+    names = profile.joint_names
+    return np.array([nominal(profile, f'joint.{j}.stribeck_velocity') for j in names], dtype=float)
 
 
 def payload_tells(body: RigidBody, joints: int) -> bool:
@@ -113,6 +121,7 @@ class RowBuilder:
         bandwidth: of the filters [Hz]; 0 before they are open.
         period: between samples that they are made for [s].
         limit: (nj,) the joints' speed limits [rad/s or m/s], made finite.
+        usual: (nj,) Stribeck velocities before any is known [rad/s or m/s].
         fastest: (nj,) highest speeds seen [rad/s or m/s].
         jumps: those of the measured efforts.
         steps: likewise, as answers to commands.
@@ -132,6 +141,7 @@ class RowBuilder:
         self._lower, self._upper = lower + margin, upper - margin
         self._given = profile.array('velocity')
         self.limit = np.minimum(self._given, 1.0)
+        self.usual = usual_speeds(profile)
         self.fastest = np.zeros(self._nj)
         self._noise = np.zeros(self._nj)
         self._ticks = 0
@@ -152,6 +162,11 @@ class RowBuilder:
         self.bandwidth *= 0.5**self._halved
         self._filter = TwinFilter(self.bandwidth, 2 * self._nj, self.interval)
         self.steps = Steps(self._servo, self._between, period)
+
+    @property
+    def speeds(self) -> Array:
+        """Stribeck velocities (nj, 9) of the columns from ``CURVE`` on [rad/s or m/s]."""
+        return np.maximum(self.limit, self.usual / SLOW[-2])[:, None] * SLOW
 
     @property
     def quickness(self) -> float:
@@ -255,7 +270,7 @@ class RowBuilder:
         values[..., OFFSET] = 1.0
         values[..., DELAY] = -rate
         values[..., TILT] = np.abs(joints[:, 1])
-        slow = _stribeck(velocity[..., None], turning[..., None], self.limit[:, None] * SLOW)
+        slow = _stribeck(velocity[..., None], turning[..., None], self.speeds)
         values[..., CURVE:LOCAL] = slow[:, None]
         values[..., LOCAL : LOCAL + self.payload] = bodies[..., 1 : 1 + self.payload]
         values[..., LOCAL + self.payload : -2] = self._zeros(joints)

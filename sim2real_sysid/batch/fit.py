@@ -26,7 +26,7 @@ from sim2real_sysid.batch.config import FitConfig
 from sim2real_sysid.batch.data import RawRecording, Recording, clean, split
 from sim2real_sysid.batch.drives import drive_estimates, servo_efforts
 from sim2real_sysid.batch.fitted import Fitted
-from sim2real_sysid.batch.models import LATENESS, MODELS
+from sim2real_sysid.batch.models import LATENESS, MODELS, coulomb
 from sim2real_sysid.batch.output_error import OutputError, refine
 from sim2real_sysid.batch.regression import Regression
 from sim2real_sysid.batch.rollouts import Rollouts, cut, drivable
@@ -35,7 +35,6 @@ from sim2real_sysid.batch.signals import long_enough, motions, segments_of, wide
 from sim2real_sysid.batch.steps import timing_of, with_step_timing
 from sim2real_sysid.dynamics import RigidBody, check_base
 from sim2real_sysid.regression import payload_tells
-from sim2real_sysid.stribeck import slow_friction
 from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
@@ -222,11 +221,11 @@ def fit(
     drives = drive_estimates(profile, train, measured=not commanded)
     timing = timing_of(profile, train, drives)
 
-    slow = slow_friction(profile, regression.fastest)
+    unseen = least_squares.unseen_friction(regression)
 
     def floor(found: Fitted) -> Fitted:
         found = with_step_timing(found, profile, timing)
-        return with_model_error(found, config.model_error, slow)
+        return with_model_error(found, config.model_error, unseen)
 
     fits = least_squares.with_inertia(regression, fits, chosen)
     starts = {name: floor(found) for name, found in fits.items()}
@@ -328,19 +327,23 @@ def _tell_of(tell: Tell, name: str, k: int, count: int, share: float, words: str
     tell('refine', (k + share) / count, f'{name}: {words}')
 
 
-def with_model_error(found: Fitted, share: float, slow: Array) -> Fitted:
+def with_model_error(found: Fitted, share: float, unseen: Array) -> Fitted:
     """What was found, with what the model itself may be wrong by: no data makes it better.
 
     Args:
         found: by least squares or otherwise.
         share: of every parameter.
-        slow: (nj,) of Coulomb friction, see :func:`slow_friction`.
+        unseen: (nj, 2) of friction, see :func:`unseen_rise`.
     """
-    shares, shape = np.full(len(found.mean), share), found.layout
+    shape = found.layout
+    joints, friction = np.arange(shape.joints), np.abs(coulomb(shape, found.mean))
+    effects = np.zeros((shape.joints, len(found.mean)))
     for quantity in shape.quantities:
-        if quantity.startswith('coulomb_friction'):
-            shares[shape.place(quantity)] = np.hypot(share, slow)
-    return replace(found, covariance=found.covariance + np.diag((shares * found.mean) ** 2))
+        for k, kind in enumerate(('coulomb_friction', 'viscous_friction')):
+            if quantity.startswith(kind):
+                effects[joints, shape.place(quantity)] = unseen[:, k] * friction
+    covariance = found.covariance + np.diag((share * found.mean) ** 2) + effects.T @ effects
+    return replace(found, covariance=covariance)
 
 
 def _refined(

@@ -20,6 +20,8 @@ from sim2real_sysid.batch.bodies import SHIFTED, SIZE, Link
 from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.models import LATENESS, Layout, coulomb, layout
 from sim2real_sysid.batch.regression import Regression, Shared
+from sim2real_sysid.regression import usual_speeds
+from sim2real_sysid.stribeck import unseen_rise
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -335,6 +337,12 @@ def _speeds(regression: Regression) -> tuple[Array, Array]:
     """Smallest and largest Stribeck velocity (nj,) that this motion could show."""
     fastest = np.maximum(regression.fastest, 1e-9)
     return 1e-3 * fastest, 0.5 * fastest
+
+
+def unseen_friction(regression: Regression) -> Array:
+    """What a rise of friction too wide for any model here does to it: :func:`unseen_rise`."""
+    usual = usual_speeds(regression.profile)
+    return unseen_rise(usual, regression.velocity, regression.weight, _speeds(regression)[1])
 
 
 def _search_stribeck(regression: Regression, shape: Layout, values: Array) -> Array:

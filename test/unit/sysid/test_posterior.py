@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from sim2real_sysid.posterior import (
     solve,
 )
 from sim2real_sysid.regression import CURVE, LOCAL, SLOW, TILT, Rows
-from sim2real_sysid.stribeck import steepest
+from sim2real_sysid.stribeck import other_curves, steepest
 
 COLUMNS = LOCAL + 2  # no payload
 NONE = np.zeros(0)  # that joints share
@@ -224,3 +226,22 @@ def test_noise_of_a_joint_that_hardly_moves_is_no_score():
         ratios.append(float(scores[0, 0] ** 2 / information[0, 0]))
     assert max(ratios) < 25.0  # five standard deviations
     assert np.mean(ratios) < 2.0
+
+
+def test_a_rise_at_another_speed_is_a_doubt_of_coulomb_friction():
+    speeds, rise = LIMIT * SLOW[None], 0.4
+    found = moments(2000, 0.02, rise=rise, speed=speeds[0, 7])
+
+    def doubt(curve):
+        sums = found.sums()
+        return other_curves(sums, 0, np.array([curve]), speeds, speeds[:, 7])[0]
+
+    wrong = solved(found).mean[2] - TRUTH[2]
+    told = replace(UNCERTAINTY, curves=doubt(USUAL)[None])
+    deviation = [
+        np.sqrt(solved(found, uncertainty=u).covariance[2, 2]) for u in (UNCERTAINTY, told)
+    ]
+    assert wrong > 4.0 * deviation[0]
+    assert wrong < 2.0 * deviation[1]
+    assert abs(doubt(7)[2]) < 1e-3  # the model's own curve
+    assert abs(doubt(6)[2]) < 1e-3  # or the one beside it

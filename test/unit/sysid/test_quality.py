@@ -355,6 +355,26 @@ def test_joints_that_change_places(log_of):
     assert 'j2' in next(str(f) for f in log.check() if f.what == 'position_order')
 
 
+@pytest.mark.parametrize('since', [0.0, 15.0])
+@pytest.mark.parametrize('kind', ['arm', 'scara', 'gantry', 'wheels'])
+def test_joints_in_a_wrong_order_go_where_others_are_sent(log_of, kind, since):
+    log = log_of(kind, duration=45.0)
+    late = log.stamp >= since
+    for values in (log.position, log.effort):
+        values[late] = np.roll(values[late], 1, axis=1)
+    told = {f.joint for f in log.check() if f.what == 'position_order'}
+    assert told == set(log.profile.joint_names)
+
+
+def test_joints_that_follow_no_command_are_not_in_a_wrong_order(log_of):
+    log = log_of('arm', duration=45.0)
+    log.command = np.roll(log.command, 3000, axis=0)  # moved by hand, say
+    assert 'position_order' not in {f.what for f in log.check()}
+    log = log_of('arm', duration=45.0)
+    log.command[:] = log.command[:, :1]  # all alike
+    assert 'position_order' not in {f.what for f in log.check()}
+
+
 def test_positions_in_degrees(log_of):
     log = log_of('arm')
     log.position = np.degrees(log.position)

@@ -50,8 +50,26 @@ def test_coulomb_friction_is_open_without_speed(identify):
     assert abs(found.mean - COULOMB) < 1.645 * found.std
 
 
+@pytest.mark.parametrize('size', [0.012, 0.03])
+@pytest.mark.parametrize('identify', [online, batch])
+def test_friction_that_falls_all_the_way_does_not_pass_for_viscous_friction(identify, size):
+    found = identify(*moved(size))['joint.slider.viscous_friction']
+    assert abs(found.mean - VISCOUS) < 2.0 * found.std
+
+
 @pytest.mark.parametrize('identify', [online, batch])
 def test_coulomb_friction_is_known_with_speed(identify):
     found = identify(*moved(0.08))['joint.slider.coulomb_friction']
     assert found.status == 'identified'
     assert found.mean == pytest.approx(COULOMB, rel=0.1)
+
+
+@pytest.mark.parametrize('size', [0.03, 0.06])
+def test_static_friction_of_a_slow_joint_does_not_pass_for_coulomb_friction(size):
+    # As fast as one to four Stribeck velocities, of a tenth of the speed limit.
+    found = online(*moved(size))
+    for what, truth in (('coulomb_friction', COULOMB), ('viscous_friction', VISCOUS)):
+        told = found[f'joint.slider.{what}']
+        assert told.status == 'identified'
+        assert told.mean == pytest.approx(truth, rel=0.05)
+        assert abs(told.mean - truth) < 3.0 * told.std

@@ -1,0 +1,80 @@
+"""Whether the joints' positions come in the order of their names, as commands tell it.
+
+A joint that goes where another one is sent, and not where it is sent itself, has that one's
+values. It takes two or more to be mixed up, and each must follow the command of one of the others
+as closely as joints follow their own, with motion that differs between them. Held against each
+other are ways: of half a block, so that what a change of order does to a position is soon forgot.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim2real_core.profile import RobotProfile
+from sim2real_sysid.findings import Findings
+from sim2real_sysid.quality_windows import Block
+
+Array = npt.NDArray[np.float64]
+
+MEMORY = 0.92  # what a block leaves of those before it
+LEAST = 8.0  # blocks
+FOLLOWS, STRAYS = 0.3, 0.6  # unexplained share of a way, at the most and at the least
+ALIKE = 1.5  # times as far as the command goes, or one over it
+DELTA = 0.02  # of the range or, without one, of a radian or metre: a way worth the name
+JUMP = 0.3  # of all that a joint moves in a block, from one sample to the next
+
+
+class OrderCheck:
+    """Holds the positions of a robot whose commands are positions against all of them.
+
+    Args:
+        profile: the robot.
+        findings: where to note what is wrong.
+    """
+
+    def __init__(self, profile: RobotProfile, findings: Findings) -> None:
+        nj = len(profile.joints)
+        self._findings, self._names = findings, profile.joint_names
+        self._tells = profile.command.drives == 'position' and nj > 1
+        span = profile.array('upper') - profile.array('lower')
+        self._least = DELTA * np.where(np.isfinite(span), np.minimum(span, 1.0), 1.0)
+        self._sums = np.zeros((2 * nj, 2 * nj))  # of ways of positions and commands
+        self._blocks = 0.0
+
+    def push(self, block: Block) -> None:
+        """Take a block."""
+        if not self._tells:
+            return
+        values = np.concatenate([block.position, block.command], axis=1)
+        half = len(values) // 2
+        if half == 0 or not np.isfinite(values).all():
+            return
+        steps = np.abs(np.diff(block.position, axis=0)).max(axis=0)
+        whole = np.ptp(block.position, axis=0)
+        if ((steps > JUMP * whole) & (whole > self._least)).any():
+            return
+        ways = values[half:] - values[:-half]
+        self._sums = MEMORY * self._sums + ways.T @ ways / len(ways)
+        self._blocks = MEMORY * self._blocks + 1.0
+        if self._blocks >= LEAST:
+            self._judge(block)
+
+    def _judge(self, block: Block) -> None:
+        nj = len(self._names)
+        moments = self._sums / self._blocks
+        goes, sent = np.split(np.sqrt(np.maximum(np.diag(moments), 1e-30)), 2)
+        alike = np.clip(moments[:nj, nj:], 0.0, None) / np.outer(goes, sent)
+        left = 1.0 - alike**2  # (position, command)
+        size = goes[:, None] / sent
+        follows = (left < FOLLOWS) & (size < ALIKE) & (size > 1.0 / ALIKE)
+        strays = (np.diag(left) > STRAYS) & (goes > self._least)
+        other = follows & strays[:, None] & strays
+        once = other & (other.sum(axis=0) == 1) & (other.sum(axis=1, keepdims=True) == 1)
+        if not once.any():
+            return
+        for j in np.flatnonzero(strays):  # whose values the others have nobody knows
+            evidence = 'it does not go where it is sent'
+            if once[j].any():
+                evidence += f', but where {self._names[int(once[j].argmax())]} is'
+            self._findings.note(self._names[j], 'position_order', *block.span, evidence)
