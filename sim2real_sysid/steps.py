@@ -23,6 +23,7 @@ from sim2real_sysid.servo import Servo
 Array = npt.NDArray[np.float64]
 
 LEFT = 0.2  # of a step, when it is seen, at the least: a stiff drive has moved its joint by then
+UNSEEN = 0.05  # share of steps that no jump shows: behind a lag they are slopes, like all else
 BESIDE = 2  # increments on either side of one that tell what of it is smooth
 
 
@@ -84,7 +85,8 @@ class Steps:
         """
         share = np.zeros_like(self._along)
         np.divide(self._along, LEFT * self._square, out=share, where=self._square > 0.0)
-        share = np.minimum(np.clip(share, 0.0, 1.0), smoothed(lags, self._period))
+        least = np.where((lags > 0.0) & (self._square > 0.0), UNSEEN, 0.0)
+        share = np.minimum(np.clip(share, least, 1.0), smoothed(lags, self._period))
         return share * self._period / np.sqrt(12.0)
 
 

@@ -60,6 +60,11 @@ def test_a_lag_smooths_steps():
     assert timing(*moved(lag=0.012), lag=0.012) < 0.06 * WHOLE
 
 
+def test_behind_a_long_lag_steps_are_there_although_none_is_seen():
+    told = timing(*moved(limit=1e-3, lag=0.012), lag=0.012)
+    assert 0.04 * WHOLE < told < 0.06 * WHOLE
+
+
 def test_parts_say_what_the_whole_says():
     positions, efforts = moved()
     assert timing(positions, efforts, parts=2000) == pytest.approx(timing(positions, efforts))
