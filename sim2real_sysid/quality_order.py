@@ -46,14 +46,16 @@ class OrderCheck:
         """Take a block."""
         if not self._tells:
             return
-        values = np.concatenate([block.position, block.command], axis=1)
-        half = len(values) // 2
-        if half == 0 or not np.isfinite(values).all():
+        half = len(block.stamp) // 2
+        known = np.isfinite(block.position).all(axis=0) & np.isfinite(block.command).all(axis=0)
+        if half == 0 or known.sum() < 2:
             return
-        steps = np.abs(np.diff(block.position, axis=0)).max(axis=0)
-        whole = np.ptp(block.position, axis=0)
+        position, command = (np.where(known, x, 0.0) for x in (block.position, block.command))
+        steps = np.abs(np.diff(position, axis=0)).max(axis=0)
+        whole = np.ptp(position, axis=0)
         if ((steps > JUMP * whole) & (whole > self._least)).any():
             return
+        values = np.concatenate([position, command], axis=1)
         ways = values[half:] - values[:-half]
         self._sums = MEMORY * self._sums + ways.T @ ways / len(ways)
         self._blocks = MEMORY * self._blocks + 1.0

@@ -366,6 +366,14 @@ def test_joints_in_a_wrong_order_go_where_others_are_sent(log_of, kind, since):
     assert told == set(log.profile.joint_names)
 
 
+def test_a_joint_without_commands_hides_no_wrong_order(log_of):
+    log = log_of('arm', duration=45.0)
+    for values in (log.position, log.effort):
+        values[:, [1, 2]] = values[:, [2, 1]]
+    log.command[:, 0] = np.nan
+    assert {f.joint for f in log.check() if f.what == 'position_order'} == {'j1', 'j2'}
+
+
 def test_joints_that_follow_no_command_are_not_in_a_wrong_order(log_of):
     log = log_of('arm', duration=45.0)
     log.command = np.roll(log.command, 3000, axis=0)  # moved by hand, say
