@@ -131,7 +131,7 @@ def _eliminated(matrix: Array, size: Array, base: list[int]) -> tuple[Array, Arr
     further = [*range(CURVE, LOCAL), -1]
     matrix = matrix / np.outer(size, size)
     normal = matrix[np.ix_(base, base)] + 1e-6 * np.eye(len(base))
-    fitted = np.linalg.solve(normal, matrix[np.ix_(base, further)])
+    fitted = np.asarray(np.linalg.solve(normal, matrix[np.ix_(base, further)]), dtype=float)
     return matrix[np.ix_(further, further)] - matrix[np.ix_(further, base)] @ fitted, fitted
 
 
