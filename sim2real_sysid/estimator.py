@@ -360,7 +360,8 @@ class OnlineIdentifier:
         if not len(self._moments):
             return self._whole(self._reporter.nothing(stamp))
         blocks = self._moments.blocks()
-        steep = steepest(self._moments.sums(), self._rows.shared + self._rows.loaded)
+        rows = self._rows
+        steep = steepest(self._moments.sums(), rows.shared + rows.loaded, rows.curves)
         self._curves = steep.safe
         extra = self._mass(self._fit(self._moments.sums()))
         knowledge = Knowledge(

@@ -50,6 +50,7 @@ ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY, TILT, CURVE = range(7)
 SLOW = 0.005 * 2.0 ** (0.5 * np.arange(9))
 """Stribeck velocities of the columns from CURVE on, as shares of the speed limit; of slow joints
 more, so that the last but one is the usual one."""
+USUAL_SPEED = 0.01  # of the speed limit, a Stribeck velocity as good as any without evidence
 LOCAL = CURVE + len(SLOW)
 """Columns of each joint's own: the quantities above, then the others."""
 SAMPLES_PER_BANDWIDTH = 15.0  # what a filter needs to see a motion through alternate samples
@@ -167,6 +168,11 @@ class RowBuilder:
     def speeds(self) -> Array:
         """Stribeck velocities (nj, 9) of the columns from ``CURVE`` on [rad/s or m/s]."""
         return np.maximum(self.limit, self.usual / SLOW[-2])[:, None] * SLOW
+
+    @property
+    def curves(self) -> npt.NDArray[np.intp]:
+        """(nj,) which of them is next to ``USUAL_SPEED`` of the limit."""
+        return np.abs(np.log(self.speeds / (USUAL_SPEED * self.limit[:, None]))).argmin(axis=1)
 
     @property
     def quickness(self) -> float:

@@ -44,7 +44,7 @@ class Steepest(NamedTuple):
     sharp: npt.NDArray[np.bool_]
 
 
-def steepest(sums: Block, shared: int) -> Steepest:
+def steepest(sums: Block, shared: int, usual: npt.NDArray[np.intp] | int = USUAL) -> Steepest:
     """Which column of friction at low speed explains most.
 
     Profile likelihood: the joint's own parameters and the shared ones follow each choice. Only a
@@ -53,9 +53,11 @@ def steepest(sums: Block, shared: int) -> Steepest:
     Args:
         sums: of all blocks.
         shared: number of the columns that joints share.
+        usual: (nj,) which column counts without evidence.
     """
     base = [*OWN, *range(LOCAL, LOCAL + shared)]
-    found = np.full((2, len(sums.cross)), USUAL, dtype=np.intp)
+    found = np.empty((2, len(sums.cross)), dtype=np.intp)
+    found[:] = usual
     sharp = np.zeros(len(sums.cross), dtype=bool)
     for j, rows in enumerate(sums.rows.sum(axis=1)):
         size = np.sqrt(np.maximum(np.diag(sums.mean[j]), 1e-300))
@@ -68,7 +70,7 @@ def steepest(sums: Block, shared: int) -> Steepest:
         noise = max(float(noisy[-1, -1] - gain[best]), 1e-9) / max(rows, 1.0)
         if gain[best] > 0.0:
             found[0, j] = best
-        if gain[best] - gain[USUAL] > STRONG * noise:
+        if gain[best] - gain[found[1, j]] > STRONG * noise:
             found[1, j] = best
         far = np.abs(np.arange(len(gain)) - best) > 1
         sharp[j] = gain[best] - gain[far].max() > STRONG * noise
