@@ -132,8 +132,8 @@ class Uncertainty:
         friction: (nj,) relative standard deviation of a joint's Coulomb friction; None for none.
         steps: (nj, 3) what the unknown timing of an effort's steps does to armature, viscous
             friction and delay, standard deviations that go together; None for none.
-        curves: (nj, 6) likewise, what another curve of friction at low speed does to a joint's
-            own parameters up to ``RISE``.
+        curves: (nj, 5) likewise, what another curve of friction at low speed does to a joint's
+            own parameters up to ``DELAY``.
     """
 
     timing: float | Array
@@ -349,7 +349,7 @@ def solve(
     for i in first + RISE:
         _truncate(mean, covariance, int(i))
     if uncertainty.curves is not None:  # the cut above is of the model's own curve
-        places = first[:, None] + np.arange(RISE + 1)
+        places = first[:, None] + np.arange(RISE)
         covariance += _together(uncertainty.curves / scale[places], places, len(mean))
     return Posterior(
         mean=mean * scale,

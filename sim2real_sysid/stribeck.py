@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sim2real_core.profile import RobotProfile
 from sim2real_sysid.moments import Block
-from sim2real_sysid.posterior import RISE, RISE_SIZE, USUAL
+from sim2real_sysid.posterior import RISE_SIZE, USUAL
 from sim2real_sysid.regression import (
     ARMATURE,
     COULOMB,
@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float64]
 COLOURED = 10.0  # independent residuals that one of a filter's counts for
 STRONG = 10.0 * COLOURED  # residual variances that another column explains
 NEARLY = 1  # columns to either side of the usual Stribeck velocity
-OWN = [ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY]  # columns of a joint that no curve is
+OWN = [ARMATURE, VISCOUS, COULOMB, OFFSET, DELAY]  # columns of a joint that are no curves
 
 
 class Steepest(NamedTuple):
@@ -80,7 +80,7 @@ def steepest(sums: Block, shared: int, usual: npt.NDArray[np.intp] | int = USUAL
 def other_curves(
     sums: Block, shared: int, curves: npt.NDArray[np.intp], speeds: Array, usual: Array
 ) -> Array:
-    """What a rise of friction about the usual Stribeck velocity would do, (nj, 6).
+    """What a rise of friction about the usual Stribeck velocity would do, (nj, 5).
 
     Where a joint's model has another curve, Coulomb and viscous friction take a part of the rise.
     How much of one there seems to be beside the model's own, and the next ones, follows from what
@@ -95,9 +95,10 @@ def other_curves(
         usual: (nj,) those that robots have before any is known [rad/s or m/s].
 
     Returns:
-        Standard deviations, which go together, of a joint's own parameters up to ``RISE``.
+        Standard deviations, which go together, of a joint's own parameters up to ``DELAY``; not
+        of its own rise, for static friction is both.
     """
-    effects = np.zeros((len(curves), RISE + 1))
+    effects = np.zeros((len(curves), len(OWN)))
     near = np.abs(np.log(speeds / usual[:, None])).argmin(axis=1)
     for j, rows in enumerate(sums.rows.sum(axis=1)):
         if rows == 0.0:
@@ -112,10 +113,10 @@ def other_curves(
         large = np.maximum(RISE_SIZE * friction * size[CURVE:LOCAL] / size[-1], 1e-100)
         precision = np.maximum(np.diag(left)[:-1], 0.0) / noise + large**-2.0
         rise = left[:-1, -1] / (noise * precision)
-        effect = -fitted[: RISE + 1, :-1] * rise
+        effect = -fitted[: len(OWN), :-1] * rise
         some = slice(max(near[j] - NEARLY, 0), near[j] + NEARLY + 1)
         worst = int(np.abs(effect[COULOMB, some]).argmax())
-        effects[j] = effect[:, some][:, worst] * size[-1] / size[base[: RISE + 1]]
+        effects[j] = effect[:, some][:, worst] * size[-1] / size[OWN]
     return effects
 
 
