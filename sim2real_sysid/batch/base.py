@@ -30,6 +30,7 @@ from sim2real_sysid.batch.fitted import Fitted
 from sim2real_sysid.batch.least_squares import solve
 from sim2real_sysid.batch.models import Layout
 from sim2real_sysid.batch.regression import Regression
+from sim2real_sysid.batch.steps import with_step_timing
 
 Array = npt.NDArray[np.float64]
 
@@ -130,7 +131,9 @@ def independent(regressor: Array) -> tuple[npt.NDArray[np.intp], Array]:
     return columns, np.where(np.abs(sums) > NEGLIGIBLE * largest, sums, 0.0)
 
 
-def whole(regression: Regression, bodies: Bodies, found: Fitted, relative_std: float) -> Whole:
+def whole(
+    regression: Regression, bodies: Bodies, found: Fitted, relative_std: float, timing: Array
+) -> Whole:
     """Base parameters and bodies from recordings.
 
     Args:
@@ -138,6 +141,7 @@ def whole(regression: Regression, bodies: Bodies, found: Fitted, relative_std: f
         bodies: the inverse dynamics.
         found: friction and rotors with the URDF's bodies; the friction is estimated once more.
         relative_std: see :class:`sim2real_sysid.batch.config.FitConfig`.
+        timing: (nj,) of the steps of the efforts, see :mod:`sim2real_sysid.batch.steps` [s].
     """
     profile = regression.profile
     count, nj = len(bodies.names), len(profile.joints)
@@ -151,6 +155,7 @@ def whole(regression: Regression, bodies: Bodies, found: Fitted, relative_std: f
     )
     nominal = np.concatenate([bodies.nominal[inwards], profile.array('armature')])
     fitted = _fitted(regression, bodies, found, columns, sums @ nominal, inwards)
+    fitted = with_step_timing(fitted, profile, timing, sums[:, len(inwards) :])
     place = fitted.layout.link
     mean, covariance = fitted.mean[place], fitted.covariance[place, place]
     names = [f'{bodies.names[k // SIZE]}.{TERMS[k % SIZE]}' for k in inwards]

@@ -267,7 +267,7 @@ def fit(
         )
     whole = None
     if config.bodies == 'all':
-        whole = base.whole(regression, bodies, fits[chosen], config.relative_std)
+        whole = base.whole(regression, bodies, fits[chosen], config.relative_std, timing)
     parameters = dict(ordered[0].estimates(profile, config.relative_std))
     parameters.update(drives)
     return FitResult(

@@ -50,8 +50,18 @@ def timing_of(
     return timing
 
 
-def with_step_timing(found: Fitted, profile: RobotProfile, timing: Array) -> Fitted:
-    """What was found, as uncertain as steps of such a timing (nj,) [s] leave it."""
+def with_step_timing(
+    found: Fitted, profile: RobotProfile, timing: Array, rotors: Array | None = None
+) -> Fitted:
+    """What was found, as uncertain as steps of such a timing leave it.
+
+    Args:
+        found: it.
+        profile: the robot.
+        timing: (nj,) see :func:`timing_of` [s].
+        rotors: (b, nj) what the armature of each joint adds to the link's parameters, where these
+            stand for armatures, too; None where they do not.
+    """
     servo, shape = Servo.of(profile), found.layout
     effects = np.zeros((shape.joints, len(found.mean)))
     joints = np.arange(shape.joints)
@@ -62,4 +72,6 @@ def with_step_timing(found: Fitted, profile: RobotProfile, timing: Array) -> Fit
             effects[joints, shape.place(quantity)] = timing * servo.damping
         elif quantity.startswith('viscous_friction'):
             effects[joints, shape.place(quantity)] = timing * servo.stiffness
+    if rotors is not None:
+        effects[:, shape.link] = (rotors * timing * servo.damping).T
     return replace(found, covariance=found.covariance + effects.T @ effects)

@@ -94,8 +94,12 @@ def test_steps_between_samples_leave_viscous_friction_open():
     for late in (2e-4, 3.8e-3):
         time, rows = stepped(late, stiffness, damping)
         raw = RawRecording('log', time, rows[:, :1], rows[:, 1:], np.zeros(0), np.zeros((0, 1)))
-        result = fit(profile, [raw], FitConfig(method='least_squares'), model='symmetric_late')
+        config = FitConfig(method='least_squares', bodies='all')
+        result = fit(profile, [raw], config, model='symmetric_late')
         found.append(result.parameters)
+        (moving,) = result.whole.base  # carriage and rotor are one mass
+        assert moving.std == pytest.approx(result.parameters[ARMATURE].std, rel=0.1)
+        assert abs(moving.mean - MASS) < 2.0 * moving.std
         off.append(result.parameters[FRICTION].mean - VISCOUS)
     assert off[0] * off[1] < 0.0
     assert min(np.abs(off)) > 0.5 * VISCOUS  # however smooth the fit looks
