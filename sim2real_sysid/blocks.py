@@ -19,8 +19,7 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MOST_BLOCKS = 96
-MOSTLY = 0.5  # share of noise in a column's power, beyond which it tells nothing
-REMOVED = 0.9  # share of the most noise that could be taken off
+REMOVED = 0.9  # share of the most noise that could be taken off; of a column with more, none
 RIDGE = 1e-9  # share of the rows that the prior counts for at least; keeps equations regular
 LEAST_RESIDUAL = 1e-12  # share of the observation's power; keeps the prior in the equations
 
@@ -194,9 +193,12 @@ class Blocks:
 
 
 def _clear(total: Array, noise: Array) -> Array:
-    """Which products (nj, p, p) are of columns that are not mostly noise; the others are 0."""
+    """Which products (nj, p, p) are of columns that are not almost all noise; the others are 0.
+
+    Noise could not wholly be taken off any column beside those.
+    """
     power = np.einsum('jaa->ja', total)
-    clear = np.einsum('jaa->ja', noise) <= MOSTLY * power
+    clear = np.einsum('jaa->ja', noise) <= REMOVED * power
     return np.asarray(clear[:, :, None] & clear[:, None, :], dtype=float)
 
 

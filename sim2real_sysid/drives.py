@@ -39,9 +39,20 @@ Flags = npt.NDArray[np.bool_]
 QUANTITIES = ('gain', 'time_constant', 'delay')
 GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
 PLACES = (GAIN, LAG, DELAY)  # of the quantities
-EQUALLY_LATE = np.delete(np.eye(7), 5, axis=1)
+CHORD = 6  # column of what velocities would be off by if they were slopes of chords
+FITTED = np.delete(np.eye(8), CHORD, axis=1)
+"""Columns that are fitted, as sums of those of rows."""
+EQUALLY_LATE = np.delete(FITTED, 5, axis=1)
 EQUALLY_LATE[5, 4] = 1.0
-"""Columns of rows if positions and velocities are late by the same time."""
+"""The same if positions and velocities are late by the same time."""
+DIFFERENCED = EQUALLY_LATE.copy()
+DIFFERENCED[5, 4] = 1.5
+"""The same if positions are late by a cycle, and velocities differences between two cycles."""
+CHORDS = FITTED.copy()
+CHORDS[CHORD, GAIN] = -1.0
+"""The same if velocities are slopes of chords."""
+ASSUMED = ((EQUALLY_LATE, (LAG,)), (DIFFERENCED, PLACES), (CHORDS, PLACES))
+"""Other assumptions, and what is in doubt by what they change of it."""
 TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
 """What the gain cannot be told from where no effort is measured."""
 BLOCK = 0.5  # s
@@ -89,7 +100,7 @@ class DriveIdentifier:
         self._following = Following(nj, profile.command.timeout, LAGS)
         self._bank = Bank(self._servo, self._following.history, first=3)
         self._windows = Windows(nj)
-        self._blocks = Blocks(nj, 7, BLOCK, self.config.memory, tags=4)
+        self._blocks = Blocks(nj, len(FITTED), BLOCK, self.config.memory, tags=4)
         self._blocks.open(-math.inf)
         self._start = np.zeros((nj, 6))
         self._start[:, GAIN] = 1.0
@@ -101,16 +112,16 @@ class DriveIdentifier:
         self._intervals: list[float] = []
         self._stamp = -math.inf
         self._moved = np.full(nj, -math.inf)
-        # How the noise of position, velocity and acceleration comes into rows.
-        self._through = np.zeros((nj, 7, 3))
+        # How the noise of position, velocity, acceleration and chord comes into rows.
+        self._through = np.zeros((nj, len(FITTED), 4))
         self._through[:, GAIN, 0] = -self._servo.stiffness
         self._through[:, GAIN, 1] = -self._servo.damping
         self._through[:, 4, 1] = self._servo.stiffness
-        self._through[:, 5, 2] = self._servo.damping
+        self._through[:, 5, 2] = self._through[:, CHORD, 3] = self._servo.damping
         self._left = np.zeros((2, nj))  # variances that cubics left in rows, and their number
         self._uneven = np.zeros(2)  # intervals, and squares of what they are off
         self._errors = np.zeros((3, nj))  # rows of late, their squared residuals, and outliers
-        self._form = np.zeros((nj, 7))  # of a row's residual
+        self._form = np.zeros((nj, len(FITTED)))  # of a row's residual
         self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
         self._appeared = np.zeros(nj, dtype=bool)  # one was, for the first time
         self._missing = np.ones(nj, dtype=bool)  # no effort of the joint was ever measured
@@ -225,6 +236,7 @@ class DriveIdentifier:
                 np.ones_like(value),
                 servo.stiffness * states.velocity,
                 servo.damping * states.acceleration,
+                servo.damping * states.chord,
                 effort,
             ],
             axis=2,
@@ -269,7 +281,7 @@ class DriveIdentifier:
         self._left += np.stack([np.where(used, left, 0.0).sum(axis=0), used.sum(axis=0)])
 
     def _solve(self) -> Fit:
-        return self._blocks.solve(self._start, self._deviation, self._usable())
+        return self._blocks.solve(self._start, self._deviation, self._usable(), combined=FITTED)
 
     def _usable(self) -> Flags:
         return self._following.usable(self._blocks.tags, ROUGH * self._period)
@@ -284,7 +296,7 @@ class DriveIdentifier:
         timing, spread = following.timing, following.spread
         start, deviation = self._start.copy(), self._deviation.copy()
         start[:, 1:3], deviation[:, 1:3] = found.T, apart.T
-        fit = self._blocks.solve(start, deviation, self._usable())
+        fit = self._blocks.solve(start, deviation, self._usable(), combined=FITTED)
         some = self._fresh & (fit.blocks >= SOME_BLOCKS)
         known = np.isfinite(left)
         rough = np.where(known, left, self._noise)
@@ -311,7 +323,7 @@ class DriveIdentifier:
         self._blocks.clear(lost)
         self._locked |= lost
         # Before a fit is sure of itself nothing is an outlier.
-        form = np.concatenate([-fit.mean, np.ones((self._nj, 1))], axis=1)
+        form = np.concatenate([-fit.mean, np.ones((self._nj, 1))], axis=1) @ FITTED.T
         form = np.where(some[:, None], form, self._form)
         self._form = np.where(lost[:, None], 0.0, form)
         following.aim(timing, np.maximum(spread, FINEST * self._period))
@@ -354,17 +366,21 @@ class DriveIdentifier:
         Stamps may be uneven in spite of even samples. It seems like noise of the encoders then,
         and is more than that: what taking off that noise changes counts as uncertain, the more
         so the less even stamps are. And the loops of a stiff drive answer a step faster than
-        cubics can follow, which passes for positions and velocities that are late, and trades
-        against the lag: so does what it changes of the lag that both are equally late.
+        cubics can follow. Accelerations come out too smooth then, too much of them passes for
+        velocities that are late by a time of their own, and that trades against all else: so
+        does what it changes that this time goes with that of the positions. Velocities come out
+        too smooth as well: so does what it changes to smooth them more.
         """
         uneven = math.sqrt(self._uneven[1] / max(self._uneven[0], 1.0))
         share = min(1.0, UNEVEN * uneven / max(self._period, 1e-9))
         start, deviation, use = self._start, self._deviation, self._usable()
-        plain = self._blocks.solve(start, deviation, use, corrected=False)
-        alike = self._blocks.solve(start[:, :5], deviation[:, :5], use, combined=EQUALLY_LATE)
+        plain = self._blocks.solve(start, deviation, use, corrected=False, combined=FITTED)
         doubt = share * (fit.mean - plain.mean)
         covariance = fit.covariance + doubt[:, :, None] * doubt[:, None, :]
-        covariance[:, LAG, LAG] += _beyond_chance(fit, alike)[:, LAG]
+        for columns, places in ASSUMED:
+            k = columns.shape[1] - 1
+            other = self._blocks.solve(start[:, :k], deviation[:, :k], use, combined=columns)
+            covariance[:, places, places] += _beyond_chance(fit, other)[:, places]
         return replace(fit, covariance=covariance)
 
     def _known(self) -> tuple[Array, Array, Array, Array]:

@@ -22,6 +22,7 @@ ROW_PERIOD = 0.008  # s, on average
 HALF_WINDOW = 0.008  # s
 FEWEST, MOST = 2, 16  # samples on each side
 STRETCH = 1.4  # times the regular length, for a window with lost samples: no cubic reaches far
+HALF_WAY = 0.25  # of the window's length
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 ROOM = 1024
 
@@ -36,8 +37,10 @@ class States(NamedTuple):
         acceleration: (r, nj).
         effort: (r, nj) of this one sample; NaN where there is none.
         left: (r, nj) variance of the encoders' noise, from what the cubics leave.
-        covariance: (r, 3, 3) of position, velocity and acceleration for encoders with noise of
-            variance 1.
+        chord: (r, nj) what the velocity would be off by, were it the slope of the chord between
+            the points half way out on both sides.
+        covariance: (r, 4, 4) of position, velocity, acceleration and chord for encoders with
+            noise of variance 1.
     """
 
     stamps: Array
@@ -46,6 +49,7 @@ class States(NamedTuple):
     acceleration: Array
     effort: Array
     left: Array
+    chord: Array
     covariance: Array
 
 
@@ -121,9 +125,11 @@ class Windows:
         inverse = np.linalg.inv(turned @ powers)
         fit = inverse @ (turned @ positions)
         left = np.square(positions - powers @ fit).sum(axis=1) / max(2 * self._half - 3, 1)
-        # From coefficients of the cubic to derivatives.
-        units = np.concatenate([np.ones_like(unit), 1.0 / unit, 2.0 / unit**2], axis=1)
-        position, velocity, acceleration = (fit[:, :3] * units[:, :, None]).transpose(1, 0, 2)
+        # From coefficients of the cubic to derivatives; a chord is off by its term of third order.
+        units = np.concatenate(
+            [np.ones_like(unit), 1.0 / unit, 2.0 / unit**2, HALF_WAY**2 / unit], axis=1
+        )
+        position, velocity, acceleration, chord = (fit * units[:, :, None]).transpose(1, 0, 2)
         return States(
             self._stamps[middles],
             position,
@@ -131,5 +137,6 @@ class Windows:
             acceleration,
             self._samples[middles, self._nj :],
             left,
-            inverse[:, :3, :3] * units[:, :, None] * units[:, None, :],
+            chord,
+            inverse * units[:, :, None] * units[:, None, :],
         )

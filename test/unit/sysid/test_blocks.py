@@ -52,6 +52,14 @@ def test_noise_of_regressors_does_not_make_them_small(twins):
     assert fit.mean == pytest.approx(np.tile(TRUTH, (2, 1)), abs=0.1)
 
 
+def test_columns_of_noise_for_the_most_part_still_count():
+    """Seven tenths of their power are noise here."""
+    fit = solved(filled(4000, blur=1.5))
+    assert fit.mean == pytest.approx(np.tile(TRUTH, (2, 1)), abs=0.4)
+    deviation = np.sqrt(np.diagonal(fit.covariance, axis1=1, axis2=2))
+    assert (deviation > 0.03).all() and (deviation < 0.3).all()
+
+
 def test_nothing_known_leaves_the_prior():
     blocks = Blocks(1, 3, 0.5, 600.0)
     blocks.open(0.0)
@@ -100,6 +108,17 @@ def test_windows_see_motion_at_uneven_times():
     acceleration = np.concatenate([row.acceleration for row in rows])
     assert acceleration[:, 1] == pytest.approx(np.full(len(at), 2.0), abs=1e-6)
     assert np.concatenate([row.effort for row in rows])[:, 0] == pytest.approx(np.sin(3.0 * at))
+
+
+def test_windows_tell_what_a_chord_would_be_off_by():
+    stamps = 0.004 * np.arange(200)
+    position = np.stack([stamps**3, stamps**2], axis=1)
+    windows = Windows(2)
+    windows.open(0.004)
+    rows = windows.push(stamps, position, position)
+    half_way = 0.004  # s, of windows of two samples on each side
+    off = np.tile([half_way**2, 0.0], (len(rows.stamps), 1))
+    assert rows.chord == pytest.approx(off, abs=1e-9)
 
 
 def test_windows_tell_the_noise_of_encoders():
