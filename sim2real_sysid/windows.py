@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-ROW_PERIOD = 0.008  # s, on average
+ROW_PERIOD = 0.008  # s, on average, or that of samples where windows have the fewest
 HALF_WINDOW = 0.008  # s
 FEWEST, MOST = 2, 16  # samples on each side
 STRETCH = 1.4  # times the regular length, for a window with lost samples: no cubic reaches far
@@ -63,12 +63,14 @@ class Windows:
     def __init__(self, joints: int) -> None:
         self._nj = joints
         self._half = 0
-        self._length = 0.0
+        self._length = self._interval = 0.0
         self.restart()
 
     def open(self, period: float) -> None:
         """Learn that samples come every ``period`` [s]."""
         self._half = min(max(FEWEST, round(HALF_WINDOW / period)), MOST)
+        # Rows that share most of their samples would take lines for better than they are.
+        self._interval = min(period, ROW_PERIOD) if self._half == FEWEST else ROW_PERIOD
         self._length = STRETCH * 2 * self._half * period
 
     def restart(self) -> None:
@@ -105,7 +107,7 @@ class Windows:
             if stamp >= self._due:
                 found.append(place)
                 self._turn += 1
-                self._due = stamp + ROW_PERIOD * (0.25 + 1.5 * (self._turn * GOLDEN % 1.0))
+                self._due = stamp + self._interval * (0.25 + 1.5 * (self._turn * GOLDEN % 1.0))
             place += 1
         return found
 
