@@ -26,7 +26,6 @@ from sim2real_sysid.posterior import (
     MAIN,
     MATTERS,
     RISE,
-    USUAL,
     Carried,
     Fit,
     Model,
@@ -151,7 +150,7 @@ class OnlineIdentifier:
         self._detector = ChangeDetector(self._reporter.lowest)
         self._reported = np.array([bool(self._reporter.address(slot)) for slot in range(n)])
         self._idle = np.zeros(nj)
-        self._curves = np.full(nj, USUAL, dtype=np.intp)
+        self._curves = self._rows.curves
         self._carried: Carried | None = None
         self._kept = np.zeros(n, dtype=bool)
         self.changes: tuple[Change, ...] = ()

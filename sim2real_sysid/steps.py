@@ -24,6 +24,8 @@ Array = npt.NDArray[np.float64]
 
 LEFT = 0.2  # of a step, when it is seen, at the least: a stiff drive has moved its joint by then
 UNSEEN = 0.05  # share of steps that no jump shows: behind a lag they are slopes, like all else
+SPARSE = 2.5  # samples for each command, at the least, for steps to be seen
+REPEATED = 0.3  # share of motion in which efforts repeat, at the most, for the same
 BESIDE = 2  # increments on either side of one that tell what of it is smooth
 
 
@@ -32,7 +34,8 @@ class Steps:
 
     An increment of the effort from one sample to the next is a jump as far as it exceeds the
     median of those beside it: noise does so to either side, smooth motion does not. Steps that
-    come with every other sample, or more often, are not seen.
+    come with every other sample, or more often, are not seen so, nor are those of efforts that
+    repeat from sample to sample: then all may be steps.
 
     Args:
         servo: the drives.
@@ -42,8 +45,11 @@ class Steps:
 
     def __init__(self, servo: Servo, between: float, period: float) -> None:
         self._servo, self._period = servo, period
+        self._blind = between < SPARSE * period
         self._reach = max(BESIDE, round(0.5 * between / period))  # samples to see a motion by
-        self._along, self._square = np.zeros((2, len(servo.damping)))
+        self._along, self._square, self._repeated, self._largest = np.zeros(
+            (4, len(servo.damping))
+        )
         self.restart()
 
     def restart(self) -> None:
@@ -74,8 +80,14 @@ class Steps:
         around = range(reach - BESIDE, reach + BESIDE + 1)
         jumps = steps[reach : reach + n] - np.median([steps[k : k + n] for k in around], axis=0)
         usable = np.isfinite(jumps)
+        square = np.where(usable, asked * asked, 0.0) * period
         self._along += np.where(usable, jumps * asked, 0.0).sum(axis=0)
-        self._square += np.where(usable, asked * asked, 0.0).sum(axis=0) * period
+        self._square += square.sum(axis=0)
+        size = np.abs(efforts[reach : reach + n])
+        self._largest = np.fmax(self._largest, np.fmax.reduce(size, axis=0))
+        # At its limit an effort repeats, too.
+        repeated = (steps[reach : reach + n] == 0.0) & (size < (1.0 - 1e-9) * self._largest)
+        self._repeated += np.where(repeated, square, 0.0).sum(axis=0)
 
     def timing(self, lags: Array) -> Array:
         """Standard deviation of when the steps of each joint's effort seem to come, (nj,) [s].
@@ -86,7 +98,9 @@ class Steps:
         share = np.zeros_like(self._along)
         np.divide(self._along, LEFT * self._square, out=share, where=self._square > 0.0)
         least = np.where((lags > 0.0) & (self._square > 0.0), UNSEEN, 0.0)
-        share = np.minimum(np.clip(share, least, 1.0), smoothed(lags, self._period))
+        blind = self._blind | (self._repeated > REPEATED * self._square)
+        share = np.where(blind & (self._square > 0.0), 1.0, np.clip(share, least, 1.0))
+        share = np.minimum(share, smoothed(lags, self._period))
         return share * self._period / np.sqrt(12.0)
 
 

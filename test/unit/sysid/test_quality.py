@@ -355,6 +355,25 @@ def test_joints_that_change_places(log_of):
     assert 'j2' in next(str(f) for f in log.check() if f.what == 'position_order')
 
 
+@pytest.mark.parametrize(('joints', 'frequency', 'late'), [(2, 0.8, 0.3), (12, 3.0, 0.1)])
+def test_joints_that_lag_in_a_circle_or_a_gait_are_in_order(tmp_path, joints, frequency, late):
+    """Of one frequency each joint goes like others that are sent a little later."""
+    (tmp_path / 'r.urdf').write_text(urdf([{}] * joints))
+    (tmp_path / 'r.yaml').write_text('urdf: r.urdf')
+    stamps = np.arange(1, 6001) / 200.0
+    phase = 0.5 * np.pi * np.arange(joints) + 0.7 * (np.arange(joints) // 4)
+
+    def sent(times):
+        return 0.4 * np.sin(2.0 * np.pi * frequency * times[:, None] + phase)
+
+    monitor = QualityMonitor(load_profile(tmp_path / 'r.yaml'))
+    position = sent(stamps - late)
+    position += 2e-4 * np.random.default_rng(0).normal(size=position.shape)
+    monitor.extend(stamps, position, np.full_like(position, np.nan), sent(stamps))
+    monitor.flush()
+    assert 'position_order' not in {finding.what for finding in monitor.findings}
+
+
 @pytest.mark.parametrize('since', [0.0, 15.0])
 @pytest.mark.parametrize('kind', ['arm', 'scara', 'gantry', 'wheels'])
 def test_joints_in_a_wrong_order_go_where_others_are_sent(log_of, kind, since):

@@ -84,3 +84,20 @@ def test_missing_efforts_and_gaps_are_no_steps():
 
 def test_nothing_moves_and_nothing_is_left_open():
     assert timing(np.zeros((100, 1)), np.ones((100, 1))) == 0.0
+
+
+@pytest.mark.parametrize('every', [2, 3, 4])
+def test_where_efforts_repeat_all_may_be_steps(every):
+    positions, efforts = moved(late=3.8e-3)
+    held = efforts[np.arange(len(efforts)) // every * every]
+    assert timing(positions, held) == pytest.approx(WHOLE)
+
+
+@pytest.mark.parametrize('samples', [1, 2])
+def test_with_few_samples_a_command_all_may_be_steps(samples):
+    positions, efforts = (values[:: 5 // samples] for values in moved())
+    period = BETWEEN / samples
+    servo = Servo(*(np.array([g]) for g in (STIFFNESS, STIFFNESS, DAMPING, False)))
+    steps = Steps(servo, BETWEEN, period)
+    steps.push(positions, efforts)
+    assert steps.timing(np.zeros(1)).item() == pytest.approx(period / np.sqrt(12.0))
