@@ -95,11 +95,12 @@ class Bank:
         """Forget all about some joints (nj,)."""
         self._sums[:, :, joints] = 0.0
 
-    def best(self, timing: Array) -> Best:
+    def best(self, timing: Array, others: Flags) -> Best:
         """The best candidates.
 
         Args:
             timing: (2, nj) delays and lags that are believed [s].
+            others: (nj,) joints of which it cannot be those, whatever they leave.
         """
         rows, z, y, zz, zy, yy = self._sums
         n = np.maximum(rows, 1.0)
@@ -109,10 +110,11 @@ class Bank:
         left = np.maximum(power - share, 0.0) / n
         few = rows < np.maximum(LEAST_ROWS, LEAST_SHARE * rows.max(axis=0))
         left[few] = np.inf
-        place = left.argmin(axis=0)
-        found = np.stack([self._delay[place], self._lag[place]])
         near = np.abs(self._delay[:, None] - timing[0]) <= NEAR * _apart(DELAYS, timing[0])
         near &= np.abs(self._lag[:, None] - timing[1]) <= NEAR * _apart(LAGS, timing[1])
+        left[near & others] = np.inf
+        place = left.argmin(axis=0)
+        found = np.stack([self._delay[place], self._lag[place]])
         best, columns = left.min(axis=0), np.arange(left.shape[1])
         worse = best * (1.0 + CLEARLY / n[place, columns])
         better = np.isfinite(best) & (np.where(near, left, np.inf).min(axis=0) > worse)

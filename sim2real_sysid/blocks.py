@@ -2,8 +2,9 @@
 
 Rows are summed into products per joint and per block of time. Estimates follow from the sums of
 all blocks, covariances from leaving out one block after the other (the block jackknife; Kunsch
-1989), so that residuals may be coloured and the noise need not be known. A row may be given by
-twins, whose noise is independent of each other: their products have no noise bias.
+1989), so that residuals may be coloured and the noise need not be known. A row comes with
+instruments (Reiersol 1945): as many numbers that go with its regressors and know as little of
+their noise as can be had. Rows that have none are their own.
 
 Example: 6 joints and rows of 6 regressors and the observation keep products of (blocks, 6, 7, 7).
 """
@@ -105,19 +106,19 @@ class Blocks:
         self.count = self.count[0::2] + self.count[1::2]
         self.tags = self.tags[1::2]
 
-    def add(self, first: Array, second: Array, weight: Array, noise: Array | float = 0.0) -> None:
+    def add(
+        self, instruments: Array, rows: Array, weight: Array, noise: Array | float = 0.0
+    ) -> None:
         """Add rows to the open block.
 
         Args:
-            first: (nj, columns) of one twin.
-            second: of the other; the same where there is only one.
+            instruments: (nj, columns) of the rows; the rows themselves where there are none.
+            rows: (nj, columns).
             weight: (nj,).
-            noise: (nj, columns, columns) covariance of what the twins' noise has in common; it is
-                taken off the products (corrected least squares; Fuller 1987).
+            noise: (nj, columns, columns) covariance of the instruments' noise with that of the
+                rows; it is taken off the products (corrected least squares; Fuller 1987).
         """
-        product = first[:, :, None] * second[:, None, :]
-        product = 0.5 * (product + product.transpose(0, 2, 1))
-        self.products[-1] += weight[:, None, None] * product
+        self.products[-1] += weight[:, None, None] * instruments[:, :, None] * rows[:, None, :]
         self.noise[-1] += weight[:, None, None] * noise
         self.count[-1] += weight
 
@@ -173,7 +174,7 @@ class Blocks:
             residual = np.einsum('ja,jab,jb->j', form, total, form)
             variance = np.maximum(residual / np.maximum(rows - k, 1.0), least)
         spread = self._jackknife(normal - inner, right - outer, mean, used)
-        opened = inverse * (prior * variance[:, None])[:, None, :] @ inverse
+        opened = inverse * (prior * variance[:, None])[:, None, :] @ inverse.transpose(0, 2, 1)
         return Fit(
             mean / scale,
             (spread + opened) / (scale[:, :, None] * scale[:, None, :]),

@@ -116,6 +116,11 @@ class CommandHistory:
                 self._append(before + share * interval, held + share * (values - held))
 
     @property
+    def period(self) -> float:
+        """Between commands [s]; infinite where they do not come regularly."""
+        return self._period
+
+    @property
     def _longest(self) -> float:
         """Time after which a command is missing, or the robot holds by itself [s]."""
         return min(self._timeout, GAP * self._period)
@@ -135,6 +140,18 @@ class CommandHistory:
         self._states[first] = self._values[max(first - 1, 0)]
         for i in range(first + 1, self._end):
             self._advance(i)
+
+    def phases(self, times: Array) -> Array:
+        """Of these times (m,) [s], those after the newest command before, in command periods.
+
+        Only of times next to which commands come regularly.
+        """
+        if self._end == 0:
+            return np.zeros(0)
+        stamps = self._stamps[: self._end]
+        place = stamps.searchsorted(times) - 1
+        age = (times - stamps[np.maximum(place, 0)]) / self._period
+        return np.asarray(age[(place >= 0) & (age < 1.0 + REGULAR)])
 
     def at(self, times: Array, levels: Index) -> tuple[Array, Flags]:
         """What the lags make of the commands.

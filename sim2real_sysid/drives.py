@@ -29,6 +29,7 @@ from sim2real_sysid.commands import Following
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.regression import Rows
 from sim2real_sysid.report import joined, ties
+from sim2real_sysid.rhythm import Rhythm
 from sim2real_sysid.servo import Servo
 from sim2real_sysid.unmeasured import Unmeasured
 from sim2real_sysid.windows import States, Windows
@@ -39,6 +40,7 @@ Flags = npt.NDArray[np.bool_]
 QUANTITIES = ('gain', 'time_constant', 'delay')
 GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
 PLACES = (GAIN, LAG, DELAY)  # of the quantities
+LATE = 5  # column of what late velocities do
 CHORD = 6  # column of what velocities would be off by if they were slopes of chords
 FITTED = np.delete(np.eye(8), CHORD, axis=1)
 """Columns that are fitted, as sums of those of rows."""
@@ -53,6 +55,8 @@ CHORDS[CHORD, GAIN] = -1.0
 """The same if velocities are slopes of chords."""
 ASSUMED = ((EQUALLY_LATE, (LAG,)), (DIFFERENCED, PLACES), (CHORDS, PLACES))
 """Other assumptions, and what is in doubt by what they change of it."""
+APART = np.array([[1.0, -1.0], [-1.0, 1.0]])
+"""Covariance of a delay and a lag that may take from each other."""
 TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
 """What the gain cannot be told from where no effort is measured."""
 BLOCK = 0.5  # s
@@ -62,6 +66,8 @@ SATURATED = 0.95  # share of the effort limit
 NARROWER = 0.7  # times the spread before, at most: so that lines of before are of use for a while
 SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
 GATE = 4.0  # standard deviations beyond which a row is an outlier: a command was lost, say
+SENSE = 2.0  # standard deviations that a delay may be below zero
+LATEST = 4.0  # times the timing error that positions may be late
 TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
 FADES = 3.0  # lags of one over this, in sample periods, are hardly seen
@@ -112,15 +118,19 @@ class DriveIdentifier:
         self._intervals: list[float] = []
         self._stamp = -math.inf
         self._moved = np.full(nj, -math.inf)
-        # How the noise of position, velocity, acceleration and chord comes into rows.
-        self._through = np.zeros((nj, len(FITTED), 4))
+        # How the noise of position, velocity, acceleration, chord and smooth acceleration comes
+        # into rows, and into their instruments.
+        self._through = np.zeros((nj, len(FITTED), 5))
         self._through[:, GAIN, 0] = -self._servo.stiffness
         self._through[:, GAIN, 1] = -self._servo.damping
         self._through[:, 4, 1] = self._servo.stiffness
-        self._through[:, 5, 2] = self._through[:, CHORD, 3] = self._servo.damping
+        self._through[:, CHORD, 3] = self._servo.damping
+        self._smoothly = self._through.copy()
+        self._through[:, LATE, 2] = self._smoothly[:, LATE, 4] = self._servo.damping
         self._left = np.zeros((2, nj))  # variances that cubics left in rows, and their number
         self._uneven = np.zeros(2)  # intervals, and squares of what they are off
         self._errors = np.zeros((3, nj))  # rows of late, their squared residuals, and outliers
+        self._rhythm = Rhythm(nj)
         self._form = np.zeros((nj, len(FITTED)))  # of a row's residual
         self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
         self._appeared = np.zeros(nj, dtype=bool)  # one was, for the first time
@@ -130,6 +140,8 @@ class DriveIdentifier:
         )
         self._fresh = np.zeros(nj, dtype=bool)  # told something since the last look
         self._held = np.full((nj, 3), np.nan)  # gain, delay and lag that were known
+        self._senseless = np.zeros(nj, dtype=bool)  # the delay is below zero: look elsewhere,
+        self._elsewhere = np.zeros(nj, dtype=bool)  # which was done
         self._other = np.zeros(nj, dtype=bool)  # became another drive, not yet known
         self._changes: list[Change] = []
         self._locked = np.zeros(nj, dtype=bool)
@@ -141,6 +153,7 @@ class DriveIdentifier:
     def command(self, stamp: float, values: Array) -> None:
         """Take a command (nj,) that is in force from ``stamp`` [s] on."""
         self._following.history.push(stamp, values)
+        self._rhythm.command(values)
 
     def update(
         self, stamp: float, position: Array, effort: Array, command: Array | None = None
@@ -223,6 +236,7 @@ class DriveIdentifier:
             self._look_again()
             tags = np.concatenate([self._following.timing, self._following.spread])
             self._blocks.open(float(states.stamps[0]), tags.T)
+        self._rhythm.sample(self._following.history.phases(states.stamps))
         (value, by_delay, by_lag, bend), known = self._following.at(states.stamps)
         servo = self._servo
         taken_off = servo.feedback(states.position, states.velocity, value)
@@ -241,8 +255,9 @@ class DriveIdentifier:
             ],
             axis=2,
         )
-        through = self._through
-        noise = through @ states.covariance[:, None] @ through.transpose(0, 2, 1)
+        instruments = rows.copy()
+        instruments[:, :, LATE] = servo.damping * states.smooth
+        noise = self._smoothly @ states.covariance[:, None] @ self._through.transpose(0, 2, 1)
         noise = noise * self._encoders(states)[:, None, None]
         expected = self._noise + np.square(servo.forward) * bend + noise[:, :, GAIN, GAIN]
         slope = servo.forward * np.abs(by_delay) * self.config.timing_error
@@ -259,8 +274,8 @@ class DriveIdentifier:
         self._errors += np.stack([term.sum(axis=0) for term in terms])
         weight = np.where(telling & fits, self._noise / expected, 0.0)
         self._learn_noise(states, weight > 0.0)
-        for row, share, common in zip(rows, weight, noise):
-            self._blocks.add(row, row, share, common)
+        for each in zip(instruments, rows, weight, noise):
+            self._blocks.add(*each)
         told = (weight > 0.0).any(axis=0)
         self._moved[told] = states.stamps[-1]
         self._fresh |= told
@@ -290,7 +305,7 @@ class DriveIdentifier:
         """Take the lines about the delay and lag that are believed by now."""
         following = self._following
         self._forget_others()
-        best = self._bank.best(following.timing)
+        best = self._bank.best(following.timing, self._senseless)
         found, apart, left, better, _ = best
         self._bank.fade(self._fresh)
         timing, spread = following.timing, following.spread
@@ -304,7 +319,7 @@ class DriveIdentifier:
         self._noise = np.where(some, np.maximum(fit.residual**2, LEAST * rough), rough)
         error = self._errors[1] / np.maximum(self._errors[0], 1.0)
         worse = better & ((error > left) | (fit.blocks == 0))
-        lost = known & (worse | ~self._locked)
+        lost = known & (worse | ~self._locked | self._senseless)
         self._note(lost & self._other, best)
         held = self._locked & ~lost & (fit.blocks >= LEAST_BLOCKS)
         self._held = np.where(held[:, None], ratios(fit)[0], self._held)
@@ -322,6 +337,9 @@ class DriveIdentifier:
         spread = np.where(lost, apart, np.where(some, tight, spread))
         self._blocks.clear(lost)
         self._locked |= lost
+        below = mean[DELAY - 1] + SENSE * deviation[DELAY - 1] < 0.0
+        self._elsewhere |= self._senseless
+        self._senseless = below & (fit.blocks >= LEAST_BLOCKS) & ~lost & ~self._elsewhere
         # Before a fit is sure of itself nothing is an outlier.
         form = np.concatenate([-fit.mean, np.ones((self._nj, 1))], axis=1) @ FITTED.T
         form = np.where(some[:, None], form, self._form)
@@ -339,6 +357,7 @@ class DriveIdentifier:
         self._form[other] = 0.0
         self._locked &= ~other
         self._other |= other
+        self._elsewhere &= ~other
 
     def _note(self, others: Flags, best: Best) -> None:
         """Remember of drives (nj,) that became others what they were, and seem to be now.
@@ -390,6 +409,9 @@ class DriveIdentifier:
         """
         fit = self._doubted(self._solve())
         mean, covariance = ratios(fit)
+        following = self._following
+        together = np.maximum(following.timing.sum(axis=0), following.history.period)
+        covariance[:, 1:, 1:] += np.square(self._rhythm.apart(together))[:, None, None] * APART
         blocks, moved = fit.blocks.astype(float), self._moved
         other = self._unmeasured.fit()
         if other is not None and self._missing.any():
@@ -397,16 +419,19 @@ class DriveIdentifier:
             mean[here], covariance[here] = (1.0, 0.0, 0.0), np.diag([WIDE**2, 0.0, 0.0])
             mean[here, 1:] = other.mean[here, :2]
             # Where within a sample a command acts, filtered motion hardly tells.
-            blur = np.array([[1.0, -1.0], [-1.0, 1.0]]) * (BLUR * self._period) ** 2
-            covariance[here, 1:, 1:] = other.covariance[here, :2, :2] + blur
+            blur = (BLUR * self._period) ** 2
+            covariance[here, 1:, 1:] = other.covariance[here, :2, :2] + blur * APART
             blocks = np.where(here, other.blocks, blocks)
             moved = np.where(here, self._unmeasured.moved, moved)
-        # A delay below zero is none: something else passes for lag.
+        # A delay below zero is none, nor are positions much later than efforts ever come: something
+        # else passes for lag.
         cycles = np.array([0.0, CYCLE**2, CYCLE**2])
         deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2) + cycles)
-        sense = mean[:, DELAY] > np.where(self._missing, -1.0, -2.0) * deviation[:, DELAY]
-        sense &= self._missing | (np.abs(mean[:, GAIN]) > LEAST_GAIN * deviation[:, GAIN])
-        believed = np.stack([sense | ~self._missing, sense, sense], axis=1)  # a gain stands alone
+        least = np.where(self._missing, -1.0, -SENSE) * deviation[:, DELAY]
+        late = np.abs(fit.mean[:, 4]) > LATEST * self.config.timing_error
+        sense = (mean[:, DELAY] > least) & (self._missing | ~late)
+        told = sense & (self._missing | (np.abs(mean[:, GAIN]) > LEAST_GAIN * deviation[:, GAIN]))
+        believed = np.stack([sense | self._elsewhere, told, told], axis=1)
         return mean, covariance, np.where(believed, blocks[:, None], 0.0), moved
 
     def estimates(self) -> tuple[dict[str, ParameterEstimate], tuple[str, ...], Array]:

@@ -121,7 +121,8 @@ class Unmeasured:
             self._look_again(telling)
             tags = np.concatenate([self._following.timing, self._following.spread])
             self._blocks.open(stamp, tags.T)
-        self._blocks.add(twins[0], twins[1], telling.astype(float))
+        for one, other in (twins, twins[::-1]):  # each is the other's instrument
+            self._blocks.add(one, other, 0.5 * telling)
         self.moved[telling] = stamp
 
     def fit(self, searching: bool = False) -> Fit | None:

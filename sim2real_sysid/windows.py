@@ -2,10 +2,11 @@
 
 Filters take a signal as straight between samples; an effort that follows steps of a command is
 not. So that what happens between samples does not matter, a row here is one sample and the moving
-joints' state at its very instant, from a cubic through its neighbours on both sides
-(Savitzky and Golay 1964, for uneven times).
+joints' state at its very instant, from a polynomial through its neighbours on both sides
+(Savitzky and Golay 1964, for uneven times). Its degree is high, so that it follows what commands
+in steps do; the acceleration is noisy then, and comes with a cubic's as its instrument.
 
-Example: 6 joints at 250 Hz give rows of 5 samples, ``(rows, 6)`` of each quantity.
+Example: 6 joints at 250 Hz give rows of 9 samples, ``(rows, 6)`` of each quantity.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-ROW_PERIOD = 0.008  # s, on average, or that of samples where windows have the fewest
+ROW_PERIOD = 0.008  # s, on average; every sample where these are sparse
 HALF_WINDOW = 0.008  # s
-FEWEST, MOST = 2, 16  # samples on each side
-STRETCH = 1.4  # times the regular length, for a window with lost samples: no cubic reaches far
-HALF_WAY = 0.25  # of the window's length
+FEW, MOST = 4, 16  # samples on each side
+SPARSE, COARSE = 0.01, 0.021  # s on each side, beyond which few samples are far, and too far
+DENSE_DEGREE, SPARSE_DEGREE = 4, 6  # of the polynomials of the states
+COARSE_HALF = 2  # samples on each side
+SMOOTH_DEGREE = 3  # of the instrument, and of the states from coarse samples
+STRETCH = 1.4  # times the regular length, for a window with lost samples: none reaches far
+HALF_WAY = 0.004  # s
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 ROOM = 1024
 
@@ -36,11 +41,12 @@ class States(NamedTuple):
         velocity: (r, nj).
         acceleration: (r, nj).
         effort: (r, nj) of this one sample; NaN where there is none.
-        left: (r, nj) variance of the encoders' noise, from what the cubics leave.
+        left: (r, nj) variance of the encoders' noise, from what the polynomials leave.
         chord: (r, nj) what the velocity would be off by, were it the slope of the chord between
-            the points half way out on both sides.
-        covariance: (r, 4, 4) of position, velocity, acceleration and chord for encoders with
-            noise of variance 1.
+            the points half way out to half the window on both sides.
+        smooth: (r, nj) acceleration of the cubic, instrument of the acceleration.
+        covariance: (r, 5, 5) of position, velocity, acceleration, chord and smooth acceleration
+            for encoders with noise of variance 1.
     """
 
     stamps: Array
@@ -50,6 +56,7 @@ class States(NamedTuple):
     effort: Array
     left: Array
     chord: Array
+    smooth: Array
     covariance: Array
 
 
@@ -62,15 +69,19 @@ class Windows:
 
     def __init__(self, joints: int) -> None:
         self._nj = joints
-        self._half = 0
+        self._half = self._degree = 0
         self._length = self._interval = 0.0
         self.restart()
 
     def open(self, period: float) -> None:
         """Learn that samples come every ``period`` [s]."""
-        self._half = min(max(FEWEST, round(HALF_WINDOW / period)), MOST)
+        self._half, self._degree = min(max(FEW, round(HALF_WINDOW / period)), MOST), DENSE_DEGREE
+        if self._half * period > COARSE:
+            self._half, self._degree = COARSE_HALF, SMOOTH_DEGREE
+        elif self._half * period > SPARSE:
+            self._degree = SPARSE_DEGREE
         # Rows that share most of their samples would take lines for better than they are.
-        self._interval = min(period, ROW_PERIOD) if self._half == FEWEST else ROW_PERIOD
+        self._interval = ROW_PERIOD if self._degree == DENSE_DEGREE else 0.0
         self._length = STRETCH * 2 * self._half * period
 
     def restart(self) -> None:
@@ -121,17 +132,18 @@ class Windows:
         middles, window, times = middles[whole], window[whole], times[whole]
         unit = length[whole][:, None]
         at = (times - self._stamps[middles][:, None]) / unit
-        powers = at[:, :, None] ** np.arange(4)
-        turned = powers.transpose(0, 2, 1)
+        powers = at[:, :, None] ** np.arange(self._degree + 1)
         positions = self._samples[window, : self._nj]
-        inverse = np.linalg.inv(turned @ powers)
-        fit = inverse @ (turned @ positions)
-        left = np.square(positions - powers @ fit).sum(axis=1) / max(2 * self._half - 3, 1)
-        # From coefficients of the cubic to derivatives; a chord is off by its term of third order.
-        units = np.concatenate(
-            [np.ones_like(unit), 1.0 / unit, 2.0 / unit**2, HALF_WAY**2 / unit], axis=1
+        fit = (through := _fitted(powers)) @ positions
+        left = np.square(positions - powers @ fit).sum(axis=1) / (2 * self._half - self._degree)
+        # From coefficients to derivatives; a chord is off by its term of third order.
+        ones = np.ones_like(unit)
+        units = np.stack([ones, 1.0 / unit, 2.0 / unit**2, HALF_WAY**2 / unit**3, 2.0 / unit**2])
+        forms = np.stack(
+            [*through[:, :4].transpose(1, 0, 2), _fitted(powers[:, :, : SMOOTH_DEGREE + 1])[:, 2]]
         )
-        position, velocity, acceleration, chord = (fit * units[:, :, None]).transpose(1, 0, 2)
+        forms = (forms * units).transpose(1, 0, 2)
+        position, velocity, acceleration, chord, smooth = (forms @ positions).transpose(1, 0, 2)
         return States(
             self._stamps[middles],
             position,
@@ -140,5 +152,12 @@ class Windows:
             self._samples[middles, self._nj :],
             left,
             chord,
-            inverse * units[:, :, None] * units[:, None, :],
+            smooth,
+            forms @ forms.transpose(0, 2, 1),
         )
+
+
+def _fitted(powers: Array) -> Array:
+    """Maps (r, k, n) from samples to the coefficients that fit them best, of powers (r, n, k)."""
+    turned = powers.transpose(0, 2, 1)
+    return np.asarray(np.linalg.solve(turned @ powers, turned))
