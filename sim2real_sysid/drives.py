@@ -40,7 +40,7 @@ Flags = npt.NDArray[np.bool_]
 QUANTITIES = ('gain', 'time_constant', 'delay')
 GAIN, DELAY, LAG = range(3)  # places of the unknowns: gain, gain * delay, gain * lag
 PLACES = (GAIN, LAG, DELAY)  # of the quantities
-LATE = 5  # column of what late velocities do
+LATE_POSITIONS, LATE = 4, 5  # columns of what late positions and velocities do
 CHORD = 6  # column of what velocities would be off by if they were slopes of chords
 FITTED = np.delete(np.eye(8), CHORD, axis=1)
 """Columns that are fitted, as sums of those of rows."""
@@ -60,7 +60,7 @@ APART = np.array([[1.0, -1.0], [-1.0, 1.0]])
 TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
 """What the gain cannot be told from where no effort is measured."""
 BLOCK = 0.5  # s
-LEAST_BLOCKS = 6  # before anything counts as identified
+LEAST_BLOCKS = 8  # before anything counts as identified
 RATE_SAMPLES = 20  # intervals from which the sample period is learned
 SATURATED = 0.95  # share of the effort limit
 NARROWER = 0.7  # times the spread before, at most: so that lines of before are of use for a while
@@ -68,6 +68,8 @@ SOME_BLOCKS = 3  # before a fit is believed enough to look where it says
 GATE = 4.0  # standard deviations beyond which a row is an outlier: a command was lost, say
 SENSE = 2.0  # standard deviations that a delay may be below zero
 LATEST = 4.0  # times the timing error that positions may be late
+SETTLED = 2.0  # spreads that a fit may be away from what its lines are about
+CLOCKS = 2.0  # times the timing error that those of commands and states may differ by
 TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
 FADES = 3.0  # lags of one over this, in sample periods, are hardly seen
@@ -140,8 +142,8 @@ class DriveIdentifier:
         )
         self._fresh = np.zeros(nj, dtype=bool)  # told something since the last look
         self._held = np.full((nj, 3), np.nan)  # gain, delay and lag that were known
-        self._senseless = np.zeros(nj, dtype=bool)  # the delay is below zero: look elsewhere,
-        self._elsewhere = np.zeros(nj, dtype=bool)  # which was done
+        self._clocks = CLOCKS * self.config.timing_error  # s that they may differ by
+        self._senseless = np.zeros(nj, dtype=bool)  # the delay is below zero: look elsewhere
         self._other = np.zeros(nj, dtype=bool)  # became another drive, not yet known
         self._changes: list[Change] = []
         self._locked = np.zeros(nj, dtype=bool)
@@ -337,9 +339,8 @@ class DriveIdentifier:
         spread = np.where(lost, apart, np.where(some, tight, spread))
         self._blocks.clear(lost)
         self._locked |= lost
-        below = mean[DELAY - 1] + SENSE * deviation[DELAY - 1] < 0.0
-        self._elsewhere |= self._senseless
-        self._senseless = below & (fit.blocks >= LEAST_BLOCKS) & ~lost & ~self._elsewhere
+        below = mean[DELAY - 1] + SENSE * deviation[DELAY - 1] < -self._clocks
+        self._senseless = below & (fit.blocks >= LEAST_BLOCKS) & ~lost
         # Before a fit is sure of itself nothing is an outlier.
         form = np.concatenate([-fit.mean, np.ones((self._nj, 1))], axis=1) @ FITTED.T
         form = np.where(some[:, None], form, self._form)
@@ -357,7 +358,6 @@ class DriveIdentifier:
         self._form[other] = 0.0
         self._locked &= ~other
         self._other |= other
-        self._elsewhere &= ~other
 
     def _note(self, others: Flags, best: Best) -> None:
         """Remember of drives (nj,) that became others what they were, and seem to be now.
@@ -423,15 +423,20 @@ class DriveIdentifier:
             covariance[here, 1:, 1:] = other.covariance[here, :2, :2] + blur * APART
             blocks = np.where(here, other.blocks, blocks)
             moved = np.where(here, self._unmeasured.moved, moved)
-        # A delay below zero is none, nor are positions much later than efforts ever come: something
-        # else passes for lag.
         cycles = np.array([0.0, CYCLE**2, CYCLE**2])
         deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2) + cycles)
+        # A delay below zero is none, though clocks may differ and the gain be right; nor are
+        # positions late by much more than is thought possible: something else passes for lag.
+        # And no line holds far from what it is about.
         least = np.where(self._missing, -1.0, -SENSE) * deviation[:, DELAY]
-        late = np.abs(fit.mean[:, 4]) > LATEST * self.config.timing_error
+        late = np.abs(fit.mean[:, LATE_POSITIONS]) > LATEST * self.config.timing_error
         sense = (mean[:, DELAY] > least) & (self._missing | ~late)
+        reach = np.maximum(SETTLED * following.spread, ROUGH * self._period)
+        far = np.abs(np.maximum(mean[:, 1:].T, 0.0) - following.timing) > reach
+        settled = self._missing | ~far.any(axis=0)
         told = sense & (self._missing | (np.abs(mean[:, GAIN]) > LEAST_GAIN * deviation[:, GAIN]))
-        believed = np.stack([sense | self._elsewhere, told, told], axis=1)
+        gain = self._missing | (mean[:, DELAY] > least - self._clocks)
+        believed = np.stack([gain, told, told], axis=1) & settled[:, None]
         return mean, covariance, np.where(believed, blocks[:, None], 0.0), moved
 
     def estimates(self) -> tuple[dict[str, ParameterEstimate], tuple[str, ...], Array]:

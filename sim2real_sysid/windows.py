@@ -27,7 +27,7 @@ DENSE_DEGREE, SPARSE_DEGREE = 4, 6  # of the polynomials of the states
 COARSE_HALF = 2  # samples on each side
 SMOOTH_DEGREE = 3  # of the instrument, and of the states from coarse samples
 STRETCH = 1.4  # times the regular length, for a window with lost samples: none reaches far
-HALF_WAY = 0.004  # s
+HALF_WAY = 0.0033  # s
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 ROOM = 1024
 

@@ -20,7 +20,7 @@ from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.quality_efforts import AT_LIMIT
 from sim2real_sysid.servo import Servo
 
-CHUNK = 500  # samples that are handed over at once
+CHUNK = 25  # samples that are handed over at once, so that the identifier can look often
 MOST_CUT = 0.01  # share of the efforts
 PILE = 2.0  # times as many as of the next smaller value
 
