@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
+import os
+import sys
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sim2real_bringup.catalog import COMMAND, CONSUMERS, DRAW_REQUEST, JOINT_STATES, topic_name
@@ -18,6 +23,8 @@ GRACE = 2.5
 """Time the other nodes have after one ended on its own [s], as in the runner."""
 LOOK = 1.5
 """Time to discover the nodes that run already [s]."""
+MISSPELT = 0.75
+"""Likeness of two names from which on one is taken for the other, misspelt."""
 PLAYED = ('bag', 'bag_namespace', 'rate', 'start', 'duration', 'json', 'out')
 """Arguments of the replay that are parameters of its player."""
 
@@ -83,6 +90,38 @@ def describe(stack: str) -> LaunchDescription:
     return LaunchDescription([*declared, OpaqueFunction(function=_start, args=[stack])])
 
 
+def check_spelling(stack: str, given: Iterable[str]) -> None:
+    """Whether arguments may be meant as they are written; ROS 2 itself takes any name.
+
+    What is like none of the stack's may be for ``launch`` (``launch-prefix``) or for a launch
+    file that the stack includes.
+
+    Args:
+        stack: its name.
+        given: ``name:=value`` each.
+
+    Raises:
+        InputError: a name is nearly one of the stack's.
+    """
+    known, faults = list(arguments(stack)), []
+    for name, _, value in (text.partition(':=') for text in given):
+        near = difflib.get_close_matches(name, known, 1, MISSPELT)
+        if near and name not in known:
+            faults.append(Fault(name, value, f'no such argument; did you mean {near[0]}?'))
+    if faults:
+        raise InputError(*faults)
+
+
+def _is_launched(file: str) -> bool:
+    """Whether ``ros2 launch`` was given this file (its path, or package and name).
+
+    Another one that includes it has arguments of its own.
+    """
+    words = sys.argv
+    by_name = ('sim2real', os.path.basename(file)) in itertools.pairwise(words)
+    return by_name or file in map(os.path.abspath, words)
+
+
 def processes(stack: str, given: dict[str, str]) -> tuple[Process, ...]:
     """The processes of a stack from the texts of its launch arguments.
 
@@ -139,6 +178,8 @@ def _start(context: LaunchContext, stack: str) -> list[Any]:
     from launch.event_handlers import OnProcessExit
     from launch_ros.actions import Node
 
+    if _is_launched(context.get_locals_as_dict().get('current_launch_file_path', '')):
+        check_spelling(stack, context.argv)
     given = {name: context.launch_configurations[name] for name in arguments(stack)}
     started = processes(stack, given)
     for process in started:

@@ -36,6 +36,20 @@ def build_model(profile: RobotProfile) -> Any:
         raise InputError(Fault('urdf', str(error), mend, profile.urdf.file)) from error
 
 
+def link_frame(model: Any, link: str) -> int:
+    """Index of a link's frame; the number of frames where there is no such link.
+
+    Joints have frames too, and a URDF may give a joint and a link the same name.
+
+    Args:
+        model: the robot, as :func:`build_model` makes it.
+        link: its name.
+    """
+    import pinocchio  # build_model says how to get it
+
+    return int(model.getFrameId(link, pinocchio.FrameType.BODY))
+
+
 class Coordinates:
     """A pinocchio model's coordinates from the actuated joints: see :class:`Coupling`.
 
@@ -98,10 +112,11 @@ class Kinematics:
             self._base = self.data.oMf[self._frame(profile.base_link)].copy()
 
     def _frame(self, link: str) -> int:
-        if not self.model.existFrame(link):
+        frame = link_frame(self.model, link)
+        if frame == self.model.nframes:
             known = ', '.join(self._profile.link_names)
             raise InputError(Fault('link', link, f'no such link; has: {known}'))
-        return int(self.model.getFrameId(link))
+        return frame
 
     def configuration(self, position: Array) -> Array:
         """Positions of the actuated joints (nj,) as pinocchio's configuration (nq,)."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim2real_core.errors import Faults
+from sim2real_core.kinematics import Kinematics, link_frame
 from sim2real_policy.guard_limiters import Limiter, braked
 from sim2real_policy.guard_reasons import WORKSPACE
 
@@ -236,8 +237,6 @@ def workspace_of(
         InputError: a box without inside.
         MissingError: pinocchio is not installed.
     """
-    from sim2real_core.kinematics import Kinematics
-
     kinematics = Kinematics(profile)
     order = [list(joints).index(name) for name in profile.joint_names]
     back = [profile.joint_names.index(name) for name in joints]
@@ -259,7 +258,7 @@ def reach(profile: RobotProfile, model: Any) -> Array:
         profile: the robot.
         model: the same in pinocchio, of :func:`sim2real_core.kinematics.build_model`.
     """
-    frame = model.frames[model.getFrameId(profile.tool_link)]
+    frame = model.frames[link_frame(model, profile.tool_link)]
     lever = float(np.linalg.norm(frame.placement.translation))
     coupling = profile.coupling
     most = np.zeros(len(coupling.names))

@@ -49,6 +49,8 @@ class WorldNode(Node):
         self._world: World | None = None
         self._draw: Draw | None = None
         self._trouble = 'not connected yet'
+        self._stop = threading.Event()
+        self._busy = threading.Lock()  # with the world; held by whoever speaks to it
         slow = MutuallyExclusiveCallbackGroup()  # health goes on while Gazebo is waited for
         self._to_applied = self.create_publisher(DiagnosticArray, '~/draw_applied', RELIABLE)
         self.create_subscription(
@@ -72,12 +74,18 @@ class WorldNode(Node):
         if self._config.joined_by == 'gazebo_ros':
             from sim2real_sim.gazebo_classic.services_ros import ClassicServices
 
-            return ClassicServices(self._config.services, self._config.timeout)
+            config = self._config
+            return ClassicServices(config.services, config.timeout, stop=self._stop)
         from sim2real_sim.gz.world import GzWorld
 
         return GzWorld(self._config.services, self._config.timeout)
 
     def _look_after(self) -> None:
+        with self._busy:
+            if not self._stop.is_set():
+                self._restore()
+
+    def _restore(self) -> None:
         """Have the robot in the world as it was drawn last."""
         try:
             if self._world is None:
@@ -93,9 +101,12 @@ class WorldNode(Node):
             self._lose(error)
 
     def _on_draw(self, message: DiagnosticArray) -> None:
-        draw = draws_ros.heard(self, message)
-        if draw is None:
-            return
+        with self._busy:
+            draw = None if self._stop.is_set() else draws_ros.heard(self, message)
+            if draw is not None:
+                self._answer(draw)
+
+    def _answer(self, draw: Draw) -> None:
         try:
             if self._world is None or self._trouble:
                 raise WorldError(self._trouble)
@@ -118,7 +129,7 @@ class WorldNode(Node):
 
     def _lose(self, error: WorldError) -> None:
         """The world is not as it should be: the robot is put there anew, when that can be."""
-        if str(error) != self._trouble:
+        if str(error) != self._trouble and not self._stop.is_set():
             self.get_logger().error(str(error))
         self._trouble = str(error)
 
@@ -132,9 +143,11 @@ class WorldNode(Node):
 
     def close(self) -> None:
         """Let go of the world and say goodbye."""
-        if self._world is not None:
-            self._world.close()
-        self._health.close()
+        self._stop.set()
+        with self._busy:  # callbacks go on in another thread: they need what is closed here
+            if self._world is not None:
+                self._world.close()
+            self._health.close()
 
 
 def _model(file: str) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lxml import etree
 
 from sim2real_core.errors import Fault, InputError
-from sim2real_core.kinematics import Coordinates, build_model
+from sim2real_core.kinematics import Coordinates, build_model, link_frame
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
@@ -129,8 +129,7 @@ class RigidBody:
         bodies = list(self._model.inertias)[1:]
         self._inertias = np.concatenate([body.toDynamicParameters() for body in bodies])
         unit = pinocchio.buildModelFromXML(payload_urdf(profile.urdf.text, profile.payload_link))
-        body = pinocchio.FrameType.BODY
-        frame = self._model.frames[self._model.getFrameId(profile.payload_link, body)]
+        frame = self._model.frames[link_frame(self._model, profile.payload_link)]
         self._payload = np.zeros((len(self._inertias), self.payload_columns))
         joint = int(frame.parentJoint)
         if joint:

@@ -180,11 +180,11 @@ class _Terms:
         if 'turning' not in self._cache:
             import pinocchio
 
-            from sim2real_core.kinematics import Coordinates, build_model
+            from sim2real_core.kinematics import Coordinates, build_model, link_frame
 
             model = build_model(self._profile)
             data, coordinates = model.createData(), Coordinates(model, self._profile)
-            frame = model.getFrameId(self._profile.imu_link)
+            frame = link_frame(model, self._profile.imu_link)
             every = max(1, len(self._time) // MOST_STATES)
             speeds = []
             for q, v in zip(self._q[::every], self._v[::every]):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.kinematics import Coordinates, build_model
+from sim2real_core.kinematics import Coordinates, build_model, link_frame
 
 if TYPE_CHECKING:
     from sim2real_core.profile import RobotProfile
@@ -120,7 +120,7 @@ class TorqueRegressor:
     def _chosen(self, profile: RobotProfile, bodies: str) -> tuple[list[str], Array]:
         """Names of the body columns, and how they are made of pinocchio's (10 nb, k)."""
         model, link = self._model, profile.payload_link
-        frame = model.frames[model.getFrameId(link)]
+        frame = model.frames[link_frame(model, link)]
         joint = frame.parentJoint
         identity = np.eye(SIZE * (model.njoints - 1))
         block = slice(SIZE * (joint - 1), SIZE * joint)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ SERVICES = 'services'
 ORIGIN = Pose()
 INERTIA = ('xx', 'xy', 'xz', 'yy', 'yz', 'zz')
 FOREVER = -1  # [s]
+TURN = 0.1  # [s] between looks whether a service is still to be waited for
 
 
 class ClassicServices:
@@ -44,6 +46,7 @@ class ClassicServices:
         namespace: of the services.
         timeout: deadline of every wait [s].
         timestep: of the world, which the services do not tell [s].
+        stop: once it is set, services that nobody serves are not waited for.
 
     Raises:
         MissingError: gazebo_msgs is not installed.
@@ -52,7 +55,13 @@ class ClassicServices:
     version = 'gazebo classic (gazebo_ros)'
     tolerance = 1e-5  # it reads six digits when it spawns
 
-    def __init__(self, namespace: str = '', timeout: float = 5.0, timestep: float = 0.001) -> None:
+    def __init__(
+        self,
+        namespace: str = '',
+        timeout: float = 5.0,
+        timestep: float = 0.001,
+        stop: threading.Event | None = None,
+    ) -> None:
         try:
             from gazebo_msgs import msg, srv
         except ImportError as error:
@@ -63,6 +72,7 @@ class ClassicServices:
         self._srv, self._msg = srv, msg
         self._timeout = timeout
         self._timestep = timestep
+        self._stop = stop or threading.Event()
         self._draws = Draws(self)
         self._texts: dict[str, str] = {}
         self._echoes: dict[str, set[str]] = {}  # by model: what the getters only echo
@@ -330,7 +340,7 @@ class ClassicServices:
         if name not in self._callers:
             self._callers[name] = self._node.create_client(kind, name)
         client, full = self._callers[name], self._node.resolve_service_name(name)
-        if not client.wait_for_service(self._timeout):
+        if not self._served(client):
             raise WorldError(f'nobody serves {full} within {self._timeout:g} s')
         done = threading.Event()
         future = client.call_async(request or kind.Request())
@@ -343,6 +353,14 @@ class ClassicServices:
             said = getattr(answer, 'status_message', '') or 'no reason given'
             raise WorldError(f'{full} refuses: {said}')
         return answer
+
+    def _served(self, client: Any) -> bool:
+        """Whether a service comes by the deadline, or is there when waiting shall stop."""
+        end = time.monotonic() + self._timeout
+        while not client.wait_for_service(TURN):
+            if self._stop.is_set() or time.monotonic() > end:
+                return False
+        return True
 
     def _spin(self) -> None:
         try:

@@ -11,7 +11,9 @@ when the kernel's own file changes, not when another one does.
 
 from __future__ import annotations
 
+import functools
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,6 +21,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba.core import event
 
 from sim2real_core.nominal import ACTUATOR
 
@@ -33,6 +36,7 @@ SLIDING = 700.0
 ON_TIME = 1e-9
 """Seconds; a sample is due at its instant although clocks are sums of steps."""
 
+COMPILING = 'compiling the steps of drives and sensors: some 20 s, once after a build'
 UNKEPT = (
     'compiled code cannot be kept, so that every start takes half a minute longer: '
     'let NUMBA_CACHE_DIR name a folder that can be written and has room'
@@ -72,20 +76,36 @@ ANY2, ANY3 = (  # however it lies in memory, and only read
 N, B, N1, U1 = numba.int64, numba.boolean, numba.int64[::1], numba.uint64[::1]
 
 
+@functools.cache
+def _say_compiling() -> None:
+    print(COMPILING, file=sys.stderr, flush=True)  # a node has no logger yet when it imports
+
+
+class _Compiling(event.Listener):
+    """Says, once in a process, that something is compiled that was not kept."""
+
+    def on_start(self, _: Any) -> None:
+        _say_compiling()
+
+    def on_end(self, _: Any) -> None:
+        """Nobody needs to know."""
+
+
 def kernel(*arguments: Any) -> Callable[[Compiled], Compiled]:
     """A function that is compiled for these arguments when this module is imported.
 
     Once: it is kept beside its file, or in the user's cache where that folder cannot be written
     (an installation of the system's). Where there is no place at all, or no room, it is compiled
-    by every process, which is said once.
+    by every process, which is said once, as is that something is compiled at all.
     """
 
     def compiled(function: Any) -> Any:
-        try:
-            return numba.njit([arguments], cache=True, error_model='numpy')(function)
-        except (RuntimeError, OSError):  # numba's own, and that of a full disk
-            warnings.warn(UNKEPT, RuntimeWarning, stacklevel=1)
-            return numba.njit([arguments], error_model='numpy')(function)
+        with event.install_listener('numba:compile', _Compiling()):
+            try:
+                return numba.njit([arguments], cache=True, error_model='numpy')(function)
+            except (RuntimeError, OSError):  # numba's own, and that of a full disk
+                warnings.warn(UNKEPT, RuntimeWarning, stacklevel=1)
+                return numba.njit([arguments], error_model='numpy')(function)
 
     return compiled
 

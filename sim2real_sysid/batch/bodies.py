@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sim2real_core.kinematics import Coordinates, build_model
+from sim2real_core.kinematics import Coordinates, build_model, link_frame
 from sim2real_sysid.dynamics import Followers
 from sim2real_sysid.torque_regressor import inertial_rpy
 
@@ -232,8 +232,7 @@ class Bodies:
         self.nominal = np.concatenate([body.toDynamicParameters() for body in inertias])
         child = {joint.name: joint.child for joint in profile.urdf.joints.values()}
         self.names = tuple(child[name] for name in list(self._model.names)[1:])
-        body_type = pinocchio.FrameType.BODY
-        frame = self._model.frames[self._model.getFrameId(profile.payload_link, body_type)]
+        frame = self._model.frames[link_frame(self._model, profile.payload_link)]
         self.payload = np.zeros((len(self.nominal), SIZE))
         if frame.parentJoint:
             own = slice(SIZE * (frame.parentJoint - 1), SIZE * frame.parentJoint)

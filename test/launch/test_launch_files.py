@@ -34,7 +34,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 source = PythonLaunchDescriptionSource(sys.argv[1])
 given = [argument.split(':=', 1) for argument in sys.argv[2:]]
-service = LaunchService(argv=[])
+service = LaunchService(argv=sys.argv[2:])
 included = IncludeLaunchDescription(source, launch_arguments=given)
 service.include_launch_description(LaunchDescription([included]))
 sys.exit(service.run())
@@ -44,10 +44,11 @@ sys.exit(service.run())
 class Launch:
     """A launch file in a process of its own, as ``ros2 launch`` would run it."""
 
-    def __init__(self, stack, **given):
+    def __init__(self, stack, file=None, **given):
+        file = file or share() / 'launch' / f'{stack}.launch.py'
         self.process = subprocess.Popen(
             [
-                *(sys.executable, '-c', PROGRAM, str(share() / 'launch' / f'{stack}.launch.py')),
+                *(sys.executable, '-c', PROGRAM, str(file)),
                 *(f'{name}:={value}' for name, value in given.items()),
             ],
             stdout=subprocess.PIPE,
@@ -101,3 +102,29 @@ def test_bad_arguments_end_the_launch_with_a_failure(launch):
     status, said = launch('sim', nodes='nobody').end()
     assert status == 1, said
     assert 'stack sim has: simulator, visualizer' in said
+
+
+def test_a_misspelt_argument_ends_the_launch_with_a_failure(launch):
+    status, said = launch('sim', robto='slider').end()
+    assert status == 1, said
+    assert 'did you mean robot?' in said
+
+
+INCLUDING = """
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+def generate_launch_description():
+    source = PythonLaunchDescriptionSource('{file}')
+    included = IncludeLaunchDescription(source, launch_arguments=[('nodes', 'nobody')])
+    return LaunchDescription([DeclareLaunchArgument('robots'), included])
+"""
+
+
+def test_a_file_that_includes_a_stack_has_arguments_of_its_own(launch, tmp_path):
+    file = tmp_path / 'sim.launch.py'
+    file.write_text(INCLUDING.format(file=share() / 'launch' / 'sim.launch.py'))
+    status, said = launch('sim', file, robots='3').end()
+    assert status == 1, said
+    assert 'stack sim has' in said and 'did you mean' not in said

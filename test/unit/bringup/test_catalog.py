@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sim2real_bringup import executables
 from sim2real_bringup.catalog import NODES, topic_name
 from sim2real_core.profile import load_profile
 
@@ -12,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.parametrize('kind', NODES.values(), ids=NODES)
 def test_each_node_has_its_executable(kind):
-    assert f"'{kind.name} = {kind.module}:main'" in (ROOT / 'setup.py').read_text()
+    assert getattr(executables, kind.name).args == (kind.module,)
+    listed = f"'{kind.name} = sim2real_bringup.executables:{kind.name}'"
+    assert listed in (ROOT / 'setup.py').read_text()
 
 
 @pytest.mark.parametrize('kind', NODES.values(), ids=NODES)

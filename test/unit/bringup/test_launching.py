@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim2real_bringup.launching import arguments, processes
+from sim2real_bringup.launching import arguments, check_spelling, processes
 from sim2real_bringup.stacks import STACKS
 from sim2real_core.errors import InputError
 from sim2real_core.files import share
@@ -55,3 +55,19 @@ def test_replay():
 def test_wrong_arguments(stack, changed):
     with pytest.raises(InputError):
         processes(stack, given(stack, **changed))
+
+
+def test_misspelt_arguments_are_refused():
+    with pytest.raises(InputError) as caught:
+        check_spelling('sim', ['robto:=rover', 'nodes:=simulator', 'name_space:=left'])
+    for said in ('robto', 'did you mean robot?', 'name_space', 'did you mean namespace?'):
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize('stack', STACKS)
+def test_arguments_of_launch_and_of_included_files_are_not_misspelt(stack):
+    others = (
+        'launch-prefix', 'launch-prefix-filter', 'emulate_tty', 'sigterm_timeout',
+        'sigkill_timeout', 'verbose', 'pause', 'physics', 'gui', 'gz_args', 'gz_version',
+    )  # fmt: skip
+    check_spelling(stack, [f'{name}:=1' for name in (*others, *arguments(stack))])

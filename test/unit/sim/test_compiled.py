@@ -2,9 +2,14 @@
 
 import errno
 import importlib.util
+import os
+import subprocess
+import sys
 
 import numba.core.caching
 import pytest
+
+from sim2real_sim.realism.compiled import COMPILING
 
 MODULE = """
 import numba
@@ -60,3 +65,16 @@ def test_a_full_disk_is_no_failure(installed, monkeypatch):
     monkeypatch.setattr(numba.core.caching.IndexDataCacheFile, 'save', full)
     with pytest.warns(RuntimeWarning, match='has room'):
         assert installed() == (42.0, [])
+
+
+def test_that_it_is_compiled_is_said_once_and_only_then(tmp_path):
+    """It takes half a minute of a node's start, in which nothing else is said."""
+    file = tmp_path / 'module.py'
+    file.write_text(MODULE + MODULE.replace('double', 'twice'))
+    command = [sys.executable, '-W', 'ignore', str(file)]
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+    said = [
+        subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True).stderr
+        for _ in range(2)
+    ]
+    assert said == [f'{COMPILING}\n', '']
