@@ -122,7 +122,7 @@ class Unmeasured:
             tags = np.concatenate([self._following.timing, self._following.spread])
             self._blocks.open(stamp, tags.T)
         for one, other in (twins, twins[::-1]):  # each is the other's instrument
-            self._blocks.add(one, other, 0.5 * telling)
+            self._blocks.add(one, other, 0.5 * telling.astype(float))
         self.moved[telling] = stamp
 
     def fit(self, searching: bool = False) -> Fit | None:

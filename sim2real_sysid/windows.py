@@ -19,15 +19,12 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-ROW_PERIOD = 0.008  # s, on average; every sample where these are sparse
 HALF_WINDOW = 0.008  # s
 FEW, MOST = 4, 16  # samples on each side
 SPARSE, COARSE = 0.01, 0.021  # s on each side, beyond which few samples are far, and too far
-DENSE_DEGREE, SPARSE_DEGREE = 4, 6  # of the polynomials of the states
-COARSE_HALF = 2  # samples on each side
-SMOOTH_DEGREE = 3  # of the instrument, and of the states from coarse samples
+SMOOTH_DEGREE = 3  # of the instrument
+ROW_PERIOD = 0.008  # s, on average, of dense samples; sparse ones make a row each
 STRETCH = 1.4  # times the regular length, for a window with lost samples: none reaches far
-HALF_WAY = 0.0033  # s
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 ROOM = 1024
 
@@ -42,8 +39,7 @@ class States(NamedTuple):
         acceleration: (r, nj).
         effort: (r, nj) of this one sample; NaN where there is none.
         left: (r, nj) variance of the encoders' noise, from what the polynomials leave.
-        chord: (r, nj) what the velocity would be off by, were it the slope of the chord between
-            the points half way out to half the window on both sides.
+        chord: (r, nj) what the velocity would be off by, were it the slope of a chord.
         smooth: (r, nj) acceleration of the cubic, instrument of the acceleration.
         covariance: (r, 5, 5) of position, velocity, acceleration, chord and smooth acceleration
             for encoders with noise of variance 1.
@@ -60,6 +56,33 @@ class States(NamedTuple):
     covariance: Array
 
 
+class Shape(NamedTuple):
+    """Of windows.
+
+    Attributes:
+        half: samples on each side.
+        degree: of the polynomials of the states.
+        chord: half its length, as a share of the window's.
+        interval: between rows, on average [s]; 0: every sample makes one.
+    """
+
+    half: int
+    degree: int
+    chord: float
+    interval: float
+
+
+def shape(period: float) -> Shape:
+    """Of windows for samples that come every ``period`` [s]."""
+    half = min(max(FEW, round(HALF_WINDOW / period)), MOST)
+    if half * period > COARSE:
+        return Shape(2, SMOOTH_DEGREE, 0.2, 0.0)
+    if half * period > SPARSE:
+        return Shape(half, 6, 0.1, 0.0)
+    # Rows that share most of their samples would take lines for better than they are.
+    return Shape(half, 4, 0.2, ROW_PERIOD)
+
+
 class Windows:
     """Cuts windows out of the samples.
 
@@ -69,20 +92,13 @@ class Windows:
 
     def __init__(self, joints: int) -> None:
         self._nj = joints
-        self._half = self._degree = 0
-        self._length = self._interval = 0.0
+        self._shape, self._length = Shape(0, 0, 0.0, 0.0), 0.0
         self.restart()
 
     def open(self, period: float) -> None:
         """Learn that samples come every ``period`` [s]."""
-        self._half, self._degree = min(max(FEW, round(HALF_WINDOW / period)), MOST), DENSE_DEGREE
-        if self._half * period > COARSE:
-            self._half, self._degree = COARSE_HALF, SMOOTH_DEGREE
-        elif self._half * period > SPARSE:
-            self._degree = SPARSE_DEGREE
-        # Rows that share most of their samples would take lines for better than they are.
-        self._interval = ROW_PERIOD if self._degree == DENSE_DEGREE else 0.0
-        self._length = STRETCH * 2 * self._half * period
+        self._shape = shape(period)
+        self._length = STRETCH * 2 * self._shape.half * period
 
     def restart(self) -> None:
         """The next sample does not follow the last."""
@@ -96,10 +112,10 @@ class Windows:
         self._stamps = np.concatenate([self._stamps[-ROOM:], stamps])
         fresh = np.concatenate([positions, efforts], axis=1)
         self._samples = np.concatenate([self._samples[-ROOM:], fresh])
-        if self._half == 0:
+        if self._shape.half == 0:
             return None
         middles = self._middles()
-        keep = len(self._stamps) - 2 * self._half
+        keep = len(self._stamps) - 2 * self._shape.half
         rows = self._cut(np.array(middles)) if middles else None
         if keep > 0:
             self._stamps, self._samples = self._stamps[keep:], self._samples[keep:]
@@ -110,7 +126,7 @@ class Windows:
 
         Golden sections of the period meet every phase of commands that come in step.
         """
-        found, half = [], self._half
+        found, half = [], self._shape.half
         last = len(self._stamps) - half
         place = half
         while place < last:
@@ -118,12 +134,14 @@ class Windows:
             if stamp >= self._due:
                 found.append(place)
                 self._turn += 1
-                self._due = stamp + self._interval * (0.25 + 1.5 * (self._turn * GOLDEN % 1.0))
+                share = 0.25 + 1.5 * (self._turn * GOLDEN % 1.0)
+                self._due = stamp + share * self._shape.interval
             place += 1
         return found
 
     def _cut(self, middles: npt.NDArray[np.intp]) -> States | None:
-        window = middles[:, None] + np.arange(-self._half, self._half + 1)
+        half, degree, half_chord, _ = self._shape
+        window = middles[:, None] + np.arange(-half, half + 1)
         times = self._stamps[window]
         length = times[:, -1] - times[:, 0]
         whole = length <= self._length
@@ -132,17 +150,17 @@ class Windows:
         middles, window, times = middles[whole], window[whole], times[whole]
         unit = length[whole][:, None]
         at = (times - self._stamps[middles][:, None]) / unit
-        powers = at[:, :, None] ** np.arange(self._degree + 1)
+        powers = at[:, :, None] ** np.arange(degree + 1)
         positions = self._samples[window, : self._nj]
-        fit = (through := _fitted(powers)) @ positions
-        left = np.square(positions - powers @ fit).sum(axis=1) / (2 * self._half - self._degree)
+        to_powers = _fitted(powers)
+        misfit = positions - powers @ (to_powers @ positions)
+        left = np.square(misfit).sum(axis=1) / (2 * half - degree)
+        smoothly = _fitted(powers[:, :, : SMOOTH_DEGREE + 1])
+        forms = np.stack([*to_powers[:, :4].transpose(1, 0, 2), smoothly[:, 2]])
         # From coefficients to derivatives; a chord is off by its term of third order.
-        ones = np.ones_like(unit)
-        units = np.stack([ones, 1.0 / unit, 2.0 / unit**2, HALF_WAY**2 / unit**3, 2.0 / unit**2])
-        forms = np.stack(
-            [*through[:, :4].transpose(1, 0, 2), _fitted(powers[:, :, : SMOOTH_DEGREE + 1])[:, 2]]
-        )
-        forms = (forms * units).transpose(1, 0, 2)
+        to_acceleration = 2.0 / unit**2
+        units = [np.ones_like(unit), 1.0 / unit, to_acceleration, half_chord**2 / unit]
+        forms = (forms * np.stack([*units, to_acceleration])).transpose(1, 0, 2)
         position, velocity, acceleration, chord, smooth = (forms @ positions).transpose(1, 0, 2)
         return States(
             self._stamps[middles],

@@ -60,6 +60,34 @@ def test_columns_of_noise_for_the_most_part_still_count():
     assert (deviation > 0.03).all() and (deviation < 0.3).all()
 
 
+def test_instruments_know_more_of_a_regressor_that_is_mostly_noise():
+    """Both are right in the mean; the noise that is taken off makes the one uncertain."""
+    rng, noise, errors = np.random.default_rng(3), 1.5, {'own': [], 'instrument': []}
+    common = np.zeros((1, 3, 3))
+    for _ in range(40):
+        fits = {name: Blocks(1, 3, 1.0, 600.0) for name in errors}
+        for k in range(60):
+            for each in fits.values():
+                each.open(float(k))
+            for _ in range(40):
+                clear = rng.normal(size=2)
+                row = np.append(clear, clear @ TRUTH + 2.0 * rng.normal())[None]
+                instrument = row + 0.1 * rng.normal() * np.array([[0.0, 1.0, 0.0]])
+                row = row + noise * rng.normal() * np.array([[0.0, 1.0, 0.0]])
+                own = common.copy()
+                own[0, 1, 1] = noise**2
+                fits['own'].add(row, row, np.ones(1), own)
+                fits['instrument'].add(instrument, row, np.ones(1), common)
+        for name, each in fits.items():
+            fit = each.solve(np.zeros((1, 2)), np.full((1, 2), 100.0))
+            error = fit.mean[0] - TRUTH
+            errors[name].append([error[1], error[1] / np.sqrt(fit.covariance[0, 1, 1])])
+    own, instrument = (np.array(errors[name]) for name in ('own', 'instrument'))
+    assert abs(instrument[:, 0].mean()) < 3.0 * instrument[:, 0].std() / 40**0.5
+    assert instrument[:, 0].std() < 0.8 * own[:, 0].std()
+    assert 0.7 < instrument[:, 1].std() < 1.4
+
+
 def test_nothing_known_leaves_the_prior():
     blocks = Blocks(1, 3, 0.5, 600.0)
     blocks.open(0.0)
@@ -116,9 +144,37 @@ def test_windows_tell_what_a_chord_would_be_off_by():
     windows = Windows(2)
     windows.open(0.004)
     rows = windows.push(stamps, position, position)
-    half_way = 0.004  # s, of windows of two samples on each side
-    off = np.tile([half_way**2, 0.0], (len(rows.stamps), 1))
+    half_chord = 0.1 * 8 * 0.004  # s, of windows of four samples on each side
+    off = np.tile([half_chord**2, 0.0], (len(rows.stamps), 1))
     assert rows.chord == pytest.approx(off, abs=1e-9)
+
+
+@pytest.mark.parametrize(('rate', 'spacing'), [(50, 0.02), (250, 0.004), (1000, 0.008)])
+def test_sparse_samples_make_a_row_each(rate, spacing):
+    stamps = np.arange(400) / rate
+    windows = Windows(1)
+    windows.open(1 / rate)
+    rows = windows.push(stamps, stamps[:, None] ** 2, stamps[:, None])
+    assert np.diff(rows.stamps).mean() == pytest.approx(spacing, rel=0.15)
+    assert rows.acceleration == pytest.approx(2.0, abs=1e-4)
+    assert rows.smooth == pytest.approx(2.0, abs=1e-4)
+
+
+def test_smooth_accelerations_are_less_noisy_and_those_of_states_less_off():
+    stamps, rng, rate = 0.004 * np.arange(2000), np.random.default_rng(0), 2.0 * np.pi * 20.0
+    position = -np.sin(rate * stamps)[:, None] / rate**2
+    windows, noisy = Windows(1), Windows(1)
+    windows.open(0.004)
+    noisy.open(0.004)
+    rows = windows.push(stamps, position, position)
+    truth = np.sin(rate * rows.stamps)[:, None]
+    assert np.std(rows.acceleration - truth) < 0.01
+    assert np.std(rows.smooth - truth) > 0.1
+    noise = 1e-4 * rng.normal(size=(2000, 1))
+    rows = noisy.push(stamps, noise, noise)
+    assert np.std(rows.smooth) < 0.2 * np.std(rows.acceleration)
+    variances = np.stack([rows.acceleration, rows.smooth]).var(axis=(1, 2)) / 1e-8
+    assert variances == pytest.approx(rows.covariance[0, [2, 4], [2, 4]], rel=0.15)
 
 
 def test_windows_tell_the_noise_of_encoders():
@@ -138,6 +194,6 @@ def test_no_window_across_a_gap():
     windows = Windows(1)
     windows.open(0.004)
     rows = windows.push(stamps, stamps[:, None], stamps[:, None])
-    inside = (rows.stamps > 0.389) & (rows.stamps < 2.007)  # two samples on each side
+    inside = (rows.stamps > 0.381) & (rows.stamps < 2.015)  # four samples on each side
     assert not inside.any()
     assert len(rows.stamps) > 40
