@@ -53,8 +53,9 @@ DIFFERENCED[5, 4] = 1.5
 CHORDS = FITTED.copy()
 CHORDS[CHORD, GAIN] = -1.0
 """The same if velocities are slopes of chords."""
-ASSUMED = ((EQUALLY_LATE, (LAG,)), (DIFFERENCED, PLACES), (CHORDS, PLACES))
-"""Other assumptions, and what is in doubt by what they change of it."""
+ASSUMED = ((EQUALLY_LATE, (LAG,), 1 / 3), (DIFFERENCED, PLACES, 1.0), (CHORDS, PLACES, 1.0))
+"""Other assumptions, what is in doubt by what they change of it, and the share of its square: a
+third where the truth may lie anywhere between."""
 APART = np.array([[1.0, -1.0], [-1.0, 1.0]])
 """Covariance of a delay and a lag that may take from each other."""
 TIED = ('armature', 'viscous_friction', 'coulomb_friction', 'effort_offset')
@@ -385,21 +386,21 @@ class DriveIdentifier:
         Stamps may be uneven in spite of even samples. It seems like noise of the encoders then,
         and is more than that: what taking off that noise changes counts as uncertain, the more
         so the less even stamps are. And the loops of a stiff drive answer a step faster than
-        cubics can follow. Accelerations come out too smooth then, too much of them passes for
-        velocities that are late by a time of their own, and that trades against all else: so
+        polynomials can follow. Accelerations come out too smooth then, too much of them passes
+        for velocities that are late by a time of their own, and that trades against all else: so
         does what it changes that this time goes with that of the positions. Velocities come out
         too smooth as well: so does what it changes to smooth them more.
         """
         uneven = math.sqrt(self._uneven[1] / max(self._uneven[0], 1.0))
-        share = min(1.0, UNEVEN * uneven / max(self._period, 1e-9))
+        unevenly = min(1.0, UNEVEN * uneven / max(self._period, 1e-9))
         start, deviation, use = self._start, self._deviation, self._usable()
         plain = self._blocks.solve(start, deviation, use, corrected=False, combined=FITTED)
-        doubt = share * (fit.mean - plain.mean)
+        doubt = unevenly * (fit.mean - plain.mean)
         covariance = fit.covariance + doubt[:, :, None] * doubt[:, None, :]
-        for columns, places in ASSUMED:
+        for columns, places, share in ASSUMED:
             k = columns.shape[1] - 1
             other = self._blocks.solve(start[:, :k], deviation[:, :k], use, combined=columns)
-            covariance[:, places, places] += _beyond_chance(fit, other)[:, places]
+            covariance[:, places, places] += share * _beyond_chance(fit, other)[:, places]
         return replace(fit, covariance=covariance)
 
     def _known(self) -> tuple[Array, Array, Array, Array]:
