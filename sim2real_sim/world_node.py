@@ -31,6 +31,7 @@ from sim2real_sim.config import WorldConfig
 from sim2real_sim.world import World, WorldError
 
 LOOK = 1.0  # [s] between looks after the world
+PATIENCE = 1.0  # [s] with a call to Gazebo that is under way in the end
 VERSIONS = {'gazebo_ros': '1.7', 'ros_gz': '1.11'}
 """Of SDF, that the Gazebo there reads."""
 
@@ -144,10 +145,11 @@ class WorldNode(Node):
     def close(self) -> None:
         """Let go of the world and say goodbye."""
         self._stop.set()
-        with self._busy:  # callbacks go on in another thread: they need what is closed here
-            if self._world is not None:
-                self._world.close()
-            self._health.close()
+        # Callbacks go on in another thread and need what is closed here; who ends us waits less
+        # long than Gazebo may take to answer.
+        if self._busy.acquire(timeout=PATIENCE) and self._world is not None:
+            self._world.close()
+        self._health.close()
 
 
 def _model(file: str) -> str:

@@ -144,9 +144,9 @@ class CommandHistory:
     def phases(self, times: Array) -> Array:
         """Of these times (m,) [s], those after the newest command before, in command periods.
 
-        Only of times next to which commands come regularly.
+        None where commands do not come regularly, or not for long.
         """
-        if self._end == 0:
+        if self._end == 0 or not math.isfinite(self._period):
             return np.zeros(0)
         stamps = self._stamps[: self._end]
         place = stamps.searchsorted(times) - 1

@@ -25,7 +25,7 @@ from sim2real_core.profile import RobotProfile
 from sim2real_core.records import Change, Estimate, ParameterEstimate
 from sim2real_sysid.bank import FADING, LAGS, Bank, Best
 from sim2real_sysid.blocks import Blocks, Fit
-from sim2real_sysid.commands import Following
+from sim2real_sysid.commands import GAP, Following
 from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.regression import Rows
 from sim2real_sysid.report import joined, ties
@@ -71,6 +71,7 @@ SENSE = 2.0  # standard deviations that a delay may be below zero
 LATEST = 4.0  # times the timing error that positions may be late
 SETTLED = 2.0  # spreads that a fit may be away from what its lines are about
 CLOCKS = 2.0  # times the timing error that those of commands and states may differ by
+REMAINDER = 0.1  # s; squares of what positions are late by, over this, are in doubt
 TELLING = 0.03  # share of the noise that a late command must make, or a row tells nothing
 LEAST = 0.02  # share of what the best candidate leaves that the best fit leaves, too
 FADES = 3.0  # lags of one over this, in sample periods, are hardly seen
@@ -130,10 +131,10 @@ class DriveIdentifier:
         self._through[:, CHORD, 3] = self._servo.damping
         self._smoothly = self._through.copy()
         self._through[:, LATE, 2] = self._smoothly[:, LATE, 4] = self._servo.damping
-        self._left = np.zeros((2, nj))  # variances that cubics left in rows, and their number
+        self._left = np.zeros((2, nj))  # variances that windows left in rows, and their number
         self._uneven = np.zeros(2)  # intervals, and squares of what they are off
         self._errors = np.zeros((3, nj))  # rows of late, their squared residuals, and outliers
-        self._rhythm = Rhythm(nj)
+        self._rhythm = Rhythm(nj, self.config.memory)
         self._form = np.zeros((nj, len(FITTED)))  # of a row's residual
         self._noise = np.full(nj, 1.0)  # mean square of what a good fit leaves
         self._appeared = np.zeros(nj, dtype=bool)  # one was, for the first time
@@ -155,8 +156,10 @@ class DriveIdentifier:
 
     def command(self, stamp: float, values: Array) -> None:
         """Take a command (nj,) that is in force from ``stamp`` [s] on."""
-        self._following.history.push(stamp, values)
-        self._rhythm.command(values)
+        history, before = self._following.history, self._following.history.newest
+        history.push(stamp, values)
+        if before < history.newest == stamp:
+            self._rhythm.command(stamp, values, follows=stamp - before < GAP * history.period)
 
     def update(
         self, stamp: float, position: Array, effort: Array, command: Array | None = None
@@ -411,7 +414,11 @@ class DriveIdentifier:
         fit = self._doubted(self._solve())
         mean, covariance = ratios(fit)
         following = self._following
-        together = np.maximum(following.timing.sum(axis=0), following.history.period)
+        together = following.timing.sum(axis=0)
+        if math.isfinite(following.history.period):
+            together = np.maximum(together, following.history.period)
+        remainder = np.square(fit.mean[:, LATE_POSITIONS] / mean[:, GAIN]) / REMAINDER
+        covariance[:, 1:, 1:] += np.square(remainder)[:, None, None] * np.eye(2)
         covariance[:, 1:, 1:] += np.square(self._rhythm.apart(together))[:, None, None] * APART
         blocks, moved = fit.blocks.astype(float), self._moved
         other = self._unmeasured.fit()

@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 
 HALF_WINDOW = 0.008  # s
 FEW, MOST = 4, 16  # samples on each side
-SPARSE, COARSE = 0.01, 0.021  # s on each side, beyond which few samples are far, and too far
+SPARSE, COARSE = 0.0105, 0.021  # s on each side, beyond which few samples are far, and too far
 SMOOTH_DEGREE = 3  # of the instrument
 ROW_PERIOD = 0.008  # s, on average, of dense samples; sparse ones make a row each
 STRETCH = 1.4  # times the regular length, for a window with lost samples: none reaches far

@@ -11,11 +11,15 @@ BETWEEN = 0.02  # s, from one command to the next
 GAIN, DELAY, LAG = 0.95, 0.007, 0.012
 
 
-def rhythm(per_command, rough, jitter=0.0):
-    """What is learned of 500 commands and so many samples for each."""
-    rng, found = np.random.default_rng(0), Rhythm(2)
+MEMORY = 60.0  # s
+
+
+def heard(found, per_command, rough, jitter=0.0, first=0.0, jump=0.0):
+    """``found`` after 500 more commands and so many samples for each."""
+    rng = np.random.default_rng(0)
     for k in range(500):
-        found.command(np.sin(0.05 * k) + rough * rng.normal(size=2))
+        values = np.sin(0.05 * k) + rough * rng.normal(size=2) + jump * (k > 250)
+        found.command(first + k * BETWEEN, values)
         phases = (np.arange(per_command) + jitter * rng.normal(size=per_command)) / per_command
         found.sample(phases)
     return found.apart(np.full(2, 0.02))
@@ -23,23 +27,40 @@ def rhythm(per_command, rough, jitter=0.0):
 
 @pytest.mark.parametrize('per_command', [1, 2, 3])
 def test_few_phases_of_steps_that_are_alike_leave_delay_and_lag_open(per_command):
-    assert (rhythm(per_command, 0.0) > 0.004).all()
+    assert (heard(Rhythm(2, MEMORY), per_command, 0.0) > 0.004).all()
 
 
 def test_more_phases_or_none_in_particular_tell_them_apart():
-    for found in (rhythm(4, 0.0), rhythm(5, 0.0), rhythm(2, 0.0, jitter=0.3)):
-        assert (found == 0.0).all()
+    for per_command, jitter in ((4, 0.0), (5, 0.0), (2, 0.3)):
+        assert (heard(Rhythm(2, MEMORY), per_command, 0.0, jitter) == 0.0).all()
 
 
-def test_steps_that_differ_tell_more():
-    assert (rhythm(2, 0.3) < 0.1 * rhythm(2, 0.0)).all()
+def test_steps_that_differ_tell_more_but_not_a_single_one():
+    alike = heard(Rhythm(2, MEMORY), 2, 0.0)
+    assert (heard(Rhythm(2, MEMORY), 2, 0.3) < 0.1 * alike).all()
+    assert (heard(Rhythm(2, MEMORY), 2, 0.0, jump=3.0) > 0.9 * alike).all()
+
+
+def test_a_lost_command_is_no_step_that_differs():
+    found, rng = Rhythm(2, MEMORY), np.random.default_rng(1)
+    lost = rng.random(500) < 0.3
+    for k in np.flatnonzero(~lost):
+        found.command(k * BETWEEN, np.full(2, np.sin(0.05 * k)), follows=k > 0 and not lost[k - 1])
+        found.sample(np.zeros(2))
+    assert (found.apart(np.full(2, 0.02)) > 0.004).all()
+
+
+def test_what_was_long_ago_is_forgotten():
+    found = Rhythm(2, 5.0)
+    assert (heard(found, 5, 0.0) == 0.0).all()
+    assert (heard(found, 1, 0.0, first=100.0) > 0.004).all()
 
 
 def test_nothing_heard_is_nothing_said():
-    assert (Rhythm(2).apart(np.full(2, 0.02)) == 0.0).all()
+    assert (Rhythm(2, MEMORY).apart(np.full(2, 0.02)) == 0.0).all()
 
 
-def fed(per_command):
+def fed(per_command, irregular=0.0):
     """Drives of the arm that were fed a smooth motion with this many samples for each command."""
     profile = load_profile('arm6')
     stiffness, damping = profile.array('stiffness'), profile.array('damping')
@@ -53,9 +74,10 @@ def fed(per_command):
         return 0.3 * (np.sin(turned[:, :, None] + phases) * rates[:, None] ** order).sum(axis=1)
 
     sent = np.arange(0.0, 40.0, BETWEEN)
+    sent = np.round(sent + irregular * rng.uniform(0.0, 1.0, len(sent)), 3)
     load = np.sin(2.0 * np.pi * 0.07 * sent[:, None] + phases[0])  # rad that the loop gives way
     commands = motion(sent + 0.03) + 0.1 * load
-    held = commands[np.clip(((times - DELAY) / BETWEEN + 1e-9).astype(int), 0, None)]
+    held = commands[np.maximum(np.searchsorted(sent, times - DELAY + 1e-9) - 1, 0)]
     followed, decay = np.empty_like(held), np.exp(-fine / LAG)
     state = held[0]
     for k, value in enumerate(held):
@@ -87,3 +109,12 @@ def test_a_drive_is_not_known_better_than_its_samples_tell(per_command):
     for address, p in found.items():
         if p.status == 'identified':
             assert abs(p.mean - truth[address.rpartition('.')[2]]) < 4.0 * p.std, address
+
+
+def test_irregular_commands_are_in_step_with_nothing():
+    found = fed(5, 0.018)
+    assert sum(p.status == 'identified' for p in found.values()) > 12
+    truth = {'gain': GAIN, 'delay': DELAY, 'time_constant': LAG}
+    for address, p in found.items():
+        if p.status == 'identified':
+            assert abs(p.mean - truth[address.rpartition('.')[2]]) < 4.0 * p.std + 1e-3, address
