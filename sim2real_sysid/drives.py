@@ -185,6 +185,8 @@ class DriveIdentifier:
         self._stamp = float(stamps[-1])
         self._appeared = self._missing & np.isfinite(efforts).any(axis=0)
         self._missing = self._missing & ~self._appeared
+        if not self.commanded:
+            return  # nothing to learn of drives
         states = self._windows.push(stamps, positions, efforts)
         if states is not None:
             self._learn(states)
