@@ -127,7 +127,7 @@ class DriveIdentifier:
         self._through = np.zeros((nj, len(FITTED), 5))
         self._through[:, GAIN, 0] = -self._servo.stiffness
         self._through[:, GAIN, 1] = -self._servo.damping
-        self._through[:, 4, 1] = self._servo.stiffness
+        self._through[:, LATE_POSITIONS, 1] = self._servo.stiffness
         self._through[:, CHORD, 3] = self._servo.damping
         self._smoothly = self._through.copy()
         self._through[:, LATE, 2] = self._smoothly[:, LATE, 4] = self._servo.damping
