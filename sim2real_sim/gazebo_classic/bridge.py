@@ -45,6 +45,7 @@ from sim2real_sim.world import WorldError
 NS = 10**9
 LOOK = 0.2  # [s] between looks after the world
 WATCH = 0.02  # [s] between looks whether commands stopped
+TURN = 0.001  # [s] a thread may take; with Python's own five, a thousand steps a second pile up
 BEHIND = 50  # steps that may wait to be published; more are left out
 
 
@@ -133,6 +134,7 @@ class GazeboBridge(Node):
     def spin(self, stop: threading.Event) -> None:
         """Publish and answer until ``stop`` is set."""
         self._stop = stop
+        sys.setswitchinterval(TURN)
         # Kept: a gzserver that a thread of it started would end with the thread.
         executor = self._executor = MultiThreadedExecutor(num_threads=2)
         executor.add_node(self)

@@ -82,6 +82,9 @@ class Clock:
                 if time.monotonic() > deadline:
                     what = f'no rest of simulated time within {self._timeout:g} s'
                     raise WorldError(f'Gazebo: {what}')
+                came = self._introspection.count != seen
+                if came and self._statistics.paused:  # what it did before is still on its way
+                    deadline = time.monotonic() + self._timeout
                 seen = self._introspection.count
                 self._settle()
         else:

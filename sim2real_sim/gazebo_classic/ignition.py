@@ -28,6 +28,7 @@ GROUPS = ('224.0.0.7', '239.255.0.7')  # of ignition-transport up to 8.1, and si
 TOPICS_PORT, SERVICES_PORT = 10317, 10318
 WIRE_VERSION = 10
 HEARTBEAT = 1.0  # [s]
+BATCH = 100  # messages that are received before anything else is looked at
 SILENCE = 3.0  # [s] after which a process counts as gone
 Callback = Callable[[bytes], None]
 
@@ -248,9 +249,12 @@ class Ignition:
         change(event[1:].decode())
 
     def _from_subscriber(self) -> None:
-        topic, _, data, _ = self._subscriber.recv_multipart()
-        if topic.decode() in self._callbacks:
-            self._callbacks[topic.decode()](data)
+        # All that is there: every wait of this thread may cost it a turn among others.
+        with contextlib.suppress(zmq.Again):
+            for _ in range(BATCH):
+                topic, _, data, _ = self._subscriber.recv_multipart(zmq.NOBLOCK)
+                if topic.decode() in self._callbacks:
+                    self._callbacks[topic.decode()](data)
 
     def _from_receiver(self) -> None:
         # (who sent it, service, node, request, reply, whether it was done)

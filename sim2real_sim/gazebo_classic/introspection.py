@@ -10,37 +10,49 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 from sim2real_sim.gazebo_classic.ignition import Ignition
 from sim2real_sim.gazebo_classic.messages import Messages
 from sim2real_sim.world import LinkState, ModelState, Pose, Quaternion, Vector, WorldError
 
 PAUSE = 0.02  # [s] before it is looked for again
+NAMES = 10_000  # of values whose places are remembered: those of a few hundred models
 PARAMETERS = 'gazebo.msgs.Param_V'
 Sample = dict[str, Any]
 """Values by name, at one instant."""
 
 
-class Step(NamedTuple):
+class Step:
     """What a physics step made of the models that are followed.
 
+    A thousand come in a second and few of them are looked at, so values are sorted only then.
+
     Attributes:
-        time: simulated [ns].
+        time: simulated [ns]; -1 when it was not told.
+
+    Args:
+        message: all values.
         world: what the names of the world's values begin with.
-        values: by name.
     """
 
-    time: int
-    world: str
-    values: Sample
+    __slots__ = ('_message', '_world', 'time')
+
+    def __init__(self, message: Any, world: str) -> None:
+        self._message = message
+        self._world = world
+        clock = _clock(world)
+        told = (item.value for item in reversed(message.param) if item.name == clock)  # the last
+        self.time = next(map(_nanoseconds, told), -1)
 
     def state(self, model: str) -> ModelState | None:
         """State of a model; None when it is not followed."""
-        prefix = f'{self.world}/model/{model}'
-        if f'{prefix}?p=pose3d/world_pose' not in self.values:
+        values = {item.name: item.value for item in self._message.param}
+        prefix = f'{self._world}/model/{model}'
+        if f'{prefix}?p=pose3d/world_pose' not in values:
             return None
-        return read_state(prefix, self.values, self.time * 1e-9)
+        return read_state(prefix, values, self.time * 1e-9)
 
 
 Listener = Callable[[Step], None]
@@ -77,12 +89,12 @@ class Introspection:
         self._messages = messages
         self._timeout = timeout
         self._world = f'data://world/{world}'
-        self._clock = f'{self._world}?p=time/sim_time'
+        self._clock = _clock(self._world)
         self._parameters = messages.type(PARAMETERS)
         self._known: set[str] = set()  # names of all values
         self._watched: set[str] = set()
         self._latest = b''
-        self._parsed: tuple[bytes, Sample] = (b'', {})
+        self._parsed: tuple[bytes, Step | None] = (b'', None)
         self.count = 0
         self.listener: Listener | None = None
         self.partition, self._prefix = self._find(partitions)
@@ -92,8 +104,7 @@ class Introspection:
 
     def time(self) -> int:
         """Simulated time of the last step [ns]; -1 when none was seen yet."""
-        sample = self._sample()
-        return _nanoseconds(sample[self._clock]) if self._clock in sample else -1
+        return self._step().time
 
     def clear(self) -> None:
         """Time was set back: what the last step made is no more."""
@@ -221,20 +232,21 @@ class Introspection:
         if self.listener is not None:
             self.listener(self._step())
 
-    def _step(self) -> Step:
-        return Step(self.time(), self._world, self._sample())
-
     def _receive_names(self, data: bytes) -> None:
         self._known = _names(self._parameters.FromString(data))
 
-    def _sample(self) -> Sample:
-        """The newest values; only those that are looked at are parsed."""
-        data, (parsed, sample) = self._latest, self._parsed
-        if data is not parsed:
-            message = self._parameters.FromString(data)
-            sample = {item.name: item.value for item in message.param}
-            self._parsed = (data, sample)
-        return sample
+    def _step(self) -> Step:
+        """The newest step; only those that are looked at are parsed."""
+        data, (parsed, step) = self._latest, self._parsed
+        if step is None or data is not parsed:
+            step = Step(self._parameters.FromString(data), self._world)
+            self._parsed = (data, step)
+        return step
+
+
+def _clock(world: str) -> str:
+    """Name of simulated time."""
+    return f'{world}?p=time/sim_time'
 
 
 def _names(message: Any) -> set[str]:
@@ -249,14 +261,11 @@ def read_state(prefix: str, sample: Sample, stamp: float) -> ModelState:
     links: dict[str, dict[str, Any]] = {}
     joints: dict[str, dict[str, float]] = {}
     for name, value in sample.items():
-        path, _, what = name.partition('?p=')
-        if not path.startswith(prefix + '/'):
-            continue
-        kind, thing = _thing(path[len(prefix) + 1 :].split('/'))
+        kind, thing, what = _place(prefix, name)
         if kind == 'link':
-            links.setdefault(thing, {})[what.rpartition('/')[2]] = value
-        elif kind == 'joint' and what.startswith('axis/0/'):
-            joints.setdefault(thing, {})[what.rpartition('/')[2]] = value.double_value
+            links.setdefault(thing, {})[what] = value
+        elif kind == 'joint':
+            joints.setdefault(thing, {})[what] = value.double_value
     return ModelState(
         time=stamp,
         pose=_pose(sample[f'{prefix}?p=pose3d/world_pose'].pose3d_value),
@@ -272,9 +281,20 @@ def read_state(prefix: str, sample: Sample, stamp: float) -> ModelState:
     )
 
 
-def _thing(parts: list[str]) -> tuple[str, str]:
-    """Kind and scoped name of what ``model/inner/link/name`` names."""
-    return parts[-2], '::'.join(parts[1::2])
+@lru_cache(maxsize=NAMES)
+def _place(prefix: str, name: str) -> tuple[str, str, str]:
+    """Kind, scoped name and quantity of what ``<prefix>/model/inner/link/name?p=...`` names.
+
+    Kind is ``''`` for what is no link and no first axis of a joint of the model.
+    """
+    path, _, what = name.partition('?p=')
+    if not path.startswith(prefix + '/'):
+        return '', '', ''
+    parts = path[len(prefix) + 1 :].split('/')
+    kind, quantity = parts[-2], what.rpartition('/')[2]
+    if kind == 'link' or (kind == 'joint' and what.startswith('axis/0/')):
+        return kind, '::'.join(parts[1::2]), quantity
+    return '', '', ''
 
 
 def _pose(message: Any) -> Pose:
