@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+NEXT, LAST = np.array([1, 2, 0]), np.array([2, 0, 1])  # axes after each, and before
 
 
 def multiply(a: Array, b: Array) -> Array:
@@ -13,7 +14,7 @@ def multiply(a: Array, b: Array) -> Array:
     w, v = a[:, :1], a[:, 1:]
     s, u = b[:, :1], b[:, 1:]
     scalar = w * s - (v * u).sum(axis=1, keepdims=True)
-    return np.concatenate([scalar, w * u + s * v + np.cross(v, u)], axis=1)
+    return np.concatenate([scalar, w * u + s * v + cross(v, u)], axis=1)
 
 
 def conjugate(quat: Array) -> Array:
@@ -24,8 +25,13 @@ def conjugate(quat: Array) -> Array:
 def rotate(quat: Array, vector: Array) -> Array:
     """Vectors (n, 3) turned by quaternions (n, 4)."""
     axis = quat[:, 1:]
-    across = 2.0 * np.cross(axis, vector)
-    return vector + quat[:, :1] * across + np.cross(axis, across)
+    across = 2.0 * cross(axis, vector)
+    return vector + quat[:, :1] * across + cross(axis, across)
+
+
+def cross(a: Array, b: Array) -> Array:
+    """Cross products (n, 3) of vectors (n, 3); NumPy's takes ten times as long for a few."""
+    return a.take(NEXT, 1) * b.take(LAST, 1) - a.take(LAST, 1) * b.take(NEXT, 1)
 
 
 def relative(frame: tuple[Array, Array], pose: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -7,7 +7,6 @@ services of the embedded simulator's node, so that whatever works with that work
 from __future__ import annotations
 
 import contextlib
-import queue
 import sys
 import threading
 import time
@@ -31,11 +30,11 @@ from sim2real_sim import draws_ros
 from sim2real_sim.config import GazeboConfig
 from sim2real_sim.conversions import CommandReader
 from sim2real_sim.gazebo_classic.camera_ros import GazeboCamera
-from sim2real_sim.gazebo_classic.introspection import Step
 from sim2real_sim.gazebo_classic.keeper import Keeper, Place
 from sim2real_sim.gazebo_classic.sampling import Sampler
 from sim2real_sim.gazebo_classic.server import PORT, Server
 from sim2real_sim.gazebo_classic.serving_ros import GazeboServices
+from sim2real_sim.gazebo_classic.stream import StepStream
 from sim2real_sim.gazebo_classic.world import ClassicWorld
 from sim2real_sim.publishers_ros import Publishers
 from sim2real_sim.services_ros import serve
@@ -47,6 +46,7 @@ LOOK = 0.2  # [s] between looks after the world
 WATCH = 0.02  # [s] between looks whether commands stopped
 TURN = 0.001  # [s] a thread may take; with Python's own five, a thousand steps a second pile up
 BEHIND = 50  # steps that may wait to be published; more are left out
+TOO_SLOW = 'samples are left out: this machine is too slow; lower realtime_factor'
 
 
 class GazeboBridge(Node):
@@ -65,18 +65,17 @@ class GazeboBridge(Node):
             {'joint_states': period, 'clock': clock_period(period)},
             {'tf': round(NS / config.tf_rate)} if config.tf_rate > 0 else {},
         )
-        self._steps: queue.SimpleQueue[tuple[Step | None, Step] | None] = queue.SimpleQueue()
-        self._before: Step | None = None
+        self._steps = StepStream(self._sampler.wants, BEHIND)
+        self._left_out = 0  # as was said last
         server = None
         if config.start_server:
             server = Server(config.world, port=config.port or PORT, cameras=config.camera)
         place = Place.of(config)
         self.keeper = Keeper(
-            profile, self._connect, self._on_step, place, server, config.realtime_factor
+            profile, self._connect, self._steps.offer, place, server, config.realtime_factor
         )
         camera = GazeboCamera.beside(self, config, self.keeper) if config.camera else None
-        self._watch = CommandWatch(profile.command.timeout)
-        self._reader = CommandReader(profile)
+        self._watch, self._reader = CommandWatch(profile.command.timeout), CommandReader(profile)
         self._answered: tuple[Draw, Draw] | None = None
         self._stop = threading.Event()
         self._outputs = Publishers(
@@ -100,8 +99,7 @@ class GazeboBridge(Node):
         self._health = Health(self, self._status)
 
     def _connect(self) -> ClassicWorld:
-        config = self._config
-        return ClassicWorld(config.host, config.port, config.timeout)
+        return ClassicWorld(self._config.host, self._config.port, self._config.timeout)
 
     # Control, called by the services
 
@@ -116,8 +114,9 @@ class GazeboBridge(Node):
         self._watch.reset()
 
     def pause(self, paused: bool) -> str:
-        """Stop simulated time, or let it run."""
+        """Stop simulated time, or let it run; what was is published before it answers."""
         self.keeper.pause(paused)
+        self._steps.drain(self._config.timeout)
         return ''
 
     def step_world(self, steps: int) -> str:
@@ -144,18 +143,13 @@ class GazeboBridge(Node):
             while not stop.is_set():
                 executor.spin_once(timeout_sec=LOOK)
         finally:
-            self._steps.put(None)
+            self._steps.close()
             publishes.join()
             executor.remove_node(self)
 
-    def _on_step(self, step: Step) -> None:
-        before, self._before = self._before, step
-        if self._sampler.wants(step.time) and self._steps.qsize() < BEHIND:
-            self._steps.put((before, step))
-
     def _publish(self) -> None:
         name = self._profile.name
-        for before, step in iter(self._steps.get, None):
+        for before, step in self._steps:
             state = step.state(name)
             if state is not None:
                 past = before.state(name) if before and before.time < step.time else None
@@ -231,6 +225,10 @@ class GazeboBridge(Node):
         values: dict[str, object] = {'simulated': self._sampler.time / NS}
         if keeper.trouble:
             return DiagnosticStatus.ERROR, keeper.trouble, values
+        before, self._left_out = self._left_out, self._steps.left_out
+        if self._left_out > before:
+            values['left_out'] = self._left_out
+            return DiagnosticStatus.WARN, TOO_SLOW, values
         if not keeper.resting():
             return DiagnosticStatus.OK, 'running', values
         if keeper.held:

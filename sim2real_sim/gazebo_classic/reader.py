@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from sim2real_core.errors import Fault, InputError
 from sim2real_core.kinematics import Kinematics
 from sim2real_core.profile import RobotProfile
+from sim2real_sim.frames import conjugate, cross, multiply, relative, rotate
 from sim2real_sim.gazebo_classic.drives import Drives
 from sim2real_sim.gazebo_classic.sensing import JointSensors
 from sim2real_sim.simulator import BodyReading, ImuReading, JointReading
@@ -18,6 +20,22 @@ from sim2real_sim.world import LinkState, ModelState, Pose
 
 Array = npt.NDArray[np.float64]
 STANDARD_GRAVITY = (0.0, 0.0, -9.81)
+WXYZ, XYZW = [3, 0, 1, 2], [1, 2, 3, 0]
+
+
+class Placed(NamedTuple):
+    """A pose.
+
+    Attributes:
+        position: (1, 3) [m].
+        turn: (1, 4) quaternion (w, x, y, z).
+    """
+
+    position: Array
+    turn: Array
+
+
+HERE = Placed(np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0, 0.0]]))
 
 
 class RobotReader:
@@ -44,14 +62,15 @@ class RobotReader:
         self._kinematics = Kinematics(profile)
         self._zero = self._poses(np.zeros(len(profile.joints)))
         self._groups = _rigid(profile)
+        self._fixed: dict[tuple[str, str], Placed] = {}  # as they were asked for
         self._before: ModelState | None = None
         self._now = self.at(profile.array('default_position'), Pose())
 
     def at(self, position: Array, pose: Pose) -> ModelState:
         """The robot at rest, in a pose, at joint positions (nj,)."""
-        still, turn = (0.0, 0.0, 0.0), Rotation.from_quat(pose.orientation)
+        still, frame = (0.0, 0.0, 0.0), _placed(pose)
         links = {
-            name: LinkState(_pose(*_compose((np.array(pose.position), turn), local)), still, still)
+            name: LinkState(_pose(_compose(frame, local)), still, still)
             for name, local in self._poses(position).items()
         }
         joints = {n: (float(q), 0.0) for n, q in zip(self.profile.joint_names, position)}
@@ -82,17 +101,18 @@ class RobotReader:
 
     def read_imu(self) -> ImuReading:
         """What the IMU says: of the acceleration, its mean over the last step."""
-        link, (offset, turn) = self._carried(self.profile.imu_link, self._now.links)
+        link, local = self._carried(self.profile.imu_link, self._now.links)
         state = self._now.links[link]
-        orientation = Rotation.from_quat(state.pose.orientation) * turn
-        acceleration = -np.array(self.gravity)
+        orientation = multiply(_placed(state.pose).turn, local.turn)
+        back, acceleration = conjugate(orientation), -np.array([self.gravity])
         if self._before is not None and self._now.time > self._before.time:
-            speed = _speed(state, offset) - _speed(self._before.links[link], offset)
+            speed = _speed(state, local.position)
+            speed -= _speed(self._before.links[link], local.position)
             acceleration += speed / (self._now.time - self._before.time)
         return ImuReading(
-            orientation.as_quat()[None],
-            orientation.inv().apply(state.angular)[None],
-            orientation.inv().apply(acceleration)[None],
+            orientation[:, XYZW],
+            rotate(back, np.array([state.angular])),
+            rotate(back, acceleration),
         )
 
     def read_body(self) -> BodyReading:
@@ -106,45 +126,40 @@ class RobotReader:
             raise InputError(Fault('floating', False, f'{self.profile.name} stands on a base'))
         link, local = self._carried(body, self._now.links)
         state = self._now.links[link]
-        position, turn = _compose(_parts(state.pose), local)
-        back = turn.inv()
+        position, turn = _compose(_placed(state.pose), local)
+        back = conjugate(turn)
         return BodyReading(
-            position[None],
-            turn.as_quat()[None],
-            back.apply(_speed(state, local[0]))[None],
-            back.apply(state.angular)[None],
+            position,
+            turn[:, XYZW],
+            rotate(back, _speed(state, local.position)),
+            rotate(back, np.array([state.angular])),
         )
 
     def link_pose(self, link: str) -> tuple[Array, Array]:
         """Position (1, 3) and orientation (1, 4) (w, x, y, z) of a link in the world."""
         if not self._groups[link] & self._now.links.keys():  # it is fixed to the world
-            position, turn = _compose(_parts(self._now.pose), self._zero[link])
-        else:
-            carrier, local = self._carried(link, self._now.links)
-            position, turn = _compose(_parts(self._now.links[carrier].pose), local)
-        x, y, z, w = turn.as_quat()
-        return position[None], np.array([[w, x, y, z]])
+            return _compose(_placed(self._now.pose), self._zero[link])
+        carrier, local = self._carried(link, self._now.links)
+        return _compose(_placed(self._now.links[carrier].pose), local)
 
-    def _carried(
-        self, link: str, links: Mapping[str, LinkState]
-    ) -> tuple[str, tuple[Array, Rotation]]:
+    def _carried(self, link: str, links: Mapping[str, LinkState]) -> tuple[str, Placed]:
         """A link of the model that a link is fixed to, or itself, and its pose in it."""
         if link in links:
-            return link, (np.zeros(3), Rotation.identity())
+            return link, HERE
         carrier = min(self._groups[link] & links.keys())
-        position, turn = self._zero[carrier]
-        back = turn.inv()
-        return carrier, (back.apply(self._zero[link][0] - position), back * self._zero[link][1])
+        if (carrier, link) not in self._fixed:
+            self._fixed[carrier, link] = Placed(*relative(self._zero[carrier], self._zero[link]))
+        return carrier, self._fixed[carrier, link]
 
-    def _poses(self, position: Array) -> dict[str, tuple[Array, Rotation]]:
-        """Position and rotation of every link in the root's frame."""
+    def _poses(self, position: Array) -> dict[str, Placed]:
+        """Position and orientation of every link in the root's frame."""
         in_base = {link: self._kinematics.pose(position, link) for link in self.profile.urdf.links}
-        origin, axes = in_base[self.profile.urdf.root]
-        back = Rotation.from_matrix(axes).inv()
-        return {
-            link: (back.apply(p - origin), back * Rotation.from_matrix(turn))
-            for link, (p, turn) in in_base.items()
+        found = {
+            link: Placed(place[None], Rotation.from_matrix(turn).as_quat()[None, WXYZ])
+            for link, (place, turn) in in_base.items()
         }
+        root = found[self.profile.urdf.root]
+        return {link: Placed(*relative(root, placed)) for link, placed in found.items()}
 
 
 def _rigid(profile: RobotProfile) -> dict[str, set[str]]:
@@ -158,22 +173,23 @@ def _rigid(profile: RobotProfile) -> dict[str, set[str]]:
 
 
 def _speed(link: LinkState, offset: Array) -> Array:
-    """Velocity of a point of a link, given in its frame."""
-    arm = Rotation.from_quat(link.pose.orientation).apply(offset)
-    return np.asarray(np.add(link.linear, np.cross(link.angular, arm)))
+    """Velocity (1, 3) of a point (1, 3) of a link, given in its frame."""
+    arm = rotate(_placed(link.pose).turn, offset)
+    return np.array([link.linear]) + cross(np.array([link.angular]), arm)
 
 
-def _parts(pose: Pose) -> tuple[Array, Rotation]:
-    return np.array(pose.position), Rotation.from_quat(pose.orientation)
+def _placed(pose: Pose) -> Placed:
+    x, y, z, w = pose.orientation
+    return Placed(np.array([pose.position]), np.array([(w, x, y, z)]))
 
 
-def _compose(
-    frame: tuple[Array, Rotation], local: tuple[Array, Rotation]
-) -> tuple[Array, Rotation]:
-    return frame[0] + frame[1].apply(local[0]), frame[1] * local[1]
+def _compose(frame: Placed, local: Placed) -> Placed:
+    """Pose in the world of what has a pose in a frame."""
+    turned = rotate(frame.turn, local.position)
+    return Placed(frame.position + turned, multiply(frame.turn, local.turn))
 
 
-def _pose(position: Array, turn: Rotation) -> Pose:
-    x, y, z = map(float, position)
-    qx, qy, qz, qw = map(float, turn.as_quat())
+def _pose(placed: Placed) -> Pose:
+    x, y, z = map(float, placed.position[0])
+    qw, qx, qy, qz = map(float, placed.turn[0])
     return Pose((x, y, z), (qx, qy, qz, qw))

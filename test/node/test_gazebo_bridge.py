@@ -43,7 +43,8 @@ class Robot(Scene):
     """A bridge in a thread, and a node that watches and commands its robot."""
 
     def __init__(self, port, **parameters):
-        given = {'port': port, 'start_server': False, 'timeout': 4.0, **parameters}
+        slowly = {'realtime_factor': 0.5}  # busy machines still publish every sample
+        given = {'port': port, 'start_server': False, 'timeout': 4.0, **slowly, **parameters}
         super().__init__(GazeboBridge, **given)
         self.port = port
 
@@ -180,6 +181,15 @@ def test_time_is_paused_stepped_and_reset(scene):
     scene.until(lambda: scene.joints, 'joint states')
     assert to_seconds(scene.joints[0].header.stamp) < 1.0
     assert np.abs(np.array(scene.joints[0].position) - DEFAULT).max() < 0.01
+
+
+def test_a_machine_that_is_too_slow_is_said(scene):
+    stream = scene.node._steps
+    most, stream._most = stream._most, 0
+    scene.said(DiagnosticStatus.WARN, 'lower realtime_factor')
+    stream._most, left_out = most, stream.left_out
+    assert left_out > 0
+    scene.said(DiagnosticStatus.OK, 'running')
 
 
 def test_commands_are_followed_and_their_end_is_noticed(scene):
