@@ -19,6 +19,7 @@ from sim2real_sysid.findings import Finding
 from sim2real_sysid.intake import Intake, Run
 from sim2real_sysid.linearization import Linearization
 from sim2real_sysid.moments import Block, Moments
+from sim2real_sysid.payload import hidden_payload
 from sim2real_sysid.play import PlayIdentifier
 from sim2real_sysid.posterior import (
     BEND,
@@ -134,7 +135,11 @@ class OnlineIdentifier:
         self._greatest = np.zeros(nj)  # effort seen
         self._judged = -math.inf  # time of the newest evidence against any
         self._reporter = Reporter(
-            profile, self.config, self._rows.payload, self._body.zeros.tolist()
+            profile,
+            self.config,
+            self._rows.payload,
+            self._body.zeros.tolist(),
+            hidden_payload(self._body, profile),
         )
         self.addresses = (
             *self._reporter.addresses,

@@ -39,6 +39,7 @@ from sim2real_sysid.config import SysidConfig
 from sim2real_sysid.dynamics import RigidBody
 from sim2real_sysid.filters import TwinFilter
 from sim2real_sysid.jumps import Jumps
+from sim2real_sysid.payload import payload_tells
 from sim2real_sysid.servo import Servo
 from sim2real_sysid.steps import Steps
 
@@ -87,22 +88,6 @@ def usual_speeds(profile: RobotProfile) -> Array:
     """Stribeck velocities before any is known, (nj,) [rad/s or m/s]."""
     names = profile.joint_names
     return np.array([nominal(profile, f'joint.{j}.stribeck_velocity') for j in names], dtype=float)
-
-
-def payload_tells(body: RigidBody, joints: int) -> bool:
-    """Whether the payload's mass can be told from armature and offset of the joints.
-
-    On a single prismatic axis, say, it cannot: both are moving mass. Decided on random states.
-    """
-    states = np.random.default_rng(0).normal(size=(64, 3, joints))
-    column = body.columns(states)[:, :, 1]
-    total = float(np.sqrt(np.mean(column**2)))
-    left = 0.0
-    for j in range(joints):
-        own = np.stack([states[:, 2, j], states[:, 1, j], np.ones(len(states))], axis=1)
-        fit = own @ np.linalg.lstsq(own, column[:, j], rcond=None)[0]
-        left = max(left, float(np.sqrt(np.mean((column[:, j] - fit) ** 2))))
-    return left > 1e-6 * total > 0.0
 
 
 class RowBuilder:

@@ -17,8 +17,9 @@ is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +105,7 @@ class Reporter:
         config: settings.
         payload: number of the payload's parameters; 0 where it cannot be told.
         zeros: joints whose position offset gravity tells.
+        hidden: what is always reported so, by address.
 
     Attributes:
         addresses: of what is always reported, in order.
@@ -112,9 +114,14 @@ class Reporter:
     """
 
     def __init__(
-        self, profile: RobotProfile, config: SysidConfig, payload: int, zeros: Sequence[int] = ()
+        self,
+        profile: RobotProfile,
+        config: SysidConfig,
+        payload: int,
+        zeros: Sequence[int] = (),
+        hidden: Mapping[str, ParameterEstimate] = MappingProxyType({}),
     ) -> None:
-        self._profile, self._config = profile, config
+        self._profile, self._config, self._hidden = profile, config, hidden
         self._quantities: dict[str, Quantity] = {}
         nj = len(profile.joints)
         names: list[str] = []
@@ -131,7 +138,7 @@ class Reporter:
         shared = [*carried, *(f'joint.{profile.joint_names[j]}.position_offset' for j in zeros)]
         self._shared = MAIN * nj  # where they begin
         self._slots |= {self._shared + k: name for k, name in enumerate(shared)}
-        self.addresses = (*names, *carried)
+        self.addresses = (*names, *carried, *hidden)
         self._first = {a: nominal(profile, a) for a in self.addresses}
         self.shift = np.zeros(self._shared + len(shared))
         self.lowest = np.full(len(self.shift), -np.inf)
@@ -155,6 +162,8 @@ class Reporter:
         return Estimate(stamp, {address: self._unknown(address) for address in self._first})
 
     def _unknown(self, address: str) -> ParameterEstimate:
+        if address in self._hidden:
+            return self._hidden[address]
         unit = self._quantity(address).unit
         return ParameterEstimate(self._first[address], math.inf, 'not_identified', unit)
 

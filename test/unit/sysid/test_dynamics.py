@@ -4,7 +4,7 @@ import pytest
 from sim2real_core.errors import InputError
 from sim2real_core.profile import load_profile
 from sim2real_sysid.dynamics import RigidBody, check_base
-from sim2real_sysid.regression import payload_tells
+from sim2real_sysid.payload import hidden_payload, payload_tells
 
 G = 9.81
 GRIPPER = """<robot name="r">
@@ -130,16 +130,32 @@ def test_link_without_mass_is_a_point(profile_of):
 
 def test_payload_of_a_gantry_cannot_be_told_from_its_armature(profile_of, pendulum):
     gantry = profile_of(GANTRY, ('x', 'z'), payload_link='y')
-    assert not payload_tells(RigidBody(gantry), 2)
+    body = RigidBody(gantry)
+    assert not payload_tells(body, 2)
+    ((address, mass),) = hidden_payload(body, gantry).items()
+    assert (address, mass.status, mass.mean) == (
+        'link.y.mass',
+        'not_identified',
+        body.payload_mass,
+    )
+    assert mass.confounded == (
+        'joint.x.armature',
+        'joint.z.armature',
+        'joint.z.effort_offset',
+    )
 
 
 def test_payload_of_an_arm_can(pendulum):
     assert payload_tells(RigidBody(pendulum), 2)
+    assert hidden_payload(RigidBody(pendulum), pendulum) == {}
 
 
 def test_payload_on_the_base_tells_nothing(profile_of):
     profile = profile_of(GANTRY, ('x', 'z'), payload_link='base')
-    assert not payload_tells(RigidBody(profile), 2)
+    body = RigidBody(profile)
+    assert not payload_tells(body, 2)
+    ((_, mass),) = hidden_payload(body, profile).items()
+    assert mass.confounded == ()
 
 
 @pytest.mark.parametrize('kind', ['floating', 'fixed'])
