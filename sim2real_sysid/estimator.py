@@ -341,20 +341,25 @@ class OnlineIdentifier:
         return max(float(found.mean[slot] * found.scale[slot]), -self._body.payload_mass)
 
     def _solve(
-        self, blocks: Block, curves: npt.NDArray[np.intp], extra: float, full: bool = False
+        self,
+        blocks: Block,
+        sums: Block,
+        curves: npt.NDArray[np.intp],
+        extra: float,
+        full: bool = False,
     ) -> Posterior:
-        """What blocks say with a model of such curves."""
+        """What blocks, and their sums, say with a model of such curves."""
         start = self._full_start if full else self._start
         model, rows = self._model(curves, extra, full), self._rows
         others = other_curves(
-            Block(*(part.sum(axis=0) for part in blocks)),
+            sums,
             rows.shared + rows.loaded,
             curves,
             rows.speeds,
             rows.usual,
         )
         uncertainty = replace(self._uncertainty(), curves=others)
-        return solve(blocks, model, start, uncertainty, self._carried)
+        return solve(blocks, sums, model, start, uncertainty, self._carried)
 
     def estimate(self) -> Estimate:
         """What is known now, as absolute SI values."""
@@ -364,13 +369,13 @@ class OnlineIdentifier:
         if not len(self._moments):
             return self._whole(self._reporter.nothing(stamp))
         blocks = self._moments.blocks()
-        rows = self._rows
-        steep = steepest(self._moments.sums(), rows.shared + rows.loaded, rows.curves)
+        rows, sums = self._rows, blocks.total
+        steep = steepest(sums, rows.shared + rows.loaded, rows.curves)
         self._curves = steep.safe
-        extra = self._mass(self._fit(self._moments.sums()))
+        extra = self._mass(self._fit(sums))
         knowledge = Knowledge(
-            main=self._solve(blocks, self._curves, extra),
-            full=self._solve(blocks, steep.best, extra, full=True),
+            main=self._solve(blocks, sums, self._curves, extra),
+            full=self._solve(blocks, sums, steep.best, extra, full=True),
             speeds=self._rows.speeds,
             curves=steep.best,
             sharp=steep.sharp,
@@ -439,7 +444,8 @@ class OnlineIdentifier:
         off = raw[first:]
         std = np.full(len(off), np.inf)
         if (np.abs(off) > FAR).any():
-            known = self._solve(self._moments.blocks(), self._curves, self._extra)
+            blocks = self._moments.blocks()
+            known = self._solve(blocks, blocks.total, self._curves, self._extra)
             off, std = known.mean[first:], np.sqrt(np.diag(known.covariance)[first:])
         if not self._about.improve(off, std):
             return False
@@ -459,7 +465,7 @@ class OnlineIdentifier:
         change = Change(stamp, address, before, before + step.size, step.score)
         self._report(change)
         older = self._moments.blocks(0, -max(WINDOWS) - 1)
-        known = self._solve(older, self._curves, self._extra)
+        known = self._solve(older, older.total, self._curves, self._extra)
         spread = DOUBT * known.covariance
         std = np.sqrt(np.maximum(np.diag(known.covariance), 0.0))
         size = np.maximum(np.abs(known.mean + self._reporter.shift), known.matters)

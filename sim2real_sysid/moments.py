@@ -43,6 +43,11 @@ class Block(NamedTuple):
         """Products of each twin with itself, their mean."""
         return 2.0 * self.mean - self.cross
 
+    @property
+    def total(self) -> Block:
+        """Sum of blocks that are stacked."""
+        return Block(*(part.sum(axis=0) for part in self))
+
     def __add__(self, other: Block) -> Block:  # type: ignore[override]
         return Block(*(one + two for one, two in zip(self, other)))
 
@@ -110,7 +115,11 @@ class Moments:
     def sums(self, end: int | None = None) -> Block:
         """Sum of the blocks up to one of them."""
         chosen = [*self._old, *self._recent][:end]
-        return Block(*(np.sum(part, axis=0) for part in zip(*chosen)))
+        total = Block(*(part.copy() for part in chosen[0]))
+        for block in chosen[1:]:  # at once they would have to be stacked first
+            for one, two in zip(total, block):
+                one += two
+        return total
 
     def keep_recent(self, blocks: int) -> None:
         """Forget all but so many recent blocks."""

@@ -298,6 +298,7 @@ def fit(
 
 def solve(
     blocks: Block,
+    sums: Block,
     model: Model,
     nominal: Array,
     uncertainty: Uncertainty,
@@ -307,12 +308,12 @@ def solve(
 
     Args:
         blocks: stacked.
+        sums: of them.
         model: what is estimated.
         nominal: (n,) nominal values: those of each joint in turn, then what they share.
         uncertainty: what no amount of data removes.
         carried: what is known from before.
     """
-    sums = Block(*(part.sum(axis=0) for part in blocks))
     found = fit(sums, model, nominal, uncertainty, carried)
     system, scale, inverse, mean = found.system, found.scale, found.inverse, found.mean
     first = model.local * np.arange(len(found.rows))

@@ -61,7 +61,7 @@ def solved(found, full=False, uncertainty=UNCERTAINTY, nominal=None, carried=Non
     start = np.zeros(FULL if full else MAIN)
     if nominal is not None:
         start[: len(nominal)] = nominal
-    return solve(found.blocks(), model, start, uncertainty, carried)
+    return solve(found.blocks(), found.sums(), model, start, uncertainty, carried)
 
 
 def test_exact_rows_give_exact_parameters():
