@@ -124,7 +124,7 @@ def test_identifies_and_publishes_on_message_time(world):
         assert found.mean == pytest.approx(value, abs=4 * found.std)
     header = world.acknowledged[-1]
     assert header.frame_id == 'sysid#0'
-    wait(lambda: world.health and '4 of 11' in world.health[-1].message)
+    wait(lambda: world.health and '4 of 12' in world.health[-1].message)
 
 
 def test_the_last_estimate_is_published_before_the_end(world):

@@ -57,7 +57,11 @@ def test_friction_and_offset_are_one_before_the_axis_turns(passed, what):
 
 
 def test_the_carriage_is_not_told_from_the_armature(passed):
-    assert not any(address.startswith('link.') for address in passed[1].parameters)
+    found = passed[1].parameters
+    ((address, mass),) = ((a, p) for a, p in found.items() if a.startswith('link.'))
+    assert address.endswith('.mass')
+    assert mass.status == 'not_identified'
+    assert set(mass.confounded) == {a for a in found if a.endswith('.armature')}
 
 
 # Least squares over the whole file, both directions apart.
