@@ -34,7 +34,7 @@ from sim2real_sysid.batch.scores import Scores, score
 from sim2real_sysid.batch.signals import long_enough, motions, segments_of, widest
 from sim2real_sysid.batch.steps import timing_of, with_step_timing
 from sim2real_sysid.dynamics import RigidBody, check_base
-from sim2real_sysid.payload import hidden_payload, payload_tells
+from sim2real_sysid.payload import payload_tells
 from sim2real_sysid.torque_constants import torque_constants_of
 
 Array = npt.NDArray[np.float64]
@@ -268,7 +268,6 @@ def fit(
     if config.bodies == 'all':
         whole = base.whole(regression, bodies, fits[chosen], config.relative_std, timing)
     parameters = dict(ordered[0].estimates(profile, config.relative_std))
-    parameters.update(hidden_payload(body, profile))
     parameters.update(drives)
     return FitResult(
         profile,
