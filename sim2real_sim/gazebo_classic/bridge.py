@@ -114,9 +114,10 @@ class GazeboBridge(Node):
         self._watch.reset()
 
     def pause(self, paused: bool) -> str:
-        """Stop simulated time, or let it run; what was is published before it answers."""
+        """Let simulated time run, or stop it once what was until then is published."""
         self.keeper.pause(paused)
-        self._steps.drain(self._config.timeout)
+        if paused:
+            self._steps.drain(self._config.timeout)
         return ''
 
     def step_world(self, steps: int) -> str:
@@ -227,8 +228,7 @@ class GazeboBridge(Node):
             return DiagnosticStatus.ERROR, keeper.trouble, values
         before, self._left_out = self._left_out, self._steps.left_out
         if self._left_out > before:
-            values['left_out'] = self._left_out
-            return DiagnosticStatus.WARN, TOO_SLOW, values
+            return DiagnosticStatus.WARN, TOO_SLOW, {**values, 'left_out': self._left_out}
         if not keeper.resting():
             return DiagnosticStatus.OK, 'running', values
         if keeper.held:
